@@ -1,0 +1,1 @@
+"""openlive: a self-hosted server for Google's Live API."""

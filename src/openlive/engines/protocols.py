@@ -1,0 +1,95 @@
+"""What an engine is: small protocols, no base class.
+
+An engine measures or generates; it decides nothing about the session. It is created once per process, shared by all
+sessions, and never blocks the event loop: heavy work runs in a thread or a process of the engine's own. It raises what
+went wrong; the shell turns that into a failure of one turn. Cancelling the task that iterates (or awaits) stops the
+work behind it as fast as the runtime can. Nothing here needs the network once the engine exists, except engines that
+say so in their name (`openai:http://…`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol
+
+from openlive.types import FunctionCall, Message, Output, Request, Speech, Text, Thought, Transcript, Usage, Voice
+
+Emit = Callable[[Output], None]
+
+
+class VADStream(Protocol):
+    """The detector's state for one session."""
+
+    async def push(self, audio: bytes) -> Sequence[tuple[float, int]]:
+        """Takes s16le mono 16 kHz of any even length; returns (probability of speech, samples) per frame, in order.
+
+        What does not fill a frame waits for the next push. Frames of many sessions are computed in one batch.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class VAD(Protocol):
+    def stream(self) -> VADStream: ...
+
+
+class TurnDetector(Protocol):
+    async def finished(self, audio: bytes, messages: Sequence[Message]) -> float:
+        """The probability that the speaker of `audio` (the whole turn so far, s16le mono 16 kHz) has finished."""
+        ...
+
+
+class STT(Protocol):
+    def transcribe(
+        self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+    ) -> AsyncIterator[Transcript]:
+        """Hears one utterance: chunks of s16le mono 16 kHz as they arrive, a pre-roll first.
+
+        Yields partial transcripts when it has something new, each the whole text so far. An empty chunk (b"") is a
+        flush: it is answered by exactly one `Transcript(final=True)` for everything before it, as soon as possible;
+        more audio may follow and belongs to the same utterance. The iterator ends after the audio's end; no final
+        transcript is owed then. Speech-free audio gives the text "". `languages` are BCP-47 hints (one: that language;
+        several: one of them; none: detect), `phrases` words to expect.
+        """
+        ...
+
+
+class LLM(Protocol):
+    def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
+        """One reply to `request`, in pieces as they are generated; a last `Usage` where the engine knows it."""
+        ...
+
+    async def prefill(self, request: Request) -> None:
+        """Prepares for a `generate` whose messages begin with these (the last one may grow). May do nothing."""
+        ...
+
+    def forget(self, conversation: str) -> None:
+        """The conversation is over: what was kept for it may go."""
+        ...
+
+
+class TTS(Protocol):
+    def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
+        """Speaks text that arrives in clauses, each ready to be spoken as it is; yields audio as early as it exists.
+
+        The texts of the yielded pieces, joined, are the texts that came in, joined.
+        """
+        ...
+
+    @property
+    def voices(self) -> Sequence[str]:
+        """The API voice names that it can speak with."""
+        ...
+
+
+class Responder(Protocol):
+    """A model as a session sees it: `Cascade(llm, tts)`, or a model that speaks by itself."""
+
+    async def reply(self, request: Request, emit: Emit) -> None:
+        """Calls `emit` (never blocks) for each piece of the reply; returns when it is complete."""
+        ...
+
+    async def prefill(self, request: Request) -> None: ...
+
+    def forget(self, conversation: str) -> None: ...

@@ -1,0 +1,168 @@
+"""The shared vocabulary: frozen values that engines, the core and the shell exchange.
+
+Units: user audio is s16le mono at 16 kHz, model audio s16le mono at 24 kHz. Offsets and lengths of audio are counted in
+samples of the respective rate, never in seconds of a clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+INPUT_RATE = 16_000
+"""Hz of the user's audio as the core and the engines see it (protocol.md 4.5)."""
+OUTPUT_RATE = 24_000
+"""Hz of the model's audio (protocol.md 4.5)."""
+
+
+class Text(Struct, frozen=True, tag=True):
+    """Text of either side, or a piece of it. Pieces carry their own spaces: they are joined by ''."""
+
+    text: str
+
+
+class Thought(Struct, frozen=True, tag=True):
+    """A piece of the model's reasoning: never spoken, never in a transcript."""
+
+    text: str
+
+
+class Image(Struct, frozen=True, tag=True):
+    """An image as it was sent: `data` is the encoded file, `mime` its type (`image/jpeg`, `image/png`, …)."""
+
+    mime: str
+    data: bytes
+
+
+class Heard(Struct, frozen=True, tag=True):
+    """Speech of the user: its transcript, and where it lies in the session's audio (16 kHz samples)."""
+
+    text: str
+    start: int
+    end: int
+
+
+class FunctionCall(Struct, frozen=True, tag=True):
+    """A call that the model makes. `id` is '' where an engine gives none; the core then numbers it."""
+
+    id: str
+    name: str
+    args: dict[str, Any]
+
+
+class FunctionResponse(Struct, frozen=True, tag=True):
+    """What a call came to. `response` is free-form JSON, untouched."""
+
+    id: str
+    name: str
+    response: dict[str, Any]
+
+
+Part = Text | Thought | Image | Heard | FunctionCall | FunctionResponse
+
+Role = Literal["system", "user", "model"]
+
+
+class Message(Struct, frozen=True):
+    """One message of the conversation. Function responses are parts of a user message."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """Everything of it that was said or written, thoughts left out."""
+        return "".join(p.text for p in self.parts if isinstance(p, Text | Heard))
+
+
+class FunctionDeclaration(Struct, frozen=True):
+    """A function that the model may call. `parameters` is a JSON Schema (lower-case types)."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    blocking: bool = True
+
+
+class Sampling(Struct, frozen=True):
+    """How to draw tokens; None leaves it to the engine. Names and ranges are those of `generationConfig`."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    max_tokens: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+
+
+class Voice(Struct, frozen=True):
+    """How to speak: a voice name of the API (`Puck`, `Kore`, …), a BCP-47 language ('' = the text's own), a pace."""
+
+    name: str
+    language: str = ""
+    speed: float = 1.0
+
+
+class Request(Struct, frozen=True):
+    """Everything a responder needs for one reply.
+
+    `conversation` is a key that stays the same for a session: engines keep their caches under it. A request's messages
+    extend those of the conversation's previous one as far as possible. `voice` None asks for text, else for speech.
+    `language` is a BCP-47 hint for the answer's language ('' = that of the user).
+    """
+
+    conversation: str
+    messages: tuple[Message, ...]
+    instructions: str = ""
+    functions: tuple[FunctionDeclaration, ...] = ()
+    sampling: Sampling = Sampling()
+    voice: Voice | None = None
+    language: str = ""
+
+
+class Word(Struct, frozen=True):
+    """A word and where it lies in its audio, in samples from the audio's start."""
+
+    text: str
+    start: int
+    end: int
+
+
+class Transcript(Struct, frozen=True):
+    """What a recogniser heard since its utterance began: the whole text so far, not a difference.
+
+    `end` counts the samples of the utterance that were heard. `final` answers a flush: the text of everything up to
+    `end`; speech may go on after it. `language` is a bare code (`en`, `de`), '' where unknown.
+    """
+
+    text: str
+    end: int
+    final: bool = False
+    language: str = ""
+    words: tuple[Word, ...] = ()
+
+
+class Speech(Struct, frozen=True):
+    """A piece of the model's speech: s16le mono 24 kHz, and the text that it speaks.
+
+    `text` is a slice of the reply's script with its spaces, so that all of them joined give the script. A piece may
+    carry no text (the text came with an earlier piece) or no audio (the text has nothing to be spoken).
+    """
+
+    pcm: bytes
+    text: str = ""
+    words: tuple[Word, ...] = ()
+
+
+class Usage(Struct, frozen=True):
+    """Tokens by the engine's own count: of the prompt, of those how many came from its cache, of what it generated."""
+
+    prompt: int
+    completion: int
+    cached: int = 0
+
+
+Output = Thought | Text | Speech | FunctionCall | Usage
+"""What a responder emits. In a spoken reply, Text is the script as it is generated and Speech its audio."""
