@@ -1,0 +1,169 @@
+"""What the API says when it refuses: close codes and reasons, and the bodies of REST errors.
+
+Texts are the original's, word for word (protocol.md 5), because clients match on them. A reason is kept in full here;
+`close_reason` cuts it to what a close frame holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+REASON_BYTES = 123
+"""Bytes of UTF-8 that the reason of a close frame holds (RFC 6455 5.5: 125 less the code)."""
+
+
+class Status(IntEnum):
+    """Canonical status names of Google's APIs, and their HTTP codes. Names that share a code share a member."""
+
+    INVALID_ARGUMENT = 400
+    UNAUTHENTICATED = 401
+    PERMISSION_DENIED = 403
+    NOT_FOUND = 404
+    RESOURCE_EXHAUSTED = 429
+    INTERNAL = 500
+    UNIMPLEMENTED = 501
+    UNAVAILABLE = 503
+    DEADLINE_EXCEEDED = 504
+
+
+class Refusal(NamedTuple):
+    """Why a session ends, or a request fails: a WebSocket close code, the whole reason, and the status for REST."""
+
+    code: int
+    reason: str
+    status: Status = Status.INVALID_ARGUMENT
+
+    def error(self) -> ProtocolError:
+        return ProtocolError(self.reason, self.code)
+
+
+class ProtocolError(Exception):
+    """A client broke the protocol: close with `code` and `close_reason(reason)`.
+
+    `field` is the snake_case path that is to blame ('' = the message itself), None where no field is.
+    """
+
+    def __init__(self, reason: str, code: int = 1007, field: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+        self.field = field
+
+
+def close_reason(text: str) -> str:
+    """The part of `text` that fits a close frame, cut between characters. The original cuts without a mark."""
+    return text.encode("utf-8", "replace")[:REASON_BYTES].decode("utf-8", "ignore")
+
+
+# Arguments
+
+INVALID_ARGUMENT = Refusal(1007, "Request contains an invalid argument.")
+PRECONDITION_FAILED = Refusal(1007, "Precondition check failed.")
+SETUP_FIRST = Refusal(1007, "setup must be the first message and only the first")
+NO_TURN = Refusal(1007, "No turn to complete")
+EXPLICIT_ACTIVITY = Refusal(
+    1007, "Explicit activity control is not supported when automatic activity detection is enabled."
+)
+VOICE_WITHOUT_AUDIO = Refusal(1007, "Cannot extract voices from a non-audio request.")
+TOO_MANY_MODALITIES = Refusal(
+    1007,
+    "At most one response modality can be specified in the setup request. To enable simultaneous transcription and "
+    "audio output, set outputAudioTranscription in the setup.",  # the original's end was never seen, only its cut
+)
+
+
+def modalities_not_supported(asked: Sequence[str], model: str, accepted: Sequence[str]) -> Refusal:
+    """`model` with its `models/`; `accepted` are the combinations as the list shows them ('AUDIO', 'TEXT')."""
+    listed = "".join(f"* {combination}\n" for combination in accepted)
+    return Refusal(
+        1007,
+        f"The requested combination of response modalities ({', '.join(asked)}) is not supported by the model. "
+        f"{model} accepts the following combination of response modalities:\n{listed}",
+    )
+
+
+def voice_not_available(voice: str, model: str) -> Refusal:
+    return Refusal(1007, f"Requested voice api_name '{voice}' is not available for model {model}")
+
+
+def language_not_supported(language: str, model: str) -> Refusal:
+    return Refusal(1007, f"Unsupported language code '{language}' for model {model}")
+
+
+# Keys and tokens
+
+API_KEY_INVALID = Refusal(1007, "API key not valid. Please pass a valid API key.")
+API_KEY_EXPIRED = Refusal(1007, "API key expired. Please renew the API key.")
+UNREGISTERED_CALLER = Refusal(
+    1008,
+    "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or other "
+    "form of API consumer identity to call this API.",
+    Status.PERMISSION_DENIED,
+)
+TOKEN_USED_UP = Refusal(1011, "Token has been used too many times", Status.UNAUTHENTICATED)
+TOKEN_EXPIRED = Refusal(1011, "Token has expired", Status.UNAUTHENTICATED)
+"""For a connection that comes with an expired token."""
+TOKEN_EXPIRED_IN_SESSION = Refusal(1011, "auth token has expired", Status.UNAUTHENTICATED)
+"""For a session during which its token expires."""
+
+# Things that aren't there
+
+
+def model_not_found(model: str, version: str, method: str = "bidiGenerateContent") -> Refusal:
+    """`model` with its `models/`; `version` of the API as the path had it (`v1beta`)."""
+    return Refusal(
+        1008,
+        f"{model} is not found for API version {version}, or is not supported for {method}. Call ListModels to see "
+        "the list of available models and their supported methods.",
+        Status.NOT_FOUND,
+    )
+
+
+ENTITY_NOT_FOUND = Refusal(1008, "Requested entity was not found.", Status.NOT_FOUND)
+"""For a resumption handle that is unknown."""
+INVALID_HANDLE = Refusal(1007, "Invalid session handle")
+"""For a resumption handle that can't be one."""
+SESSION_NOT_FOUND = Refusal(1008, "BidiGenerateContent session not found", Status.NOT_FOUND)
+SESSION_EXPIRED = Refusal(1008, "BidiGenerateContent session expired", Status.NOT_FOUND)
+NOT_IMPLEMENTED = Refusal(1008, "Operation is not implemented, or supported, or enabled.", Status.UNIMPLEMENTED)
+
+# The server's own ends
+
+ABORTED = Refusal(1008, "The operation was aborted.", Status.UNAVAILABLE)
+RESUMED_ELSEWHERE = Refusal(1008, "Session resumed on another connection.", Status.UNAVAILABLE)
+"""Ours: the original's text isn't known. 1008, because clients reconnect on 1000, 1006 and 1011."""
+INTERNAL = Refusal(1011, "Internal error encountered.", Status.INTERNAL)
+UNAVAILABLE = Refusal(1011, "The service is currently unavailable.", Status.UNAVAILABLE)
+DEADLINE_EXPIRED = Refusal(1011, "Deadline expired before operation could complete.", Status.DEADLINE_EXCEEDED)
+QUOTA = Refusal(
+    1011,
+    "You exceeded your current quota, please check your plan and billing details. For more information on this "
+    "error, head to: https://ai.google.dev/gemini-api/docs/rate-limits.",
+    Status.RESOURCE_EXHAUSTED,
+)
+
+
+def rest_error(error: Refusal | ProtocolError) -> dict[str, Any]:
+    """The body of a failed REST call; answer with the HTTP status `body["error"]["code"]`."""
+    status = error.status if isinstance(error, Refusal) else Status.INVALID_ARGUMENT
+    body: dict[str, Any] = {"code": status.value, "message": error.reason, "status": status.name}
+    if error is API_KEY_INVALID:
+        body["details"] = [
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "API_KEY_INVALID",
+                "domain": "googleapis.com",
+                "metadata": {"service": "generativelanguage.googleapis.com"},
+            }
+        ]
+    elif isinstance(error, ProtocolError) and error.field is not None:
+        violation = {"field": error.field} if error.field else {}
+        body["details"] = [
+            {
+                "@type": "type.googleapis.com/google.rpc.BadRequest",
+                "fieldViolations": [{**violation, "description": error.reason}],
+            }
+        ]
+    return {"error": body}
