@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import certifi
+import pytest
+from cryptography import x509
+
+from openlive.server import tls
+
+NOW = datetime.now(UTC)
+
+
+@contextmanager
+def answering(context: ssl.SSLContext, host: str = "127.0.0.1") -> Iterator[int]:
+    """A server for one handshake after another."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
+        listener.settimeout(20)
+
+        def serve() -> None:
+            while True:
+                try:
+                    sock, _ = listener.accept()
+                except OSError:
+                    return
+                try:
+                    with sock, context.wrap_socket(sock, server_side=True) as secure:
+                        secure.recv(1)
+                except OSError:
+                    continue
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def handshake(port: int, name: str, trust: Path, host: str = "127.0.0.1") -> ssl.SSLSocket:
+    context = ssl.create_default_context(cafile=str(trust))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # Python 3.13 does by default
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    sock = socket.create_connection((host, port), timeout=10)
+    try:
+        return context.wrap_socket(sock, server_hostname=name)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def test_strict_clients_trust_every_name_that_is_served(tmp_path: Path) -> None:
+    made = tls.ensure(["Voice.Example.org", "192.0.2.7", "[2001:db8::1]"], tmp_path)
+    with answering(tls.server_context(made.server)) as port:
+        for name in ["localhost", "127.0.0.1", "::1", "voice.example.org", "192.0.2.7", "2001:db8::1"]:
+            for trust in (made.ca, made.bundle):
+                with handshake(port, name, trust) as sock:
+                    assert sock.selected_alpn_protocol() == "http/1.1"
+                    assert sock.version() == "TLSv1.3"
+        with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+            handshake(port, "elsewhere.example.org", made.ca)
+
+
+def test_tls_1_1_is_refused(tmp_path: Path) -> None:
+    assert tls.server_context(tls.ensure((), tmp_path).server).minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_the_authority_can_vouch_for_nothing_else(tmp_path: Path) -> None:
+    made = tls.ensure((), tmp_path)
+    ca = tls._load(tmp_path / "ca-key.pem")
+    assert ca is not None
+    for name in ("www.google.com", "8.8.8.8"):
+        forged = tls._make_server(ca, (name,), NOW)
+        (tmp_path / "forged.pem").write_bytes(forged.pem())
+        with (
+            answering(tls.server_context(tmp_path / "forged.pem")) as port,
+            pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"),
+        ):
+            handshake(port, name, made.ca)
+
+
+def test_the_bundle_keeps_the_public_roots(tmp_path: Path) -> None:
+    made = tls.ensure((), tmp_path)
+    bundled = made.bundle.read_bytes()
+    assert bundled.startswith(Path(certifi.where()).read_bytes().rstrip())
+    assert bundled.endswith(made.ca.read_bytes())
+    roots = ssl.create_default_context(cafile=certifi.where()).cert_store_stats()["x509_ca"]
+    assert ssl.create_default_context(cafile=str(made.bundle)).cert_store_stats()["x509_ca"] == roots + 1
+
+
+def test_the_bundle_of_a_caller_keeps_the_callers_roots(tmp_path: Path) -> None:
+    made = tls.ensure((), tmp_path / "tls")
+    other = tls.ensure((), tmp_path / "company").ca
+    bundle = tls.bundle_for(made, {"SSL_CERT_FILE": str(other)})
+    assert x509.load_pem_x509_certificates(bundle.read_bytes()) == [
+        *x509.load_pem_x509_certificates(other.read_bytes()),
+        *x509.load_pem_x509_certificates(made.ca.read_bytes()),
+    ]
+    assert tls.bundle_for(made, {}) == made.bundle
+    assert tls.bundle_for(made, {"SSL_CERT_FILE": str(bundle)}) == made.bundle, "ours is not joined with itself"
+    with pytest.raises(tls.TLSError, match=r"SSL_CERT_FILE=.*gone\.pem"):
+        tls.bundle_for(made, {"SSL_CERT_FILE": str(tmp_path / "gone.pem")})
+
+
+def test_keys_are_for_their_owner_alone(tmp_path: Path) -> None:
+    made = tls.ensure((), tmp_path)
+    for path in (made.server, tmp_path / "ca-key.pem"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert b"PRIVATE" not in made.ca.read_bytes() + made.bundle.read_bytes()
+    made.server.chmod(0o644)
+    tls.ensure((), tmp_path)
+    assert stat.S_IMODE(made.server.stat().st_mode) == 0o600
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
+    tls.ensure(["a.example"], tmp_path, NOW)
+    before = contents(tmp_path)
+    tls.ensure(["a.example"], tmp_path, NOW + timedelta(days=300))
+    assert contents(tmp_path) == before
+    assert set(before) == {"ca.pem", "bundle.pem", "server.pem", "ca-key.pem", ".lock"}
+
+
+def test_a_certificate_is_renewed_before_it_expires(tmp_path: Path) -> None:
+    tls.ensure((), tmp_path, NOW)
+    before = contents(tmp_path)
+    tls.ensure((), tmp_path, NOW + timedelta(days=380))
+    after = contents(tmp_path)
+    assert after["server.pem"] != before["server.pem"]
+    assert after["ca.pem"] == before["ca.pem"], "clients need nothing new"
+
+
+def test_an_authority_near_its_end_is_remade(tmp_path: Path) -> None:
+    tls.ensure((), tmp_path, NOW)
+    before = contents(tmp_path)
+    tls.ensure((), tmp_path, NOW + timedelta(days=3300))
+    after = contents(tmp_path)
+    assert after["ca.pem"] != before["ca.pem"]
+    assert after["server.pem"] != before["server.pem"]
+
+
+def test_fewer_names_keep_the_authority_and_new_ones_remake_it(tmp_path: Path) -> None:
+    tls.ensure(["a.example", "b.example"], tmp_path)
+    before = contents(tmp_path)
+    tls.ensure(["a.example"], tmp_path)
+    fewer = contents(tmp_path)
+    assert (fewer["ca.pem"], fewer["server.pem"] == before["server.pem"]) == (before["ca.pem"], False)
+    tls.ensure(["c.example"], tmp_path)
+    assert contents(tmp_path)["ca.pem"] != before["ca.pem"]
+
+
+@pytest.mark.parametrize("damaged", ["ca-key.pem", "server.pem", "ca.pem", "bundle.pem"])
+def test_damaged_or_missing_files_are_mended(tmp_path: Path, damaged: str) -> None:
+    made = tls.ensure((), tmp_path)
+    for harm in (lambda p: p.write_bytes(p.read_bytes()[:100]), lambda p: p.unlink()):
+        harm(tmp_path / damaged)
+        tls.ensure((), tmp_path)
+        with answering(tls.server_context(made.server)) as port, handshake(port, "localhost", made.bundle):
+            pass
+
+
+def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(tls.TLSError, match="'no name' is neither a host name nor an IP address"):
+        tls.ensure(["no name"], tmp_path)
+
+
+def start(folder: str) -> None:
+    made = tls.ensure((), Path(folder))
+    tls.server_context(made.server)
+
+
+def test_processes_that_start_together_agree(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=start, args=(str(tmp_path),)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [p.exitcode for p in processes] == [0] * 3
+    made = tls.ensure((), tmp_path)
+    with answering(tls.server_context(made.server)) as port, handshake(port, "localhost", made.ca):
+        pass
+    assert not list(tmp_path.glob(".*.pem.*")), "no unfinished files are left"
+
+
+def test_an_operators_own_certificate(tmp_path: Path) -> None:
+    made = tls.ensure((), tmp_path)
+    pair = tls._load(made.server)
+    assert pair is not None
+    key, certificate = tmp_path / "own.key", tmp_path / "own.crt"
+    text = pair.pem()
+    at = text.index(b"-----BEGIN CERTIFICATE")
+    key.write_bytes(text[:at])
+    certificate.write_bytes(text[at:])
+    with answering(tls.server_context(certificate, key)) as port, handshake(port, "localhost", made.ca):
+        pass
+
+    with pytest.raises(tls.TLSError, match=r"gone\.crt: no such file"):
+        tls.server_context(tmp_path / "gone.crt", key)
+    with pytest.raises(tls.TLSError, match=r"own\.crt .*cannot be used"):
+        tls.server_context(certificate)
+    with pytest.raises(tls.TLSError, match="cannot be used"):
+        tls.server_context(made.ca, key)
+
+
+def test_a_key_with_a_passphrase_does_not_wait_for_the_terminal(tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives import serialization
+
+    made = tls.ensure((), tmp_path)
+    pair = tls._load(made.server)
+    assert pair is not None
+    (tmp_path / "locked.key").write_bytes(
+        pair.key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    with pytest.raises(tls.TLSError, match=r"locked\.key: the key has a passphrase"):
+        tls.server_context(made.server, tmp_path / "locked.key")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(tls.TLSError, match="cannot be written"):
+        tls.ensure((), tmp_path / "file" / "tls")
+
+
+def test_a_default_folder_of_the_user() -> None:
+    assert tls.default_folder().parts[-2:] == ("openlive", "tls")
+
+
+@pytest.mark.node
+def test_node_trusts_it(tmp_path: Path) -> None:
+    made = tls.ensure((), tmp_path)
+    script = (
+        "const s = require('tls').connect({port: +process.argv[1], host: process.argv[2], servername: 'localhost'},"
+        "() => { process.stdout.write(String(s.authorized)); s.end() })"
+    )
+    with answering(tls.server_context(made.server)) as port:
+        done = subprocess.run(
+            ["node", "-e", script, str(port), "127.0.0.1"],
+            env={"NODE_EXTRA_CA_CERTS": str(made.ca), "PATH": "/usr/local/bin:/usr/bin:/bin"},
+            capture_output=True,
+            timeout=30,
+            check=False,
+            text=True,
+        )
+    assert done.stdout == "true", done.stderr
+
+
+def test_ssl_cert_file_is_enough_for_a_python_program(tmp_path: Path) -> None:
+    made = tls.ensure((), tmp_path)
+    program = (
+        "import os, socket, ssl, sys\n"
+        "c = ssl.create_default_context()\n"
+        "s = c.wrap_socket(socket.create_connection(('127.0.0.1', int(sys.argv[1]))), server_hostname='localhost')\n"
+        "print(s.version()); s.close()\n"
+    )
+    with answering(tls.server_context(made.server)) as port:
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(port)],
+            env={"SSL_CERT_FILE": str(made.bundle)},
+            capture_output=True,
+            timeout=30,
+            check=False,
+            text=True,
+        )
+    assert done.stdout == "TLSv1.3\n", done.stderr
