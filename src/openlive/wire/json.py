@@ -12,8 +12,6 @@ sends `{"setup": {"generationConfig": {"speechConfig": {"voice_config": ...}}}}`
 from __future__ import annotations
 
 import re
-from binascii import Error as Base64Error
-from binascii import a2b_base64
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache, cached_property
@@ -52,16 +50,14 @@ def parse(struct: type[M], document: object, path: str = "") -> M:
 def decode(text: str | bytes | bytearray | memoryview) -> object:
     """Decodes JSON of at most MAX_DEPTH levels."""
     try:
-        data = text.encode() if isinstance(text, str) else bytes(text)
-        document = _decoder.decode(data)
+        document: object = _decoder.decode(text)
     except RecursionError:
         _fail_too_deep()
     except UnicodeError:
         raise ProtocolError("Invalid JSON payload received. Text is not valid UTF-8.", field="") from None
     except msgspec.DecodeError as error:
         raise ProtocolError(f"Invalid JSON payload received. {_malformed(error)}.", field="") from None
-    # Counting brackets is much faster than walking, and nearly no message has so many.
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _too_deep(document):
+    if _too_deep(document):
         _fail_too_deep()
     return document
 
@@ -306,11 +302,10 @@ def _read_bytes(value: Any, path: str) -> bytes:
 def _from_base64(text: str) -> bytes | None:
     body = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        data = a2b_base64(body + "=" * (-len(body) % 4))
-    except (Base64Error, ValueError):
+        # msgspec's decoder is strict, and several times as fast as the standard library's.
+        return msgspec.convert(body + "=" * (-len(body) % 4), bytes)
+    except msgspec.ValidationError:
         return None
-    # a2b_base64 skips what is no base64, and its strict mode takes half as long again: skipping shows in the length.
-    return data if len(data) == len(body) * 3 // 4 else None
 
 
 def _read_struct(value: Any, path: str) -> dict[str, Any]:
