@@ -1,0 +1,99 @@
+"""Speech probabilities -> where activity starts, pauses, goes on and ends. Counts samples, knows no clock."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from msgspec import Struct
+
+from openlive.types import INPUT_RATE
+
+MS = INPUT_RATE // 1000
+PAUSE = 160 * MS
+"""The first silence, in samples: long enough to be no stop consonant, short enough to prepare a reply in (models.md 7:
+128 to 192 ms gave the soonest answers)."""
+
+
+class Change(Enum):
+    STARTED = auto()
+    """Speech has lasted for the required padding; `Activity.onset` tells where it began."""
+    PAUSED = auto()
+    """The first silence after speech."""
+    RESUMED = auto()
+    """Speech after `PAUSED`, before the end."""
+    ENDED = auto()
+    """The required silence has been reached."""
+
+
+class Policy(Struct, frozen=True):
+    """When speech counts. `start` and `stop` are probabilities, the rest samples (16 kHz).
+
+    A frame is speech from `start` on, and while it lasts from `stop` on: two thresholds, because a detector hovers
+    around one.
+    """
+
+    automatic: bool = True
+    start: float = 0.5
+    stop: float = 0.35
+    padding: int = 96 * MS
+    silence: int = 700 * MS
+
+
+class Activity:
+    """The state of one audio stream."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.position = 0
+        """Samples judged so far."""
+        self.onset = 0
+        """Where the present (or last) speech began."""
+        self.voiced_until = 0
+        """End of the last frame that was speech."""
+        self.active = False
+        self.paused = False
+        self._run = 0
+
+    def push(self, probability: float, samples: int) -> Change | None:
+        """The next frame of the stream. At most one thing changes with a frame."""
+        begin, self.position = self.position, self.position + samples
+        ongoing = self._run > 0 if not self.active else not self.paused
+        if probability >= (self._policy.stop if ongoing else self._policy.start):
+            return self._voice(begin, samples)
+        return self._silence()
+
+    def _voice(self, begin: int, samples: int) -> Change | None:
+        self.voiced_until = self.position
+        if self.active:
+            resumed, self.paused = self.paused, False
+            return Change.RESUMED if resumed else None
+        if self._run == 0:
+            self.onset = begin
+        self._run += samples
+        if self._run < self._policy.padding:
+            return None
+        self.active, self.paused, self._run = True, False, 0
+        return Change.STARTED
+
+    def _silence(self) -> Change | None:
+        self._run = 0
+        if not self.active:
+            return None
+        silence = self.position - self.voiced_until
+        if silence >= self._policy.silence:
+            self.reset(self.position)
+            return Change.ENDED
+        if not self.paused and silence >= PAUSE:
+            self.paused = True
+            return Change.PAUSED
+        return None
+
+    def pause(self) -> None:
+        """The speech has stopped for a reason that no frame shows, such as audio that ceased to arrive."""
+        self.paused = self.active
+
+    def reset(self, position: int) -> None:
+        """Goes on at `position` as if nothing had been said before it."""
+        self.position = position
+        self.active = self.paused = False
+        self._run = 0

@@ -1,0 +1,96 @@
+"""What to do. The shell is the only interpreter; nothing here waits, every answer is a later event."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from openlive.types import Request
+from openlive.wire.server import ServerMessage
+
+Step = Literal["speech_end", "decision", "transcript", "first_token", "first_audio"]
+
+
+class Send(Struct, frozen=True, tag=True):
+    """To the client. `turn` > 0 marks content of that turn, which is dropped unsent once the turn is stopped."""
+
+    message: ServerMessage
+    turn: int = 0
+
+
+class Detect(Struct, frozen=True, tag=True):
+    """Judge the session's audio from sample `start` to `end`. A new `stream` number begins with a fresh detector."""
+
+    stream: int
+    start: int
+    end: int
+
+
+class Listen(Struct, frozen=True, tag=True):
+    """Begin to recognise an utterance. For `languages` and `phrases` see `engines.protocols.STT`."""
+
+    utterance: int
+    languages: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
+
+
+class Hear(Struct, frozen=True, tag=True):
+    """The utterance goes on with the session's audio from sample `start` to `end`."""
+
+    utterance: int
+    start: int
+    end: int
+
+
+class Flush(Struct, frozen=True, tag=True):
+    """A final transcript of what the utterance has heard is wanted now."""
+
+    utterance: int
+
+
+class HangUp(Struct, frozen=True, tag=True):
+    """The utterance is over, its recogniser may go."""
+
+    utterance: int
+
+
+class Forget(Struct, frozen=True, tag=True):
+    """The session's audio before sample `before` will not be asked for again."""
+
+    before: int
+
+
+class Prefill(Struct, frozen=True, tag=True):
+    """A reply to something that begins like this will be asked for soon. Replaces an earlier one."""
+
+    request: Request
+
+
+class Respond(Struct, frozen=True, tag=True):
+    turn: int
+    request: Request
+
+
+class Stop(Struct, frozen=True, tag=True):
+    """End the work on the reply of `turn` and drop what is still unsent of it."""
+
+    turn: int
+
+
+class Mark(Struct, frozen=True, tag=True):
+    """A step of the turn's waterfall was reached at the time `at`."""
+
+    turn: int
+    step: Step
+    at: float
+
+
+class Close(Struct, frozen=True, tag=True):
+    """Close the socket with `code` and `reason` (at most 123 bytes) after everything that was sent before."""
+
+    code: int
+    reason: str
+
+
+Command = Send | Detect | Listen | Hear | Flush | HangUp | Forget | Prefill | Respond | Stop | Mark | Close

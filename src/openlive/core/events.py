@@ -1,0 +1,80 @@
+"""What happened. The shell turns sockets, clocks and engines into these and hands them to `Session.handle`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from openlive.types import Output, Transcript
+from openlive.wire.client import ClientMessage
+from openlive.wire.errors import Refusal
+
+Stage = Literal["vad", "stt", "reply"]
+
+
+class Opened(Struct, frozen=True, tag=True):
+    """A client is there. `session` is a fresh unguessable id; `version` that of its path (`v1beta`).
+
+    `refusal` is set where its key was not accepted: it is told once its setup has been read, because the SDKs
+    understand a close only then (protocol.md 11.3).
+    """
+
+    session: str
+    version: str = "v1beta"
+    refusal: Refusal | None = None
+
+
+class ClientSaid(Struct, frozen=True, tag=True):
+    """A message of the client, its audio taken out: that has become `AudioArrived`."""
+
+    message: ClientMessage
+
+
+class BadRequest(Struct, frozen=True, tag=True):
+    """The client sent what cannot be read; `code` and `reason` say what the session is closed with."""
+
+    code: int
+    reason: str
+
+
+class AudioArrived(Struct, frozen=True, tag=True):
+    """`samples` more of the user's audio (16 kHz) lie in the shell's buffer."""
+
+    samples: int
+
+
+class Detected(Struct, frozen=True, tag=True):
+    """The next frames of a detection stream: (probability of speech, samples) each."""
+
+    stream: int
+    frames: tuple[tuple[float, int], ...]
+
+
+class Transcribed(Struct, frozen=True, tag=True):
+    utterance: int
+    transcript: Transcript
+
+
+class Produced(Struct, frozen=True, tag=True):
+    """A piece of the reply of `turn`."""
+
+    turn: int
+    output: Output
+
+
+class Finished(Struct, frozen=True, tag=True):
+    """The reply of `turn` is complete."""
+
+    turn: int
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """An engine raised. `number` is the stream, utterance or turn that it worked for."""
+
+    stage: Stage
+    number: int
+    reason: str
+
+
+Event = Opened | ClientSaid | BadRequest | AudioArrived | Detected | Transcribed | Produced | Finished | Failed

@@ -1,0 +1,361 @@
+"""The user's side: audio, speech probabilities and transcripts -> what the user said, and when.
+
+Commands for the engines and signals for the session come out in one ordered list.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+
+from openlive.core.activity import MS, Activity, Change, Policy
+from openlive.core.commands import Command, Detect, Flush, Forget, HangUp, Hear, Listen
+from openlive.core.utterance import Utterance
+from openlive.types import INPUT_RATE, Transcript
+
+FRAME = 32 * MS
+"""The longest frame of a detector: less than this may stay unjudged at the end of a stream."""
+PREROLL = 300 * MS
+"""Audio before the onset that the recogniser is given: a detector notices soft beginnings late."""
+QUIET_PAUSE = 0.25
+QUIET_END = 1.0
+"""Seconds without new audio that count as a first silence and as the end of the activity (design, decision 1)."""
+
+
+class Limits(Struct, frozen=True):
+    """Bounds in seconds that the core keeps; each is a user-visible promise, so each can be configured."""
+
+    setup: float = 10.0
+    detector: float = 10.0
+    """Without a judgement on audio that waits for one."""
+    recogniser: float = 30.0
+    """Without an answer to a flush."""
+    reply: float = 60.0
+    """Without anything new from the responder."""
+    backlog: float = 600.0
+    """Of audio that waits to be judged; more ends the session."""
+
+
+class SpeechStarted(Struct, frozen=True):
+    """The user speaks: the start of the activity is committed."""
+
+
+class SpeechResumed(Struct, frozen=True):
+    """The user goes on after what looked like the end."""
+
+
+class Partial(Struct, frozen=True):
+    """`told` is to be appended to the transcript that the client has; that makes it `text`."""
+
+    text: str
+    told: str
+
+
+class Guessed(Struct, frozen=True):
+    """If this is the end of the turn, then `text` is what was said."""
+
+    text: str
+    start: int
+    end: int
+
+
+class Uttered(Struct, frozen=True):
+    """The turn is over. `told` is what is still missing from the client's transcript, `text` may be ''.
+
+    `ended_at` is when the last sound of it arrived, `decided_at` when its end was decided.
+    """
+
+    text: str
+    told: str
+    start: int
+    end: int
+    manual: bool
+    ended_at: float
+    decided_at: float
+    transcribed_at: float
+
+
+class Lost(Struct, frozen=True):
+    """The utterance cannot be recognised."""
+
+
+class Overrun(Struct, frozen=True):
+    """More audio waits than `Limits.backlog`."""
+
+
+Signal = SpeechStarted | SpeechResumed | Partial | Guessed | Uttered | Lost | Overrun
+
+
+class Hearing:
+    def __init__(self, policy: Policy, limits: Limits, languages: tuple[str, ...], phrases: tuple[str, ...]) -> None:
+        self._policy = policy
+        self._limits = limits
+        self._hints = languages
+        self._phrases = phrases
+        self._activity = Activity(policy)
+        self._utterance: Utterance | None = None
+        self._number = 0
+        self._stream = 1
+        self._received = 0
+        self._forgotten = 0
+        self._floor = 0
+        """No pre-roll reaches before it: what lies there was said in an earlier turn."""
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=512)
+        self._arrived_at = 0.0
+        self._caught_up_at: float | None = 0.0
+        self._judged_at = 0.0
+        self._decided_at = 0.0
+        self._transcribed_at = 0.0
+        self._stream_end: int | None = None
+        self._spoken = ""
+        self._contradictions = 0
+        self._out: list[Command | Signal] = []
+
+    @property
+    def speaking(self) -> bool:
+        """An utterance is open: its turn is not decided or its transcript not there."""
+        return self._utterance is not None
+
+    def drain(self) -> list[Command | Signal]:
+        out, self._out = self._out, []
+        return out
+
+    # What the client sent.
+
+    def arrived(self, samples: int, now: float) -> None:
+        start, self._received = self._received, self._received + samples
+        self._arrived_at = now
+        self._arrivals.append((self._received, now))
+        if not self._policy.automatic:
+            self._hear(self._received)
+            self._forget(self._received)
+            return
+        if self._caught_up_at is not None:
+            self._judged_at = now
+        self._caught_up_at = None
+        self._out.append(Detect(self._stream, start, self._received))
+        if self._received - self._activity.position > self._limits.backlog * INPUT_RATE:
+            self._out.append(Overrun())
+
+    def stream_ended(self, now: float) -> None:
+        """The client's microphone is off: what is open ends as soon as everything was judged."""
+        self._stream_end = self._received
+        self._settle(now)
+
+    def begin(self) -> None:
+        """The client says that activity starts."""
+        if self._utterance is None:
+            self._open(self._received)
+        elif self._utterance.committed:
+            self._resume(self._utterance)
+
+    def end(self, now: float) -> None:
+        """The client says that activity ends. Without one that had started, there is an empty utterance."""
+        if self._utterance is None:
+            self._open(self._received)
+        self._commit(now)
+
+    # What the engines answered.
+
+    def detected(self, stream: int, frames: tuple[tuple[float, int], ...], now: float) -> None:
+        if stream != self._stream:
+            return
+        self._judged_at = now
+        for probability, samples in frames:
+            change = self._activity.push(probability, samples)
+            if change is not None:
+                self._changed(change, now)
+            utterance = self._utterance
+            if utterance and utterance.horizon is not None and self._unjudged(utterance.horizon) < FRAME:
+                self._commit(now)
+        self._hear(self._activity.position)
+        if self._unjudged(self._received) < FRAME and self._caught_up_at is None:
+            self._caught_up_at = now
+        self._settle(now)
+        self._forget(self._activity.position)
+
+    def transcribed(self, number: int, transcript: Transcript, now: float) -> None:
+        utterance = self._utterance
+        if utterance is None or utterance.number != number:
+            return
+        utterance.take(transcript)
+        if utterance.awaiting:
+            utterance.flushed_at = now
+        if utterance.final is transcript:
+            self._transcribed_at = now
+            if not utterance.committed and transcript.text:
+                self._out.append(Guessed(transcript.text, utterance.start, utterance.end))
+            self._settle(now)
+        if utterance.flushed:
+            return
+        told = utterance.told.partial(transcript.text)
+        if told:
+            self._out.append(Partial(utterance.told.text, told))
+
+    def detector_failed(self, stream: int, now: float) -> None:
+        """Starts anew at the newest audio; what was open ends with what was heard."""
+        if stream != self._stream:
+            return
+        self._stream += 1
+        self._activity.reset(self._received)
+        self._caught_up_at = now
+        if self._utterance is not None and not self._utterance.committed:
+            self._commit(now)
+
+    def recogniser_failed(self, number: int) -> None:
+        if self._utterance is not None and self._utterance.number == number:
+            self._close(self._utterance)
+            self._out.append(Lost())
+
+    # Time.
+
+    @property
+    def deadline(self) -> float | None:
+        return min((at for at, _ in self._timers()), default=None)
+
+    def expire(self, now: float) -> None:
+        for at, act in list(self._timers()):
+            if now >= at:
+                act(now)
+
+    def _timers(self) -> Iterator[tuple[float, Callable[[float], None]]]:
+        utterance = self._utterance
+        if self._caught_up_at is None:
+            yield self._judged_at + self._limits.detector, lambda now: self.detector_failed(self._stream, now)
+        if utterance is None:
+            return
+        if utterance.awaiting:
+            number = utterance.number
+            yield utterance.flushed_at + self._limits.recogniser, lambda _: self.recogniser_failed(number)
+        if self._policy.automatic and not utterance.committed and self._caught_up_at is not None:
+            quiet_since = max(self._arrived_at, self._caught_up_at)
+            if not utterance.flushed:
+                yield quiet_since + QUIET_PAUSE, self._quiet_pause
+            yield quiet_since + QUIET_END, self._commit
+
+    def _quiet_pause(self, now: float) -> None:
+        self._activity.pause()
+        self._flush(now)
+
+    # The utterance.
+
+    def _changed(self, change: Change, now: float) -> None:
+        utterance = self._utterance
+        if change is Change.STARTED:
+            if utterance is None:
+                self._open(max(self._floor, self._activity.onset - PREROLL))
+            else:
+                self._resume(utterance)
+        elif utterance is None:
+            return
+        elif change is Change.PAUSED:
+            self._flush(now)
+        elif change is Change.RESUMED:
+            self._resume(utterance)
+        elif change is Change.ENDED:
+            utterance.horizon = self._received
+
+    def _open(self, start: int) -> None:
+        self._number += 1
+        self._utterance = Utterance(self._number, start)
+        self._out.append(Listen(self._number, self._languages(), self._phrases))
+        self._hear(max(start, self._activity.position))
+        self._out.append(SpeechStarted())
+
+    def _resume(self, utterance: Utterance) -> None:
+        utterance.resume()
+        self._out.append(SpeechResumed())
+
+    def _hear(self, until: int) -> None:
+        utterance = self._utterance
+        if utterance is None or utterance.committed or until <= utterance.heard:
+            return
+        self._out.append(Hear(utterance.number, utterance.heard, until))
+        utterance.heard = until
+
+    def _flush(self, now: float) -> None:
+        utterance = self._utterance
+        if utterance is None or utterance.flushed:
+            return
+        self._hear(self._activity.position if self._policy.automatic else self._received)
+        utterance.end = self._activity.voiced_until if self._policy.automatic else self._received
+        utterance.flush(now)
+        self._out.append(Flush(utterance.number))
+
+    def _commit(self, now: float) -> None:
+        """The turn is decided; it is told once its transcript is there."""
+        utterance = self._utterance
+        if utterance is None or utterance.committed:
+            return
+        if not utterance.flushed:
+            self._hear(self._received if utterance.horizon is None else utterance.horizon)
+        self._flush(now)
+        utterance.committed = True
+        self._decided_at = now
+        self._activity.reset(self._activity.position)
+        self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        """Ends what can be ended: an open activity of a stream that ended, an utterance whose transcript is there."""
+        utterance = self._utterance
+        if self._stream_end is not None and self._unjudged(self._stream_end) < FRAME:
+            self._stream_end = None
+            if utterance is not None and self._policy.automatic and not utterance.committed:
+                self._commit(now)
+                return
+        if utterance is None or not utterance.committed or utterance.final is None:
+            return
+        final = utterance.final
+        self._close(utterance)
+        self._out.append(
+            Uttered(
+                text=final.text,
+                told=utterance.told.final(final.text),
+                start=utterance.start,
+                end=utterance.end,
+                manual=not self._policy.automatic,
+                ended_at=self._arrival(utterance.end),
+                decided_at=self._decided_at,
+                transcribed_at=self._transcribed_at,
+            )
+        )
+        self._note_language(utterance.language)
+
+    def _close(self, utterance: Utterance) -> None:
+        self._out.append(HangUp(utterance.number))
+        self._utterance = None
+        self._floor = utterance.heard
+
+    # Small things.
+
+    def _unjudged(self, until: int) -> int:
+        return until - self._activity.position
+
+    def _forget(self, before: int) -> None:
+        """Once a second of audio is often enough to let the shell trim its buffer."""
+        keep = before - PREROLL - INPUT_RATE
+        if self._utterance is not None:
+            keep = min(keep, self._utterance.heard)
+        if keep - self._forgotten >= INPUT_RATE:
+            self._forgotten = keep
+            self._out.append(Forget(keep))
+
+    def _arrival(self, sample: int) -> float:
+        """When the audio up to `sample` had arrived."""
+        return next((at for until, at in self._arrivals if until >= sample), self._arrived_at)
+
+    def _languages(self) -> tuple[str, ...]:
+        """Hints for the recogniser: the client's, else the language spoken so far first and any other (decision 10)."""
+        if self._hints:
+            return self._hints
+        return (self._spoken, "") if self._spoken else ()
+
+    def _note_language(self, language: str) -> None:
+        if not language or language == self._spoken:
+            self._contradictions = 0
+            return
+        self._contradictions += 1
+        if not self._spoken or self._contradictions >= 2:
+            self._spoken, self._contradictions = language, 0

@@ -1,0 +1,33 @@
+"""A model as a client names it: what it can do and how it behaves."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from openlive.wire.setup import Modality
+
+HALF_CASCADE_VOICES = ("Puck", "Charon", "Kore", "Fenrir", "Aoede", "Leda", "Orus", "Zephyr")
+"""protocol.md 4.6."""
+NATIVE_VOICES = (
+    *("Zephyr", "Puck", "Charon", "Kore", "Fenrir", "Leda", "Orus", "Aoede", "Callirrhoe", "Autonoe", "Enceladus"),
+    *("Iapetus", "Umbriel", "Algieba", "Despina", "Erinome", "Algenib", "Rasalgethi", "Laomedeia", "Achernar"),
+    *("Alnilam", "Schedar", "Gacrux", "Pulcherrima", "Achird", "Zubenelgenubi", "Vindemiatrix", "Sadachbia"),
+    *("Sadaltager", "Sulafat"),
+)
+
+
+class Profile(Struct, frozen=True):
+    """`name` has no `models/` before it. `history` says what of an interrupted answer is remembered."""
+
+    name: str
+    display_name: str = ""
+    description: str = ""
+    modalities: tuple[Modality, ...] = (Modality.TEXT, Modality.AUDIO)
+    default_modality: Modality = Modality.AUDIO
+    voices: tuple[str, ...] = HALF_CASCADE_VOICES
+    default_voice: str = "Puck"
+    history: Literal["heard", "sent"] = "heard"
+    input_token_limit: int = 8192
+    output_token_limit: int = 2048

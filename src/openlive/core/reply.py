@@ -1,0 +1,204 @@
+"""One turn of the model: its output, held or sent, and the clock of its playback."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from msgspec import Struct
+
+from openlive.core import tokens
+from openlive.core.commands import Command, Mark, Send, Step
+from openlive.types import OUTPUT_RATE, FunctionCall, Message, Output, Request, Speech, Text, Thought, Usage
+from openlive.wire.content import Blob, Content, Part
+from openlive.wire.server import (
+    MediaModality,
+    ServerContent,
+    ServerMessage,
+    Transcription,
+    TurnCompleteReason,
+    UsageMetadata,
+)
+
+CHUNK = OUTPUT_RATE // 5
+"""Samples of audio in one message: 200 ms. The original sends 50 to 250 ms (protocol.md 3.4)."""
+AUDIO_MIME = f"audio/pcm;rate={OUTPUT_RATE}"
+
+
+class Piece(Struct):
+    """Audio on the playout clock, and the text spoken in it. Times in seconds."""
+
+    text: str
+    start: float
+    end: float
+    ends: tuple[float, ...]
+    """When each word of `text` has been played; () where the engine does not tell."""
+
+
+class Reply:
+    """The output is held while the end of the user's turn is undecided; `release` lets it go."""
+
+    def __init__(self, turn: int, request: Request, *, held: bool, transcribe: bool, now: float) -> None:
+        self.turn = turn
+        self.request = request
+        self.held = held
+        self.reason: TurnCompleteReason | None = None
+        self.progress_at = now
+        """When the responder was last heard of."""
+        self.generated = False
+        self._transcribe = transcribe
+        self._waiting: list[Output] = []
+        self._pieces: list[Piece] = []
+        self._written: list[str] = []
+        self._samples = 0
+        self._thoughts = 0
+        self._plays_until = now
+        self._steps: dict[Step, float] = {}
+
+    # What comes in.
+
+    def produce(self, output: Output, now: float) -> list[Command]:
+        self.progress_at = now
+        out = self._note(output, now)
+        if self.held:
+            self._waiting.append(output)
+            return out
+        return out + self._send(output, now)
+
+    def finish(self, now: float) -> list[Command]:
+        """The responder is done; the turn lasts until its playback would have ended."""
+        self.generated, self.progress_at = True, now
+        return [] if self.held else self._generation_complete()
+
+    def fail(self, reason: TurnCompleteReason) -> None:
+        """The responder broke: what was sent is played out, then the turn ends and says why."""
+        self.generated, self.reason = True, reason
+
+    def release(self, now: float) -> list[Command]:
+        self.held = False
+        waiting, self._waiting = self._waiting, []
+        out: list[Command] = [Mark(self.turn, step, at) for step, at in self._steps.items()]
+        for output in waiting:
+            out += self._send(output, now)
+        if self.generated and self.reason is None:
+            out += self._generation_complete()
+        return out
+
+    # How it ends.
+
+    @property
+    def plays_until(self) -> float:
+        """When the client's playback ends if it began at once and never paused."""
+        return self._plays_until
+
+    def complete(self) -> Command:
+        content = ServerContent(turn_complete=True, turn_complete_reason=self.reason)
+        return Send(ServerMessage(server_content=content, usage_metadata=self._usage()))
+
+    def interrupt(self) -> list[Command]:
+        """`interrupted` alone in its message, then the end of the turn (protocol.md 11.11 and 11.13)."""
+        return [Send(ServerMessage(server_content=ServerContent(interrupted=True))), self.complete()]
+
+    def heard(self, now: float) -> str:
+        """The words whose playback had ended by `now`; of a text reply what was sent."""
+        if self.request.voice is None:
+            return "".join(self._written)
+        return "".join(_heard(piece, now) for piece in self._pieces)
+
+    @property
+    def text(self) -> str:
+        """Everything that was sent: the text, or the words of the audio."""
+        if self.request.voice is None:
+            return "".join(self._written)
+        return "".join(piece.text for piece in self._pieces)
+
+    def message(self, text: str) -> Message | None:
+        return Message("model", (Text(text),)) if text.strip() else None
+
+    def _usage(self) -> UsageMetadata:
+        response: Counter[MediaModality] = Counter()
+        if self.request.voice is None:
+            response[MediaModality.TEXT] = tokens.of_text("".join(self._written))
+        else:
+            response[MediaModality.AUDIO] = tokens.of_speech(self._samples)
+        return tokens.usage(tokens.of_request(self.request), response, self._thoughts)
+
+    # What goes out.
+
+    def _send(self, output: Output, now: float) -> list[Command]:
+        match output:
+            case Text(text) if self.request.voice is None:
+                self._written.append(text)
+                return [self._content(Part(text=text))]
+            case Speech() if self.request.voice is not None:
+                return self._speak(output, now)
+            case Thought(text):
+                self._thoughts += tokens.of_text(text)
+        return []
+
+    def _speak(self, speech: Speech, now: float) -> list[Command]:
+        samples = len(speech.pcm) // 2
+        start = max(self._plays_until, now)
+        self._plays_until = end = start + samples / OUTPUT_RATE
+        self._samples += samples
+        ends = tuple(start + word.end / OUTPUT_RATE for word in speech.words)
+        self._pieces.append(Piece(speech.text, start, end, ends))
+        out: list[Command] = []
+        if speech.text and self._transcribe:
+            out.append(self._transcript(Transcription(text=speech.text)))
+        for begin in range(0, samples * 2, CHUNK * 2):
+            blob = Blob(mime_type=AUDIO_MIME, data=speech.pcm[begin : begin + CHUNK * 2])
+            out.append(self._content(Part(inline_data=blob)))
+        return out
+
+    def _generation_complete(self) -> list[Command]:
+        out: list[Command] = []
+        if self._transcribe and any(piece.text for piece in self._pieces):
+            out.append(self._transcript(Transcription(finished=True)))
+        out.append(Send(ServerMessage(server_content=ServerContent(generation_complete=True)), self.turn))
+        return out
+
+    def _content(self, part: Part) -> Send:
+        content = ServerContent(model_turn=Content(role="model", parts=(part,)))
+        return Send(ServerMessage(server_content=content), self.turn)
+
+    def _transcript(self, transcription: Transcription) -> Send:
+        return Send(ServerMessage(server_content=ServerContent(output_transcription=transcription)), self.turn)
+
+    # The waterfall.
+
+    def mark(self, step: Step, at: float) -> list[Command]:
+        """Notes the first time of a step; told at once, or when the reply is released."""
+        if step in self._steps:
+            return []
+        self._steps[step] = at
+        return [] if self.held else [Mark(self.turn, step, at)]
+
+    def _note(self, output: Output, now: float) -> list[Command]:
+        match output:
+            case Text() | Thought() | FunctionCall():
+                return self.mark("first_token", now)
+            case Speech(pcm) if pcm:
+                return self.mark("first_audio", now)
+            case Usage() | Speech():
+                return []
+
+
+def _heard(piece: Piece, now: float) -> str:
+    if now >= piece.end:
+        return piece.text
+    if now <= piece.start:
+        return ""
+    words = piece.text.split()
+    if piece.ends and len(piece.ends) == len(words):
+        count = sum(end <= now for end in piece.ends)
+    else:
+        count = int(len(words) * (now - piece.start) / (piece.end - piece.start))
+    return _first_words(piece.text, count)
+
+
+def _first_words(text: str, count: int) -> str:
+    """The text up to the end of its word number `count`, spaces as they are."""
+    end = 0
+    for word in text.split()[:count]:
+        end = text.index(word, end) + len(word)
+    return text[:end]

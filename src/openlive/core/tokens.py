@@ -1,0 +1,86 @@
+"""Tokens as the protocol counts them (protocol.md 4.4): what usage tells, whatever the engine's own tokens are."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from msgspec import json
+
+from openlive.types import (
+    INPUT_RATE,
+    OUTPUT_RATE,
+    FunctionCall,
+    FunctionResponse,
+    Heard,
+    Image,
+    Message,
+    Request,
+    Text,
+)
+from openlive.wire.server import MediaModality, ModalityTokenCount, UsageMetadata
+
+AUDIO_PER_SECOND = 25
+PER_IMAGE = 258
+CHARACTERS = 4
+"""Of text, per token."""
+
+
+def of_text(text: str) -> int:
+    return math.ceil(len(text) / CHARACTERS)
+
+
+def of_audio(samples: int, rate: int) -> int:
+    return math.ceil(samples * AUDIO_PER_SECOND / rate)
+
+
+def of_speech(samples: int) -> int:
+    """Of the model's audio."""
+    return of_audio(samples, OUTPUT_RATE)
+
+
+def of_messages(messages: Iterable[Message]) -> Counter[MediaModality]:
+    count: Counter[MediaModality] = Counter()
+    for message in messages:
+        for part in message.parts:
+            match part:
+                case Text(text):
+                    count[MediaModality.TEXT] += of_text(text)
+                case Heard(_, start, end):
+                    count[MediaModality.AUDIO] += of_audio(end - start, INPUT_RATE)
+                case Image():
+                    count[MediaModality.IMAGE] += PER_IMAGE
+                case FunctionCall(_, name, args):
+                    count[MediaModality.TEXT] += of_text(name) + of_text(json.encode(args).decode())
+                case FunctionResponse(_, name, response):
+                    count[MediaModality.TEXT] += of_text(name) + of_text(json.encode(response).decode())
+    return count
+
+
+def of_request(request: Request) -> Counter[MediaModality]:
+    count = of_messages(request.messages)
+    count[MediaModality.TEXT] += of_text(request.instructions)
+    return count
+
+
+Counts = Mapping[MediaModality, int]
+
+
+def usage(prompt: Counts, response: Counts, thoughts: int = 0) -> UsageMetadata:
+    """The message: sums are those of the lists, and the lists are always there (protocol.md 6.23 and 7.15)."""
+    prompt_sum, response_sum = sum(prompt.values()), sum(response.values())
+    return UsageMetadata(
+        prompt_token_count=prompt_sum,
+        response_token_count=response_sum,
+        thoughts_token_count=thoughts,
+        total_token_count=prompt_sum + response_sum,
+        prompt_tokens_details=_details(prompt),
+        response_tokens_details=_details(response),
+    )
+
+
+def _details(counts: Counts) -> tuple[ModalityTokenCount, ...]:
+    """At least one entry: programs read the first one unasked."""
+    found = [(m, n) for m, n in counts.items() if n] or [(next(iter(counts), MediaModality.TEXT), 0)]
+    return tuple(ModalityTokenCount(modality=m, token_count=n) for m, n in sorted(found))

@@ -1,0 +1,309 @@
+"""A world for the core: a client, scripted engines and a clock, all virtual. No sleeps, no sockets."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from openlive.core.commands import (
+    Close,
+    Command,
+    Detect,
+    Flush,
+    Forget,
+    HangUp,
+    Hear,
+    Listen,
+    Mark,
+    Prefill,
+    Respond,
+    Send,
+    Stop,
+)
+from openlive.core.events import (
+    AudioArrived,
+    ClientSaid,
+    Detected,
+    Event,
+    Failed,
+    Finished,
+    Opened,
+    Produced,
+    Transcribed,
+)
+from openlive.core.hearing import Limits
+from openlive.core.profile import Profile
+from openlive.core.session import Session
+from openlive.types import INPUT_RATE, OUTPUT_RATE, Message, Output, Request, Speech, Text, Transcript
+from openlive.wire.client import parse_message
+from openlive.wire.server import ServerMessage, encode
+
+FRAME = 512
+MODEL = "gemini-live-2.5-flash-preview"
+PROFILES = {MODEL: Profile(MODEL)}
+TALK: dict[str, Any] = {
+    "model": f"models/{MODEL}",
+    "generationConfig": {"responseModalities": ["AUDIO"]},
+    "inputAudioTranscription": {},
+    "outputAudioTranscription": {},
+}
+
+
+class Word(msgspec.Struct, frozen=True):
+    """Spoken from `start` to `end`, in seconds of the client's audio."""
+
+    start: float
+    end: float
+    text: str
+
+
+def words(text: str, start: float = 0.0, each: float = 0.3) -> list[Word]:
+    """`text` spoken without a pause from `start` on."""
+    return [Word(start + i * each, start + (i + 1) * each, w) for i, w in enumerate(text.split())]
+
+
+def speech(seconds: float, text: str) -> Output:
+    return Speech(bytes(2 * round(seconds * OUTPUT_RATE)), text)
+
+
+Script = Sequence[tuple[float, Output]]
+"""What a reply produces: seconds since the piece before, and the piece."""
+
+
+def spoken(text: str, *, seconds: float = 1.0, delay: float = 0.2) -> Script:
+    return [(delay, Text(text)), (delay, speech(seconds, text))]
+
+
+class World:
+    """Runs a session against a plan. `log` has what the client saw: (time, message)."""
+
+    def __init__(
+        self,
+        setup: dict[str, Any] | None = None,
+        *,
+        plan: Sequence[Word] = (),
+        replies: Sequence[Script | None] = (),
+        limits: Limits | None = None,
+        profile: Profile | None = None,
+        stt_delay: float | None = 0.05,
+        vad_delay: float = 0.001,
+        dead_streams: Sequence[int] = (),
+    ) -> None:
+        self.now = 0.0
+        self.session = Session({profile.name: profile} if profile else PROFILES, limits)
+        self.plan = plan
+        self.stt_delay = stt_delay
+        self.vad_delay = vad_delay
+        self.dead_streams = dead_streams
+        self.log: list[tuple[float, ServerMessage]] = []
+        self.commands: list[tuple[float, Command]] = []
+        self.closed: Close | None = None
+        self._replies = list(replies)
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._sent = 0
+        self._judged: dict[int, int] = {}
+        self._heard: dict[int, int] = {}
+        self._listening: dict[int, int] = {}
+        self._answering: set[int] = set()
+        self.requests: list[Request] = []
+        if setup is not None:
+            self.event(Opened("s"))
+            self.client({"setup": setup})
+
+    # What a test does.
+
+    def event(self, event: Event | None) -> list[Command]:
+        commands = self.session.handle(event, self.now)
+        for command in commands:
+            assert self.closed is None, f"{command} after {self.closed}"
+            self.commands.append((self.now, command))
+            self._do(command)
+        return commands
+
+    def client(self, message: dict[str, Any]) -> list[Command]:
+        return self.event(ClientSaid(parse_message(msgspec.json.encode(message))))
+
+    def text(self, text: str, *, complete: bool = True) -> list[Command]:
+        turns = [{"role": "user", "parts": [{"text": text}]}]
+        return self.client({"clientContent": {"turns": turns, "turnComplete": complete}})
+
+    def blob(self, seconds: float) -> None:
+        """The next `seconds` of the client's audio in one message."""
+        self.event(AudioArrived(round(seconds * INPUT_RATE)))
+
+    def stream(self, seconds: float, *, chunk: float = 0.1) -> None:
+        """The same as from a microphone: a message every `chunk` seconds from now on, while the world runs."""
+        end = self.now + seconds
+        while self.now < end - 1e-9:
+            self.run(min(chunk, end - self.now))
+            self.blob(chunk)
+
+    def run(self, seconds: float) -> None:
+        """Lets time pass: engines answer, deadlines are kept."""
+        until = self.now + seconds
+        for _ in range(100_000):
+            at = self._agenda[0][0] if self._agenda else float("inf")
+            deadline = self.session.deadline
+            due = min(at, deadline if deadline is not None else float("inf"))
+            if due > until:
+                break
+            if deadline is not None and deadline <= at:
+                self.now = max(self.now, deadline)
+                self.event(None)
+                again = self.session.deadline
+                assert again is None or again > deadline, f"a deadline at {deadline} that does not pass"
+            else:
+                self.now = max(self.now, at)
+                heapq.heappop(self._agenda)[2]()
+        else:
+            raise AssertionError("the world does not come to rest")
+        self.now = until
+
+    def later(self, delay: float, event: Event) -> None:
+        heapq.heappush(self._agenda, (self.now + delay, next(self._order), lambda: void(self.event(event))))
+
+    # What the client saw.
+
+    @property
+    def messages(self) -> list[ServerMessage]:
+        return [message for _, message in self.log]
+
+    def kinds(self) -> list[str]:
+        """Each message as a word; runs of audio or text are told once."""
+        kinds = [kind(message) for message in self.messages]
+        return [k for i, k in enumerate(kinds) if i == 0 or k != kinds[i - 1] or k not in ("audio", "text", "heard")]
+
+    def at(self, what: str) -> list[float]:
+        return [at for at, message in self.log if kind(message) == what]
+
+    @property
+    def transcript(self) -> str:
+        """Of the user, as a client joins it."""
+        contents = [m.server_content for m in self.messages if m.server_content]
+        return "".join(c.input_transcription.text or "" for c in contents if c.input_transcription)
+
+    @property
+    def history(self) -> list[tuple[str, str]]:
+        return [(m.role, m.text) for m in self.session.messages]
+
+    def of(self, kind: type[Command]) -> list[Any]:
+        return [command for _, command in self.commands if isinstance(command, kind)]
+
+    # The engines.
+
+    def _do(self, command: Command) -> None:
+        match command:
+            case Send(message):
+                encode(message)
+                self.log.append((self.now, message))
+            case Close():
+                self.closed = command
+            case Detect(stream, start, end):
+                self._detect(stream, start, end)
+            case Listen(utterance):
+                self._heard[utterance] = -1
+            case Hear(utterance, start, end):
+                self._hear(utterance, start, end)
+            case Flush(utterance):
+                self._transcribe(utterance, final=True)
+            case HangUp(utterance):
+                self._heard.pop(utterance)
+            case Respond(turn, request):
+                self.requests.append(request)
+                self._answering.add(turn)
+                script = self._replies.pop(0) if self._replies else spoken(f"Answer {turn}.")
+                if script is not None:
+                    self._reply(turn, list(script))
+            case Stop(turn):
+                self._answering.discard(turn)
+            case Prefill() | Mark() | Forget():
+                pass
+
+    def _detect(self, stream: int, start: int, end: int) -> None:
+        if stream in self.dead_streams:
+            return
+        first = self._judged.setdefault(stream, start)
+        last = end - (end - first) % FRAME
+        self._judged[stream] = last
+        frames = [(self._speech((i + FRAME / 2) / INPUT_RATE), FRAME) for i in range(first, last, FRAME)]
+        if frames:
+            self.later(self.vad_delay, Detected(stream, tuple(frames)))
+
+    def _speech(self, at: float) -> float:
+        return 0.95 if any(w.start <= at < w.end for w in self.plan) else 0.02
+
+    def _hear(self, utterance: int, start: int, end: int) -> None:
+        assert start < end
+        known = self._heard[utterance]
+        if known < 0:
+            self._listening[utterance] = start
+        else:
+            assert start == known, f"utterance {utterance} misses samples {known} to {start}"
+        self._heard[utterance] = end
+        if (end - self._listening[utterance]) // 8000 > (max(known, 0) - self._listening[utterance]) // 8000:
+            self._transcribe(utterance, final=False)
+
+    def _transcribe(self, utterance: int, *, final: bool) -> None:
+        if self.stt_delay is None:
+            return
+        start, end = self._listening.get(utterance, 0) / INPUT_RATE, self._heard[utterance] / INPUT_RATE
+        text = " ".join(w.text for w in self.plan if start <= w.start and (w.start + w.end) / 2 <= end)
+        heard = max(self._heard[utterance], 0)
+        self.later(self.stt_delay, Transcribed(utterance, Transcript(text, heard, final, language="en")))
+
+    def _reply(self, turn: int, script: list[tuple[float, Output]]) -> None:
+        def step() -> None:
+            if turn not in self._answering:
+                return
+            if not script:
+                self._answering.discard(turn)
+                self.event(Finished(turn))
+                return
+            _, output = script.pop(0)
+            self.event(Produced(turn, output))
+            push(script[0][0] if script else 0.0)
+
+        def push(delay: float) -> None:
+            heapq.heappush(self._agenda, (self.now + delay, next(self._order), step))
+
+        push(script[0][0] if script else 0.0)
+
+    def fail(self, turn: int) -> None:
+        self._answering.discard(turn)
+        self.event(Failed("reply", turn, "it broke"))
+
+
+def void(_: object) -> None:
+    return None
+
+
+def kind(message: ServerMessage) -> str:
+    content = message.server_content
+    if message.setup_complete is not None:
+        return "setupComplete"
+    assert content is not None, message
+    if content.interrupted:
+        return "interrupted"
+    if content.generation_complete:
+        return "generationComplete"
+    if content.turn_complete:
+        assert message.usage_metadata is not None
+        return "turnComplete"
+    if content.input_transcription is not None:
+        return "heardFinished" if content.input_transcription.finished else "heard"
+    if content.output_transcription is not None:
+        return "saidFinished" if content.output_transcription.finished else "said"
+    assert content.model_turn is not None
+    return "text" if content.model_turn.parts[0].text is not None else "audio"
+
+
+def conversation(request: Request) -> list[tuple[str, str]]:
+    return [(m.role, m.text) for m in request.messages]
+
+
+__all__ = ["TALK", "Message", "Word", "World", "conversation", "kind", "speech", "spoken", "words"]
