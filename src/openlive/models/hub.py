@@ -22,7 +22,6 @@ FAILURES = 3
 """Broken connections in a row, each with less than `GAIN` bytes, until a source is given up."""
 GAIN = 1 << 20
 PAUSE = 0.5
-CHUNK = 1 << 18
 
 _silent: dict[str, tuple[float, str]] = {}
 """Host -> until when it is skipped, and why."""
@@ -84,7 +83,7 @@ class Hub:
                     partial.restart()
             else:
                 raise SourceError(f"HTTP {response.status_code} {response.reason_phrase}".rstrip())
-            for block in response.iter_raw(CHUNK):
+            for block in response.iter_raw():
                 partial.write(block)
                 tick(partial.size)
         if not partial.whole:

