@@ -69,7 +69,7 @@ def _malformed(error: msgspec.DecodeError) -> str:
     text = str(error)
     if "truncated" in text:
         return "Unexpected end of input"
-    return f"Unexpected token: {text.removeprefix('JSON is malformed: ')}"
+    return f"Unexpected token: {text.removeprefix('JSON is malformed: ').partition(' - at ')[0]}"
 
 
 def _too_deep(document: object) -> bool:
