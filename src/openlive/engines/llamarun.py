@@ -1,0 +1,164 @@
+"""The state of a call into llama.cpp, and of a reply that several such calls generate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from openlive.engines.llamaserver import Chunk
+from openlive.engines.prompt import PromptTooLongError
+from openlive.engines.tokens import Tokens
+from openlive.types import Sampling
+
+MAX_TOKENS = 512
+"""The longest reply where the request sets no limit: some three minutes of speech."""
+AHEAD = 8
+"""Tokens that are generated before anyone has asked for them; when half of them are taken, generation goes on."""
+
+
+class Signal:
+    """Wakes the one task of this event loop that waits for it; `set` may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self._event.clear()
+
+
+class Run:
+    """One call into llama.cpp, made in a thread of its own.
+
+    `on` is asked there, after each chunk, whether to stop. The thread calls `end` once the call has returned.
+    """
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        options: dict[str, Any],
+        signal: Signal,
+        on: Callable[[Chunk], bool] = lambda _: False,
+    ) -> None:
+        self.prompt = prompt
+        self.options = options
+        self.stopped = False
+        self.ended = False
+        self.generated = 0
+        self.error: Exception | None = None
+        self._on = on
+        self._signal = signal
+
+    def stop(self) -> None:
+        """Takes effect at the next token, or step of a prefill. What still arrives is dropped."""
+        self.stopped = True
+
+    def receive(self, chunk: Chunk) -> bool:
+        self.generated += len(chunk.tokens)
+        if not self.stopped:
+            self.stopped = self._on(chunk)
+        return self.stopped
+
+    def end(self, error: Exception | None) -> None:
+        self.error = error
+        self.ended = True
+        self._signal.set()
+
+    async def wait(self) -> None:
+        """Until the signal: at the latest when the run has ended. Raises what went wrong in it."""
+        if not self.ended:
+            await self._signal.wait()
+        if self.error:
+            raise self.error
+
+
+class Reply:
+    """A reply, generated in as many runs as the pace of its reader asks for."""
+
+    def __init__(self, prompt: Sequence[int], sampling: Sampling, context: int) -> None:
+        if len(prompt) >= context:
+            raise PromptTooLongError(len(prompt), context)
+        self.prompt = prompt
+        self.limit = min(sampling.max_tokens or MAX_TOKENS, context - len(prompt))
+        self.cached = 0
+        self.spoken: list[tuple[str, Tokens]] = []
+        """What was generated so far, whether taken or not."""
+        self.finished = False
+        """Nothing more will be generated; `take` may still give some."""
+        self.run: Run | None = None
+        """The run that is under way, or was the last one."""
+        self._sampling = sampling
+        self._ids: list[int] = []
+        self._buffer: deque[str] = deque()
+        self._signal = Signal()
+
+    @property
+    def generated(self) -> int:
+        return len(self._ids)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether the next run should begin."""
+        idle = self.run is None or (self.run.ended and not self.run.error)
+        return idle and not self.finished and len(self._buffer) <= AHEAD // 2
+
+    def next_run(self) -> Run:
+        """Goes on after the last token. Tokens go in as ids, so the text is the same as without a pause."""
+        options = sampling_options(self._sampling, self.generated)
+        options["n_predict"] = self.limit - self.generated
+        self.run = Run([*self.prompt, *self._ids], options, self._signal, self._receive)
+        return self.run
+
+    def take(self) -> str:
+        """The next piece of text; '' where there is none yet."""
+        return self._buffer.popleft() if self._buffer else ""
+
+    def stop(self) -> None:
+        self.finished = True
+        if self.run:
+            self.run.stop()
+
+    def _receive(self, chunk: Chunk) -> bool:
+        if chunk.cached is not None and not self._ids:
+            self.cached = chunk.cached
+        if chunk.text:
+            self.spoken.append((chunk.text, chunk.tokens))
+            self._ids += chunk.tokens
+            self._buffer.append(chunk.text)
+        if chunk.finished or self.generated >= self.limit:
+            self.finished = True
+        self._signal.set()
+        return len(self._buffer) >= AHEAD and not self.finished
+
+
+def sampling_options(sampling: Sampling, generated: int) -> dict[str, Any]:
+    """The names of llama.cpp. Where the request leaves it open: lively enough to talk to, sober enough for facts.
+
+    The light penalty on repetition keeps small models out of loops. `generated` moves the seed on, so that the draws
+    after a pause are not those of the beginning again.
+    """
+
+    def given(value: float | None, default: float) -> float:
+        return default if value is None else value
+
+    options: dict[str, Any] = {
+        "temperature": given(sampling.temperature, 0.5),
+        "top_p": given(sampling.top_p, 0.9),
+        "top_k": given(sampling.top_k, 40),
+        "min_p": 0.05,
+        "repeat_penalty": 1.05,
+        "repeat_last_n": 128,
+        "presence_penalty": given(sampling.presence_penalty, 0.0),
+        "frequency_penalty": given(sampling.frequency_penalty, 0.0),
+    }
+    if sampling.seed is not None:
+        options["seed"] = (sampling.seed + generated) & 0xFFFFFFFF
+    return options

@@ -1,0 +1,152 @@
+"""llama.cpp in this process, through xllamacpp: its server core, called directly for completions.
+
+Tokenising and chat templates are only to be had over the server's HTTP port, which it always opens, on 127.0.0.1 and
+behind a random key. Everything here blocks; nothing here knows about conversations.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from msgspec import Struct
+
+from openlive.engines.prompt import LLMError
+from openlive.engines.registry import EngineError
+from openlive.engines.tokens import Tokens
+
+BATCH = 64
+"""Tokens per step of a prefill. It can be stopped between steps only, and others wait for a step to end; larger ones
+make a prefill some 10 % faster and stopping it late."""
+
+
+class Chunk(Struct, frozen=True):
+    """A piece of a completion: some text, and the tokens that it was made of."""
+
+    text: str = ""
+    tokens: Tokens = ()
+    cached: int | None = None
+    """How many tokens of the prompt were found in the cache; told once, before any text."""
+    finished: bool = False
+
+
+class LlamaServer:
+    """A loaded model with `slots` separate caches over one pool of `pool` tokens."""
+
+    def __init__(self, path: Path, *, threads: int, slots: int, pool: int) -> None:
+        self._server, key = _start(path, threads, slots, pool)
+        self._http = httpx.Client(
+            base_url=self._server.listening_address,
+            headers={"Authorization": f"Bearer {key}"},
+            trust_env=False,  # a proxy has no business between us and ourselves
+            timeout=30,
+        )
+        defaults = self._call("GET", "/props")["default_generation_settings"]
+        self.context = int(defaults["n_ctx"])
+        """Tokens that one slot may hold: the pool, or what the model was trained on if that is less."""
+        self.beginning: Tokens = self._tokens("", special=True, begin=True)
+        """The tokens that every prompt of this model begins with."""
+
+    def tokenize(self, text: str, special: bool) -> Tokens:
+        """`special`: names of special tokens in the text count as such, else they are letters."""
+        return self._tokens(text, special=special, begin=False)
+
+    def render(self, messages: Sequence[dict[str, str]]) -> str:
+        """The prompt by the chat template inside the GGUF, up to where the reply begins."""
+        body = {"messages": messages, "chat_template_kwargs": {"enable_thinking": False}}
+        return str(self._call("POST", "/apply-template", body)["prompt"])
+
+    def complete(self, prompt: Sequence[int], slot: int, options: dict[str, Any], on: Callable[[Chunk], bool]) -> None:
+        """Generates until the end of the reply or until `on` returns True, which is asked after every token and every
+        step of the prefill. What was computed stays in the slot. Raises `LLMError`, and what `on` raised."""
+        failure: list[Exception] = []
+
+        def receive(data: dict[str, Any]) -> bool:
+            try:
+                return on(self._chunk(data))
+            except Exception as error:  # llama.cpp would swallow it
+                failure.append(error)
+                return True
+
+        body = {
+            "prompt": prompt,
+            "id_slot": slot,
+            "cache_prompt": True,
+            "stream": True,
+            "return_progress": True,
+            "n_probs": 1,
+            "post_sampling_probs": True,  # the cheap way to learn the ids of the tokens
+            **options,
+        }
+        self._server.handle_completions(body, receive)
+        if failure:
+            raise failure[0]
+
+    def clear(self, slot: int) -> None:
+        """Empties the slot, to a token or two: the only way that needs no folder on disk."""
+        self.complete(self.beginning or (0,), slot, {"n_predict": 0}, lambda _: False)
+
+    def close(self) -> None:
+        """Unloads the model. No call may be running."""
+        self._http.close()
+        del self._server
+
+    def _chunk(self, data: dict[str, Any]) -> Chunk:
+        if error := data.get("error"):
+            raise LLMError(f"llama.cpp: {error.get('message', error)}")
+        if progress := data.get("prompt_progress"):
+            return Chunk(cached=progress["cache"])
+        choice = data["choices"][0]
+        tokens = (choice.get("logprobs") or {}).get("content") or ()
+        ids = tuple(token["id"] for token in tokens)
+        text = choice["text"]
+        if text and text.encode() != b"".join(bytes(token["bytes"]) for token in tokens):
+            # A character spread over several tokens comes with the last one's id only.
+            ids = self.tokenize(text, False)
+        return Chunk(text, ids, finished=choice["finish_reason"] is not None)
+
+    def _tokens(self, text: str, *, special: bool, begin: bool) -> Tokens:
+        body = {"content": text, "parse_special": special, "add_special": begin}
+        return tuple(self._call("POST", "/tokenize", body)["tokens"])
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        response = self._http.request(method, path, json=body)
+        if response.is_error:
+            raise LLMError(f"llama.cpp refused {path}: {response.text[:300]}")
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def _start(path: Path, threads: int, slots: int, pool: int) -> tuple[Any, str]:
+    if not path.is_file():
+        raise EngineError(f"There is no model file {path}.")
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise EngineError(f"{path} is no GGUF file.")
+
+    import xllamacpp
+
+    key = secrets.token_urlsafe(32)
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.api_keys = [key]
+    params.port = 0
+    params.ui = False
+    params.verbosity = 0
+    params.n_parallel = slots
+    params.n_ctx = pool
+    params.kv_unified = True
+    params.n_batch = params.n_ubatch = BATCH
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    # With these two left on, a request for a slot finds that slot's cache moved away, and nothing is reused.
+    params.cache_idle_slots = False
+    params.cache_ram_mib = 0
+    # Mapped weights stay resident beside the copy that is repacked for the CPU: 600 MB more for 1.5B.
+    params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
+    try:
+        return xllamacpp.Server(params), key
+    except RuntimeError as error:
+        raise EngineError(f"llama.cpp cannot load {path}: it is damaged, or memory is short.") from error

@@ -1,0 +1,62 @@
+"""What every text model is told of a conversation: parts put into words, and the pieces a prompt is made of."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from msgspec import Struct
+
+from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Part, Text
+
+
+class LLMError(RuntimeError):
+    """A reply could not be generated; the message says why."""
+
+
+class PromptTooLongError(LLMError):
+    """The prompt does not fit into the model's context. The caller has to shorten the history."""
+
+    def __init__(self, tokens: int, context: int) -> None:
+        super().__init__(f"The prompt has {tokens} tokens; the model's context holds {context}.")
+        self.tokens = tokens
+        self.context = context
+
+
+class Piece(Struct, frozen=True):
+    """A stretch of a prompt, tokenised on its own so that the tokens before it never depend on what follows.
+
+    `control` is the model's own mark-up, where names of special tokens count as such. `text` is what users and
+    operators wrote, where they are nothing but letters: nobody ends a turn by writing "<|im_end|>". `reply` is text
+    that the model generated itself: its original tokens are used where they are still known.
+    """
+
+    text: str
+    kind: Literal["control", "text", "reply"]
+
+
+def content(message: Message) -> str:
+    """The message in words, as a model that only reads sees it. Thoughts are left out."""
+    words = ""
+    for part in message.parts:
+        block = _block(part)
+        if block:
+            words += f"\n{block}\n" if words and not words.endswith("\n") else f"{block}\n"
+        elif isinstance(part, Text | Heard):
+            words += part.text
+    return words.strip() if message.role != "model" else words.rstrip()
+
+
+def _block(part: Part) -> str:
+    """A part that stands on lines of its own, or ''. Calls and results are in the format of Qwen2.5."""
+    match part:
+        case Image():
+            return f"[image: {part.mime}, which you cannot see]"
+        case FunctionCall():
+            call = json.dumps({"name": part.name, "arguments": part.args}, ensure_ascii=False)
+            return f"<tool_call>\n{call}\n</tool_call>"
+        case FunctionResponse():
+            result = json.dumps({"name": part.name, "result": part.response}, ensure_ascii=False)
+            return f"<tool_response>\n{result}\n</tool_response>"
+        case _:
+            return ""

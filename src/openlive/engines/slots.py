@@ -1,0 +1,103 @@
+"""Who may use which slot of the model's KV cache, and when. Pure bookkeeping: time is an argument.
+
+All slots draw on one pool of cells (tokens). A conversation keeps its slot between turns, so that only what is new
+has to be computed. Slots and cells of others are taken least recently used first, and by speculative work only where
+nobody will miss them (design: "speculation never evicts one").
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from msgspec import Struct
+
+RECENT = 60.0
+"""Seconds after its last use for which a conversation counts as going on: longer than most pauses between turns."""
+
+_NEVER = float("-inf")
+
+
+class Lease(Struct, frozen=True):
+    """The right to run on `slot` until released. The slots in `clear` must be emptied first: their cells are needed."""
+
+    slot: int
+    clear: tuple[int, ...] = ()
+
+
+class _Slot(Struct):
+    owner: str | None = None
+    busy: bool = False
+    tokens: int = 0
+    """Cells that it fills; while busy, those that it may come to fill."""
+    used: float = _NEVER
+
+
+class Slots:
+    """Thread-safe: leases are released by the threads that did the work."""
+
+    def __init__(self, count: int, pool: int) -> None:
+        self._slots = [_Slot() for _ in range(count)]
+        self._pool = pool
+        self._lock = Lock()
+
+    def claim(self, conversation: str, tokens: int, now: float, *, speculative: bool = False) -> Lease | None:
+        """A slot for a run of at most `tokens` cells, or None: try again after the next release.
+
+        None while the conversation's own slot is busy, or all others are, or the cells don't suffice. Speculative
+        work gets None, too, where it would cost another conversation what is kept for it.
+        """
+        with self._lock:
+            index = self._choose(conversation, now, speculative)
+            if index is None:
+                return None
+            clear = self._make_room(index, tokens, now, speculative)
+            if clear is None:
+                return None
+            for i in clear:
+                self._slots[i] = _Slot()
+            self._slots[index] = _Slot(conversation, True, tokens, now)
+            return Lease(index, tuple(clear))
+
+    def release(self, lease: Lease, tokens: int, now: float) -> None:
+        """The run is over and left `tokens` in the slot."""
+        with self._lock:
+            slot = self._slots[lease.slot]
+            slot.busy, slot.tokens = False, tokens
+            slot.used = now if slot.owner is not None else _NEVER
+
+    def busy(self, conversation: str) -> bool:
+        with self._lock:
+            return any(slot.busy and slot.owner == conversation for slot in self._slots)
+
+    def forget(self, conversation: str) -> None:
+        """Its slot is the next to be taken. A run that is still going on keeps it until it is released."""
+        with self._lock:
+            for slot in self._slots:
+                if slot.owner == conversation:
+                    slot.owner, slot.used = None, _NEVER
+
+    def _choose(self, conversation: str, now: float, speculative: bool) -> int | None:
+        for i, slot in enumerate(self._slots):
+            if slot.owner == conversation:
+                return None if slot.busy else i
+        free = self._takeable(now, speculative)
+        return min(free, key=lambda i: (self._slots[i].used, self._slots[i].tokens), default=None)
+
+    def _takeable(self, now: float, speculative: bool) -> list[int]:
+        return [
+            i
+            for i, slot in enumerate(self._slots)
+            if not slot.busy and (slot.owner is None or not speculative or slot.used < now - RECENT)
+        ]
+
+    def _make_room(self, index: int, tokens: int, now: float, speculative: bool) -> list[int] | None:
+        """The slots to empty so that `tokens` fit beside the rest; None if that cannot be had."""
+        missing = sum(s.tokens for i, s in enumerate(self._slots) if i != index) + tokens - self._pool
+        clear: list[int] = []
+        for i in sorted(self._takeable(now, speculative), key=lambda i: self._slots[i].used):
+            if missing <= 0:
+                break
+            if i != index and self._slots[i].tokens:
+                clear.append(i)
+                missing -= self._slots[i].tokens
+        return clear if missing <= 0 else None
