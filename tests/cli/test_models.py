@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,20 @@ def test_progress_without_a_terminal_is_a_line_for_each_step(monkeypatch: pytest
         "tiny: 100 % of 100 MB, ready",
         "Error: enough",
     ]
+
+
+def test_progress_in_a_terminal_is_one_bar_for_each_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "100")
+    with command.progress_bars() as progress:
+        for name in ("tiny", "other"):
+            for done in (0, 50_000_000, 100_000_000):
+                progress(Update(name, "downloading", "a", "hub.example", done, 100_000_000))
+    lines = terminal.getvalue().splitlines()
+    for name in ("tiny", "other"):
+        assert any(name in line and "100.0/100.0 MB" in line and "hub.example" in line for line in lines)

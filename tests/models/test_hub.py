@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from openlive.models import ModelError, Update, cache, ensure, path
+from openlive.models import ModelError, Update, cache, ensure, hub, path
 from tests.models.conftest import FakeHub, Put, content, entry, file, folder_of
 
 DATA = content(3 << 20)
@@ -98,7 +98,7 @@ def test_a_wrong_beginning_from_an_earlier_run_costs_a_second_try(fake_hub: Fake
     with pytest.raises(ModelError):
         ensure("tiny")
     fake_hub.files = {"a": DATA}
-    cache_hosts_again()
+    hub._silent.clear()
     ensure("tiny")
     assert folder_of(tiny) == {"a.bin": DATA}
 
@@ -126,9 +126,3 @@ def test_a_host_that_accepts_and_says_nothing_is_given_up(fake_hub: FakeHub, put
     with pytest.raises(ModelError, match=r"ReadTimeout[^$]*not asked again: ReadTimeout"):
         ensure("tiny")
     assert len(fake_hub.asked) == 1
-
-
-def cache_hosts_again() -> None:
-    from openlive.models import hub
-
-    hub._silent.clear()

@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tarfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from openlive.models import File, ModelError, Package, Part, cache, clients, ensure, mirror, path
+from openlive.models.errors import SourceError
 from tests.models.conftest import FakeHub, Put, Wheel, content, entry, file, folder_of, npm_registry, tarball
 
 DATA = content(300_000)
-PIECES = (DATA[:100_000], DATA[100_000:200_000], DATA[200_000:])
+PIECES = (DATA[:100_000], DATA[100_000:])
 
 
-def split(wheel: Wheel, count: int = 3) -> File:
+def split(wheel: Wheel, count: int = 2) -> File:
     parts = tuple(
         Part(wheel(f"big-part{number}", {f"big_part{number}/data.bin": piece}), f"big_part{number}/data.bin")
         for number, piece in enumerate(PIECES[:count], start=1)
     )
     return file("big.bin", b"".join(PIECES[:count]), parts=parts)
+
+
+def count_fetches(monkeypatch: pytest.MonkeyPatch) -> list[Package]:
+    fetched: list[Package] = []
+
+    def fetch_archive(package: Package, into: Path, stop: threading.Event) -> Path:
+        fetched.append(package)
+        return clients.fetch_archive(package, into, stop)
+
+    monkeypatch.setattr(mirror, "fetch_archive", fetch_archive)
+    return fetched
+
+
+@pytest.fixture
+def quick_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies wheels instead of starting pip, where pip is not what is tested."""
+
+    def copy(package: Package, into: Path, stop: threading.Event) -> Path:
+        into.mkdir()
+        (built,) = (tmp_path / "links").glob(f"{package.name.replace('-', '_')}-*")
+        return Path(shutil.copy(built, into))
+
+    monkeypatch.setattr(mirror, "fetch_archive", copy)
 
 
 def test_parts_are_joined_in_order_and_nothing_else_stays(wheel: Wheel, put: Put) -> None:
@@ -37,13 +64,7 @@ def test_one_archive_serves_several_files_and_is_fetched_once(
     tiny = put(
         entry(tuple(file(name, name.encode() * 10, parts=(Part(package, f"bundle/{name}"),)) for name in ("b", "a")))
     )
-    fetched: list[Package] = []
-
-    def count(package: Package, *arguments: object) -> Path:
-        fetched.append(package)
-        return clients.fetch_archive(package, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(mirror, "fetch_archive", count)
+    fetched = count_fetches(monkeypatch)
     ensure("tiny")
     assert folder_of(tiny) == {"a": b"a" * 10, "b": b"b" * 10}
     assert fetched == [package]
@@ -53,24 +74,20 @@ def test_whole_parts_survive_a_failure_and_the_rest_is_fetched_later(
     wheel: Wheel, put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = put(entry((split(wheel),)))
-    (last,) = (tmp_path / "links").glob("big_part3*")
+    (last,) = (tmp_path / "links").glob("big_part2*")
     hidden = last.rename(tmp_path / last.name)
-    with pytest.raises(ModelError, match=r"big-part3==1.0: pip said: ERROR: .*big-part3==1.0"):
+    with pytest.raises(ModelError, match=r"big-part2==1.0: pip said: ERROR: .*big-part2==1.0"):
         ensure("tiny")
     (partial,) = cache.staging(tiny).glob("*.partial")
-    assert partial.read_bytes() == PIECES[0] + PIECES[1]
+    assert partial.read_bytes() == PIECES[0]
     with partial.open("ab") as torn:  # as after a kill in the middle of a part
         torn.write(b"half a part")
 
     hidden.rename(last)
-    fetched: list[str] = []
-    real = clients.fetch_archive
-    monkeypatch.setattr(
-        mirror, "fetch_archive", lambda package, *rest: fetched.append(package.name) or real(package, *rest)
-    )
+    fetched = count_fetches(monkeypatch)
     ensure("tiny")
     assert folder_of(tiny) == {"big.bin": DATA}
-    assert fetched == ["big-part3"]
+    assert [package.name for package in fetched] == ["big-part2"]
 
 
 def test_an_archive_that_arrived_before_a_kill_is_not_fetched_again(
@@ -84,6 +101,7 @@ def test_an_archive_that_arrived_before_a_kill_is_not_fetched_again(
     assert (ensure("tiny") / "big.bin").read_bytes() == PIECES[0]
 
 
+@pytest.mark.usefixtures("quick_pip")
 def test_a_damaged_archive_is_dropped_so_that_the_next_run_gets_a_new_one(wheel: Wheel, put: Put) -> None:
     tiny = put(entry((split(wheel, 1),)))
     cache.staging(tiny).mkdir(parents=True)
@@ -93,6 +111,7 @@ def test_a_damaged_archive_is_dropped_so_that_the_next_run_gets_a_new_one(wheel:
     ensure("tiny")
 
 
+@pytest.mark.usefixtures("quick_pip")
 def test_a_package_with_other_bytes_is_refused(wheel: Wheel, put: Put) -> None:
     package = wheel("bundle", {"bundle/a": b"surprise", "bundle/long": b"x" * 1000})
     for member in ("bundle/a", "bundle/long"):
@@ -102,12 +121,14 @@ def test_a_package_with_other_bytes_is_refused(wheel: Wheel, put: Put) -> None:
         assert folder_of(tiny) == {}
 
 
+@pytest.mark.usefixtures("quick_pip")
 def test_a_member_that_is_missing_is_named(wheel: Wheel, put: Put) -> None:
     put(entry((file("a", b"a", parts=(Part(wheel("bundle", {}), "bundle/a"),)),)))
     with pytest.raises(ModelError, match="bundle/a"):
         ensure("tiny")
 
 
+@pytest.mark.usefixtures("quick_pip")
 def test_paths_inside_archives_lead_nowhere(wheel: Wheel, put: Put, tmp_path: Path) -> None:
     """Members are streams: whatever an archive calls them, only names of the catalogue are written."""
     escape = "../../../../escaped"
@@ -124,7 +145,7 @@ def delivered(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Archives that the npm of these tests delivers, without npm."""
     archives: list[bytes] = []
 
-    def deliver(package: Package, into: Path, stop: object) -> Path:
+    def deliver(package: Package, into: Path, stop: threading.Event) -> Path:
         into.mkdir()
         (into / "a.tgz").write_bytes(archives.pop(0))
         return into / "a.tgz"
@@ -177,8 +198,8 @@ def test_npm_fetches_from_the_registry_of_the_users_configuration(
 
 
 def test_a_client_that_is_not_installed_is_named(wheel: Wheel, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients.shutil, "which", lambda _: None)
-    monkeypatch.setattr(clients.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     for package, advice in (
         (Package("npm", "x", "1"), "npm is not installed"),
         (wheel("x", {}), "pip is not installed"),
@@ -189,10 +210,10 @@ def test_a_client_that_is_not_installed_is_named(wheel: Wheel, put: Put, monkeyp
 
 
 def test_another_pip_is_used_when_this_python_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients.importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setattr(clients.shutil, "which", lambda name: f"/bin/{name}" if name == "uv" else None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if name == "uv" else None)
     assert clients._find_pip() == ["/bin/uv", "tool", "run", "pip"]
-    monkeypatch.setattr(clients.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     assert clients._find_pip() == ["/bin/pip"]
 
 
@@ -210,3 +231,12 @@ def test_a_wheel_of_another_platform_is_fetched_all_the_same(wheel: Wheel, put: 
     ensure("tiny")
     assert folder_of(tiny) == {"a": b"a"}
     assert path("tiny")
+
+
+def test_a_client_can_be_stopped(tmp_path: Path) -> None:
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(SourceError):
+        clients._run([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, stop)
+    assert time.monotonic() - began < 10

@@ -1,4 +1,4 @@
-"""A process of its own that fetches one entry: `worker.py NAME URL SIZE SHA256 [MEMBER=PACKAGE …]`."""
+"""A process of its own that fetches one entry: `worker.py NAME URL SIZE SHA256`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from openlive.models import Entry, File, Update, ensure, fetch
 def main() -> None:
     name, url, size, sha256 = sys.argv[1:]
     entry = Entry(name, "llm", "for tests", "CC0-1.0", ((File("a.bin", int(size), sha256, (url,)),),))
-    fetch.catalogue = lambda: {name: entry}  # type: ignore[assignment]
+    setattr(fetch, "catalogue", lambda: {name: entry})  # noqa: B010
 
     def show(update: Update) -> None:
         print(update.step, update.done, flush=True)

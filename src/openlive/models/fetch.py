@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
@@ -55,15 +55,12 @@ def ensure(name: str, progress: Progress | None = None) -> Path:
     if cache.complete(entry):
         return cache.folder(entry)
     meter = Meter(entry.name, entry.size, progress)
-    try:
-        with exclusive(cache.lock(entry), lambda: meter.begin("waiting", source="another process")):
-            if not cache.complete(entry):
-                _Fetch(entry, _order(), meter).run()
-    except OSError as error:
-        raise ModelError(
-            f"The weights {name!r} cannot be written to {cache.root()}: {error}. "
-            "Make room or give access there, or set OPENLIVE_CACHE to another folder."
-        ) from error
+    with (
+        _usable_cache(),
+        exclusive(cache.lock(entry), lambda: meter.begin("waiting", source="another process")),
+    ):
+        if not cache.complete(entry):
+            _Fetch(entry, _order(), meter).run()
     meter.begin("ready", base=entry.size)
     return cache.folder(entry)
 
@@ -76,12 +73,24 @@ def verify(name: str, progress: Progress | None = None) -> Path:
     for files in entry.variants:
         if not all((folder / file.name).is_file() for file in files):
             continue
-        damaged = [file.name for file in files if not _right(entry, file, meter, trust=False)]
+        with _usable_cache():
+            damaged = [file.name for file in files if not _right(entry, file, meter, trust=False)]
         if not damaged:
             return folder
         if files is entry.variants[-1]:
             raise ModelError(f"Damaged in {folder}: {', '.join(damaged)}. Run: openlive models fetch {name}")
     raise ModelError(f"The weights {name!r} are not in {folder}. Run: openlive models fetch {name}")
+
+
+@contextmanager
+def _usable_cache() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(
+            f"The folder of the weights, {cache.root()}, cannot be used: {error}. "
+            "Make room or give access there, or set OPENLIVE_CACHE to another folder."
+        ) from error
 
 
 def _order() -> Order:
@@ -100,7 +109,8 @@ def _right(entry: Entry, file: File, meter: Meter, *, trust: bool = True) -> boo
     if target.is_file() and target.stat().st_size == file.size:
         meter.begin("checking", file.name)
         if cache.digest(target, meter.at) == file.sha256:
-            cache.remember(entry, file)
+            if not cache.verified(entry, file):
+                cache.remember(entry, file)
             return True
     cache.forget(entry, file)
     return False
@@ -153,15 +163,15 @@ class _Fetch:
         return True
 
     def _sources(self, file: File, base: int, hub: Hub, mirror: Mirror) -> list[tuple[str, Source]]:
-        def begin(source: str) -> None:
-            self._meter.begin("downloading", file.name, source, base)
+        def begin(partial: Partial, source: str) -> None:
+            self._meter.begin("downloading", file.name, source, base, partial.size)
 
         def download(url: str, partial: Partial) -> None:
-            begin(urlsplit(url).netloc)
+            begin(partial, urlsplit(url).netloc)
             hub.download(url, file, partial, self._meter.at)
 
         def join(partial: Partial) -> None:
-            mirror.join(file, partial, begin, self._meter.at)
+            mirror.join(file, partial, functools.partial(begin, partial), self._meter.at)
 
         sources: list[tuple[str, Source]] = []
         if self._order != "mirror":

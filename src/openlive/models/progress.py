@@ -43,14 +43,14 @@ class Meter:
         self._base = self._shown = 0
         self._due = 0.0
 
-    def begin(self, step: Step, file: str = "", source: str = "", base: int | None = None) -> None:
-        """A new step; `base` is what all files before this one hold."""
+    def begin(self, step: Step, file: str = "", source: str = "", base: int | None = None, done: int = 0) -> None:
+        """A new step; `base` is what all files before this one hold, `done` what of this one is there."""
         if (step, file, source) != (self._step, self._file, self._source):
             self._due = 0.0
         self._step, self._file, self._source = step, file, source
         if base is not None:
             self._base = base
-        self.at(0)
+        self.at(done)
 
     def at(self, done: int) -> None:
         """`done` bytes of the current file, or on their way to it."""
