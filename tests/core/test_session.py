@@ -12,7 +12,7 @@ from openlive.types import Heard, Speech, Text, Thought, Transcript
 from openlive.wire import errors
 from tests.core.world import MODEL, TALK, Script, World, conversation, speech, spoken, words
 
-TEXT = {"model": MODEL, "generationConfig": {"responseModalities": ["TEXT"]}}
+TEXT: dict[str, object] = {"model": MODEL, "generationConfig": {"responseModalities": ["TEXT"]}}
 VOICE_TURN = [
     *("heard", "heardFinished", "said", "audio", "saidFinished", "generationComplete", "turnComplete"),
 ]
@@ -66,13 +66,7 @@ class TestSetup:
                 "Requested voice api_name 'alloy' is not available for model models/" + MODEL,
             ),
             (
-                {
-                    **TEXT,
-                    "generationConfig": {
-                        **TEXT["generationConfig"],
-                        "speechConfig": {"voiceConfig": {"voice": "Kore"}},
-                    },
-                },
+                {"model": MODEL, "generationConfig": {"responseModalities": "TEXT", "speechConfig": KORE}},
                 1007,
                 "Cannot extract voices from a non-audio request.",
             ),

@@ -38,7 +38,7 @@ from openlive.core.events import (
 from openlive.core.hearing import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
-from openlive.types import INPUT_RATE, OUTPUT_RATE, Message, Output, Request, Speech, Text, Transcript
+from openlive.types import INPUT_RATE, OUTPUT_RATE, Heard, Message, Output, Request, Speech, Text, Transcript
 from openlive.wire.client import parse_message
 from openlive.wire.server import ServerMessage, encode
 
@@ -111,6 +111,12 @@ class World:
         self._listening: dict[int, int] = {}
         self._answering: set[int] = set()
         self.requests: list[Request] = []
+        self.finished: set[int] = set()
+        """Turns whose engine is done, because it said so or because it was stopped."""
+        self.injected: set[int] = set()
+        """Utterances of which a test said something itself."""
+        self._guesses: dict[int, int] = {}
+        self._over: dict[int, str] = {}
         if setup is not None:
             self.event(Opened("s"))
             self.client({"setup": setup})
@@ -118,6 +124,9 @@ class World:
     # What a test does.
 
     def event(self, event: Event | None) -> list[Command]:
+        match event:
+            case Finished(turn) | Failed("reply", turn):
+                self.finished.add(turn)
         commands = self.session.handle(event, self.now)
         for command in commands:
             assert self.closed is None, f"{command} after {self.closed}"
@@ -198,8 +207,10 @@ class World:
 
     def _do(self, command: Command) -> None:
         match command:
-            case Send(message):
+            case Send(message, turn):
                 encode(message)
+                guessed = self._guesses.get(turn)
+                assert guessed not in self._heard, "an answer to a turn that is not decided"
                 self.log.append((self.now, message))
             case Close():
                 self.closed = command
@@ -212,15 +223,19 @@ class World:
             case Flush(utterance):
                 self._transcribe(utterance, final=True)
             case HangUp(utterance):
+                self._over[utterance] = self._said(utterance)
                 self._heard.pop(utterance)
             case Respond(turn, request):
+                assert self.finished.issuperset(range(1, turn)), "two replies at work"
                 self.requests.append(request)
+                self._check_heard(turn, request)
                 self._answering.add(turn)
                 script = self._replies.pop(0) if self._replies else spoken(f"Answer {turn}.")
                 if script is not None:
                     self._reply(turn, list(script))
             case Stop(turn):
                 self._answering.discard(turn)
+                self.finished.add(turn)
             case Prefill() | Mark() | Forget():
                 pass
 
@@ -251,10 +266,22 @@ class World:
     def _transcribe(self, utterance: int, *, final: bool) -> None:
         if self.stt_delay is None:
             return
-        start, end = self._listening.get(utterance, 0) / INPUT_RATE, self._heard[utterance] / INPUT_RATE
-        text = " ".join(w.text for w in self.plan if start <= w.start and (w.start + w.end) / 2 <= end)
+        text = self._said(utterance)
         heard = max(self._heard[utterance], 0)
         self.later(self.stt_delay, Transcribed(utterance, Transcript(text, heard, final, language="en")))
+
+    def _said(self, utterance: int) -> str:
+        start, end = self._listening.get(utterance, 0) / INPUT_RATE, self._heard[utterance] / INPUT_RATE
+        return " ".join(w.text for w in self.plan if start <= w.start and (w.start + w.end) / 2 <= end)
+
+    def _check_heard(self, turn: int, request: Request) -> None:
+        """Is everything that was said in the open utterance in the request, and is its answer held until it is over?"""
+        said = {**self._over, **{utterance: self._said(utterance) for utterance in self._heard}}
+        for utterance, text in said.items():
+            for part in request.messages[-1].parts:
+                if isinstance(part, Heard) and part.start == self._listening.get(utterance):
+                    self._guesses[turn] = utterance
+                    assert utterance in self.injected or part.text == text
 
     def _reply(self, turn: int, script: list[tuple[float, Output]]) -> None:
         def step() -> None:

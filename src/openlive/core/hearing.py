@@ -36,6 +36,8 @@ class Limits(Struct, frozen=True):
     """Without anything new from the responder."""
     backlog: float = 600.0
     """Of audio that waits to be judged; more ends the session."""
+    utterance: float = 600.0
+    """Of speech without an end; there it is ended, and the rest is another turn."""
 
 
 class SpeechStarted(Struct, frozen=True):
@@ -167,14 +169,20 @@ class Hearing:
             change = self._activity.push(probability, samples)
             if change is not None:
                 self._changed(change, now)
-            utterance = self._utterance
-            if utterance and utterance.horizon is not None and self._unjudged(utterance.horizon) < FRAME:
+            if self._is_over():
                 self._commit(now)
         self._hear(self._activity.position)
         if self._unjudged(self._received) < FRAME and self._caught_up_at is None:
             self._caught_up_at = now
         self._settle(now)
         self._forget(self._activity.position)
+
+    def _is_over(self) -> bool:
+        utterance = self._utterance
+        if utterance is None:
+            return False
+        ended = utterance.horizon is not None and self._unjudged(utterance.horizon) < FRAME
+        return ended or self._activity.position - utterance.start > self._limits.utterance * INPUT_RATE
 
     def transcribed(self, number: int, transcript: Transcript, now: float) -> None:
         utterance = self._utterance

@@ -1,0 +1,301 @@
+"""One client: a reader, the loop that owns the session, a writer, and the engines' work beside them.
+
+Only the loop touches the core, and `_do` is the only interpreter of its commands. The reader never stops, because a
+paused WebSocket answers no ping and clients hang up after 20 s (protocol.md 1.4).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import msgspec
+from anyio.abc import TaskGroup
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from openlive.audio import AudioError, InputAudio
+from openlive.core.commands import (
+    Close,
+    Command,
+    Detect,
+    Flush,
+    Forget,
+    HangUp,
+    Hear,
+    Listen,
+    Mark,
+    Prefill,
+    Respond,
+    Send,
+    Stop,
+)
+from openlive.core.events import (
+    AudioArrived,
+    BadRequest,
+    ClientSaid,
+    Detected,
+    Event,
+    Failed,
+    Finished,
+    Opened,
+    Produced,
+    Transcribed,
+)
+from openlive.core.session import Session
+from openlive.server.buffer import Audio
+from openlive.server.engines import Engines
+from openlive.server.mailbox import Mailbox
+from openlive.server.turns import Turns
+from openlive.types import INPUT_RATE, Request
+from openlive.wire.client import ClientMessage, RealtimeInput, parse_message
+from openlive.wire.content import Blob
+from openlive.wire.errors import INTERNAL, ProtocolError, close_reason
+from openlive.wire.server import encode
+
+LARGE = 256 * 1024
+"""Bytes from which a frame is read in a thread: a megabyte of base64 would hold up the loop for milliseconds."""
+SLICE = 2 * INPUT_RATE
+"""Samples judged in one go: a long recording does not keep the detector to itself."""
+SEND_TIMEOUT = 30.0
+"""Seconds that a client may refuse to take a message before it is cut."""
+_LOG = logging.getLogger(__name__)
+
+
+class Connection:
+    """Serves one socket until either side closes it. `admitted` is called once the setup was accepted."""
+
+    def __init__(
+        self, socket: WebSocket, session: Session, engines: Engines, turns: Turns, admitted: Callable[[], None]
+    ) -> None:
+        self._socket = socket
+        self._session = session
+        self._engines = engines
+        self._turns = turns
+        self._admitted = admitted
+        self._id = ""
+        self._input = InputAudio()
+        self._audio = Audio()
+        self._inbox: Mailbox[Event] = Mailbox()
+        self._outbox: Mailbox[Send | Close] = Mailbox()
+        self._streams: dict[int, tuple[Mailbox[tuple[int, int]], anyio.CancelScope]] = {}
+        self._utterances: dict[int, tuple[Mailbox[bytes], anyio.CancelScope]] = {}
+        self._replies: dict[int, anyio.CancelScope] = {}
+        self._prefill = anyio.CancelScope()
+        self._tasks: TaskGroup
+
+    async def serve(self, opened: Opened) -> None:
+        self._id = opened.session
+        self._inbox.put(opened)
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                self._tasks.start_soon(self._read)
+                self._tasks.start_soon(self._write)
+                await self._run()
+        finally:
+            self._engines.responder.forget(self._id)
+
+    # The loop.
+
+    async def _run(self) -> None:
+        while True:
+            await anyio.lowlevel.checkpoint()  # a flood from one client lets the others through
+            await self._inbox.wait(self._session.deadline)
+            event = self._inbox.take() if len(self._inbox) else None
+            try:
+                commands = self._session.handle(event, anyio.current_time())
+            except Exception:
+                _LOG.exception("session %s: the core failed", self._id)
+                commands = [Close(INTERNAL.code, close_reason(f"{INTERNAL.reason} (session {self._id})"))]
+            for command in commands:
+                self._do(command)
+                if isinstance(command, Close):
+                    _LOG.info("session %s closed: %d %s", self._id, command.code, command.reason)
+                    return
+
+    def _do(self, command: Command) -> None:
+        match command:
+            case Send() | Close():
+                self._outbox.put(command)
+            case Detect(stream, start, end):
+                self._detector(stream).put((start, end))
+            case Listen(utterance):
+                self._listen(command)
+            case Hear(utterance, start, end):
+                self._chunk(utterance, self._audio.slice(start, end))
+            case Flush(utterance):
+                self._chunk(utterance, b"")
+            case HangUp(utterance):
+                chunks, scope = self._utterances.pop(utterance)
+                chunks.close()
+                scope.cancel()
+            case Forget(before):
+                self._audio.forget(before)
+            case Prefill(request):
+                self._prefill.cancel()
+                self._prefill = self._start(self._prefilling, request)
+            case Respond(turn, request):
+                self._prefill.cancel()
+                self._replies[turn] = self._start(self._responding, turn, request)
+            case Stop(turn):
+                if turn in self._replies:
+                    self._replies.pop(turn).cancel()
+                kept = (s for s in self._outbox.items if not (isinstance(s, Send) and s.turn == turn))
+                self._outbox.keep(deque(kept))
+            case Mark(turn, step, at):
+                self._turns.mark(self._id, turn, step, at)
+
+    def _start(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> anyio.CancelScope:
+        """Starts `work` in a scope of its own, by which it can be stopped at any time, before it ran as well."""
+        scope = anyio.CancelScope()
+
+        async def run() -> None:
+            with scope:
+                await work(*arguments)
+
+        self._tasks.start_soon(run)
+        return scope
+
+    # The socket.
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                message = await self._socket.receive()
+            except RuntimeError:  # Starlette's answer to a read after the end
+                return
+            if message["type"] == "websocket.disconnect":
+                _LOG.info("session %s: the client left (%s)", self._id, message.get("code"))
+                self._tasks.cancel_scope.cancel()
+                return
+            frame: str | bytes = message.get("text") or message.get("bytes") or b""
+            if len(frame) > LARGE:
+                read = await anyio.to_thread.run_sync(self._decode, frame)
+            else:
+                read = self._decode(frame)
+            for item in read:
+                self._inbox.put(AudioArrived(self._audio.append(item)) if isinstance(item, bytes) else item)
+
+    def _decode(self, frame: str | bytes) -> list[Event | bytes]:
+        """What a frame holds, in order: events, and audio as s16le mono 16 kHz."""
+        try:
+            message = parse_message(frame)
+            said = message.realtime_input
+            return [ClientSaid(message)] if said is None else self._realtime(message, said)
+        except ProtocolError as error:
+            return [BadRequest(error.code, error.reason)]
+        except AudioError as error:
+            return [BadRequest(1007, str(error))]
+
+    def _realtime(self, message: ClientMessage, said: RealtimeInput) -> list[Event | bytes]:
+        """Takes the audio out of the message. An activity begins before the audio beside it, and ends after it."""
+        video = said.video
+        pcm = b""
+        for path, blob in _blobs(said):
+            if (blob.mime_type or "audio/").startswith("audio/"):
+                pcm += self._input.push(blob.data or b"", blob.mime_type or "audio/pcm", f"realtime_input.{path}")
+            else:
+                video = blob
+        if said.audio_stream_end or said.activity_end is not None:
+            pcm += self._input.flush()
+        rest = msgspec.structs.replace(said, audio=None, media_chunks=(), video=video)
+        audio: list[Event | bytes] = [pcm] if pcm else []
+        if rest == _NOTHING:
+            return audio
+        other: Event = ClientSaid(msgspec.structs.replace(message, realtime_input=rest))
+        return [other, *audio] if said.activity_start is not None else [*audio, other]
+
+    async def _write(self) -> None:
+        async for command in self._outbox:
+            if isinstance(command, Close):
+                await self._close(command)
+                return
+            try:
+                with anyio.fail_after(SEND_TIMEOUT):
+                    await self._socket.send_bytes(encode(command.message))
+            except (OSError, WebSocketDisconnect, TimeoutError, RuntimeError) as error:
+                _LOG.info("session %s: the client takes nothing any more (%r)", self._id, error)
+                self._tasks.cancel_scope.cancel()
+                return
+            if command.turn:
+                self._turns.mark(self._id, command.turn, "first_byte", anyio.current_time())
+            elif command.message.setup_complete is not None:
+                self._admitted()
+
+    async def _close(self, command: Close) -> None:
+        with anyio.move_on_after(SEND_TIMEOUT):
+            with suppress(OSError, WebSocketDisconnect, RuntimeError):
+                await self._socket.close(command.code, command.reason)
+        self._tasks.cancel_scope.cancel()
+
+    # The engines.
+
+    def _detector(self, stream: int) -> Mailbox[tuple[int, int]]:
+        """The work list of a detection stream; a new stream ends the one before it."""
+        if stream not in self._streams:
+            for _, scope in self._streams.values():
+                scope.cancel()
+            ranges: Mailbox[tuple[int, int]] = Mailbox()
+            self._streams = {stream: (ranges, self._start(self._detecting, stream, ranges))}
+        return self._streams[stream][0]
+
+    async def _detecting(self, stream: int, ranges: Mailbox[tuple[int, int]]) -> None:
+        detector = self._engines.vad.stream()
+        try:
+            async for start, end in ranges:
+                for begin in range(start, end, SLICE):
+                    frames = await detector.push(self._audio.slice(begin, min(begin + SLICE, end)))
+                    if frames:
+                        self._inbox.put(Detected(stream, tuple(frames)))
+        except Exception as error:
+            self._failed(Failed("vad", stream, str(error)), error)
+        finally:
+            detector.close()
+
+    def _listen(self, command: Listen) -> None:
+        chunks: Mailbox[bytes] = Mailbox()
+        self._utterances[command.utterance] = chunks, self._start(self._recognising, command, chunks)
+
+    def _chunk(self, utterance: int, pcm: bytes) -> None:
+        self._utterances[utterance][0].put(pcm)
+
+    async def _recognising(self, command: Listen, chunks: AsyncIterator[bytes]) -> None:
+        try:
+            heard = self._engines.stt.transcribe(chunks, languages=command.languages, phrases=command.phrases)
+            async for transcript in heard:
+                self._inbox.put(Transcribed(command.utterance, transcript))
+        except Exception as error:
+            self._failed(Failed("stt", command.utterance, str(error)), error)
+
+    async def _prefilling(self, request: Request) -> None:
+        try:
+            await self._engines.responder.prefill(request)
+        except Exception as error:  # a preparation: the reply itself will tell
+            _LOG.warning("session %s: prefill failed: %r", self._id, error)
+
+    async def _responding(self, turn: int, request: Request) -> None:
+        try:
+            await self._engines.responder.reply(request, lambda output: self._inbox.put(Produced(turn, output)))
+        except Exception as error:
+            self._failed(Failed("reply", turn, str(error)), error)
+        else:
+            self._inbox.put(Finished(turn))
+        finally:
+            self._replies.pop(turn, None)
+
+    def _failed(self, event: Failed, error: Exception) -> None:
+        _LOG.error("session %s: %s %d failed", self._id, event.stage, event.number, exc_info=error)
+        self._inbox.put(event)
+
+
+_NOTHING = RealtimeInput()
+
+
+def _blobs(said: RealtimeInput) -> list[tuple[str, Blob]]:
+    """The media of a message with their paths. Of the deprecated chunks the original reads only the first; we all."""
+    chunks = [(f"media_chunks[{i}]", chunk) for i, chunk in enumerate(said.media_chunks)]
+    return [*chunks, ("audio", said.audio)] if said.audio is not None else chunks

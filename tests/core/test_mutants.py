@@ -1,0 +1,138 @@
+"""The state machine has to notice when the core is wrong: each mutant here is one way in which it could be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from openlive.core import tokens
+from openlive.core.activity import Activity
+from openlive.core.commands import Command, Send, Stop
+from openlive.core.hearing import Hearing
+from openlive.core.reply import Reply
+from openlive.core.session import Session
+from openlive.core.utterance import Utterance
+from tests.core.test_state_machine import AnyOrder
+
+Mutate = Callable[[pytest.MonkeyPatch], None]
+
+
+def never_stops_the_engine(patch: pytest.MonkeyPatch) -> None:
+    take = Session.handle
+
+    def handle(self: Session, *arguments: Any) -> list[Command]:
+        return [c for c in take(self, *arguments) if not isinstance(c, Stop)]
+
+    patch.setattr(Session, "handle", handle)
+
+
+def lets_late_output_through(patch: pytest.MonkeyPatch) -> None:
+    interrupt = Session._interrupt
+
+    def keep(self: Session) -> None:
+        reply = self._reply
+        interrupt(self)
+        self._reply = self._reply or reply
+
+    patch.setattr(Session, "_interrupt", keep)
+
+
+def ends_the_turn_before_playback(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Reply, "plays_until", property(lambda self: self.progress_at))
+
+
+def forgets_gaps_in_the_audio(patch: pytest.MonkeyPatch) -> None:
+    speak = Reply._speak
+
+    def gapless(self: Reply, output: Any, now: float) -> list[Command]:
+        return speak(self, output, min(now, self._plays_until))
+
+    patch.setattr(Reply, "_speak", gapless)
+
+
+def tells_the_interruption_last(patch: pytest.MonkeyPatch) -> None:
+    interrupt = Reply.interrupt
+    patch.setattr(Reply, "interrupt", lambda self: list(reversed(interrupt(self))))
+
+
+def forgets_the_lists_of_usage(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tokens, "_details", lambda counts: ())
+
+
+def leaves_an_utterance_open(patch: pytest.MonkeyPatch) -> None:
+    def timers(self: Hearing) -> Iterator[Any]:
+        return iter(())
+
+    patch.setattr(Hearing, "_timers", timers)
+
+
+def drops_what_waits(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Session, "_take_waiting", lambda self: self._waiting.clear())
+
+
+def never_releases(patch: pytest.MonkeyPatch) -> None:
+    release = Reply.release
+
+    def held(self: Reply, now: float) -> list[Command]:
+        out = release(self, now)
+        self.held = True
+        return out
+
+    patch.setattr(Reply, "release", held)
+
+
+def sends_what_is_held(patch: pytest.MonkeyPatch) -> None:
+    produce = Reply.produce
+
+    def leak(self: Reply, output: Any, now: float) -> list[Command]:
+        out = produce(self, output, now)
+        return out or [c for c in self._send(output, now) if isinstance(c, Send)]
+
+    patch.setattr(Reply, "produce", leak)
+
+
+def believes_an_old_transcript(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Utterance, "resume", lambda self: setattr(self, "horizon", None))
+
+
+def never_hears_an_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Activity, "_silence", lambda self: None)
+    patch.setattr(Hearing, "_commit", lambda self, now: None)
+
+
+MUTANTS: list[Mutate] = [
+    never_stops_the_engine,
+    lets_late_output_through,
+    ends_the_turn_before_playback,
+    forgets_gaps_in_the_audio,
+    tells_the_interruption_last,
+    forgets_the_lists_of_usage,
+    leaves_an_utterance_open,
+    drops_what_waits,
+    never_releases,
+    sends_what_is_held,
+    believes_an_old_transcript,
+    never_hears_an_end,
+]
+
+
+@pytest.mark.parametrize("mutate", MUTANTS, ids=lambda mutate: mutate.__name__)
+def test_is_killed(mutate: Mutate, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutate(monkeypatch)
+    quick = settings(
+        max_examples=400,
+        stateful_step_count=25,
+        deadline=None,
+        phases=[Phase.generate],
+        database=None,
+        derandomize=True,
+        print_blob=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    with pytest.raises((AssertionError, KeyError)):
+        run_state_machine_as_test(AnyOrder, settings=quick)

@@ -1,0 +1,176 @@
+"""Golden traces: whole sessions as clients see them. OPENLIVE_TRACES=write writes them anew; read the difference."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from openlive.core.commands import Close
+from openlive.types import Text
+from openlive.wire.server import encode
+from tests.core.world import MODEL, TALK, Script, World, speech, spoken, words
+
+TRACES = Path(__file__).parent.parent / "traces"
+QUESTION = words("what is the capital of France", start=0.5)
+STORY: Script = [(0.2, speech(2.0, "Once upon a time")), (0.3, speech(3.0, " there was a lighthouse."))]
+BLOCKED = {"activityHandling": "NO_INTERRUPTION"}
+MANUAL = {"automaticActivityDetection": {"disabled": True}}
+
+
+def text_to_text() -> World:
+    setup = {"model": MODEL, "generationConfig": {"responseModalities": ["TEXT"]}}
+    world = World(setup, replies=[[(0.2, Text("I")), (0.05, Text(" am fine"))]])
+    world.text("Hello, how are you?")
+    world.run(2)
+    return world
+
+
+def text_to_audio() -> World:
+    world = World(TALK, replies=[spoken("Hello there.", seconds=1.2)])
+    world.text("Say hello.")
+    world.run(4)
+    return world
+
+
+def history_first() -> World:
+    world = World(TALK)
+    turns = [
+        {"role": "user", "parts": [{"text": "What is the capital of France?"}]},
+        {"role": "model", "parts": [{"text": "Paris"}]},
+    ]
+    world.client({"clientContent": {"turns": turns, "turnComplete": False}})
+    world.run(2)
+    world.text("And of Germany?")
+    world.run(4)
+    return world
+
+
+def voice() -> World:
+    world = World(TALK, plan=QUESTION, replies=[spoken("Paris.", seconds=0.9)])
+    world.stream(6)
+    return world
+
+
+def hesitation() -> World:
+    plan = [*words("I would like a table", 0.5), *words("for two people", 2.5)]
+    world = World(TALK, plan=plan, replies=[spoken("For whom?"), spoken("Done.")])
+    world.stream(7)
+    return world
+
+
+def gap_in_the_audio() -> World:
+    world = World(TALK, replies=[[(0.2, speech(1.0, "One moment.")), (3.0, speech(1.0, " Here it is."))]])
+    world.text("Look it up.")
+    world.run(8)
+    return world
+
+
+def barge_in_while_playing() -> World:
+    world = World(TALK, plan=[*QUESTION, *words("stop wait", 5.5)], replies=[STORY, spoken("Yes?")])
+    world.stream(9)
+    return world
+
+
+def barge_in_while_generating() -> World:
+    slow: Script = [(0.2, speech(0.5, "Once")), (9.0, speech(3.0, " upon a time."))]
+    world = World(TALK, plan=[*QUESTION, *words("stop wait", 5.5)], replies=[slow, spoken("Yes?")])
+    world.stream(9)
+    return world
+
+
+def no_interruption() -> World:
+    world = World({**TALK, "realtimeInputConfig": BLOCKED}, plan=[*QUESTION, *words("stop wait", 5.5)], replies=[STORY])
+    world.stream(14)
+    return world
+
+
+def file_with_a_pause() -> World:
+    world = World(TALK, plan=[*QUESTION, *words("and of Spain", 3.8)])
+    world.blob(6)
+    world.run(5)
+    return world
+
+
+def file_that_ends_with_the_last_word() -> World:
+    world = World(TALK, plan=QUESTION)
+    world.blob(2.3)
+    world.run(5)
+    return world
+
+
+def manual_activity() -> World:
+    world = World({**TALK, "realtimeInputConfig": MANUAL}, plan=QUESTION)
+    world.client({"realtimeInput": {"activityStart": {}}})
+    world.stream(2.5)
+    world.client({"realtimeInput": {"activityEnd": {}}})
+    world.run(4)
+    return world
+
+
+def failures() -> World:
+    world = World(TALK, plan=QUESTION, replies=[None], stt_delay=None)
+    world.text("Hello")
+    world.fail(1)
+    world.stream(40)
+    world.client({"setup": TALK})
+    return world
+
+
+SCENARIOS: list[Callable[[], World]] = [
+    text_to_text,
+    text_to_audio,
+    history_first,
+    voice,
+    hesitation,
+    gap_in_the_audio,
+    barge_in_while_playing,
+    barge_in_while_generating,
+    no_interruption,
+    file_with_a_pause,
+    file_that_ends_with_the_last_word,
+    manual_activity,
+    failures,
+]
+
+
+def trace(world: World) -> str:
+    """A line a message, with its time in seconds; audio as its length, runs of it in one line."""
+    lines: list[dict[str, Any]] = []
+    for at, message in world.log:
+        said = msgspec.json.decode(encode(message))
+        audio = _audio(said)
+        if audio and lines and "audio" in lines[-1] and lines[-1]["at"] == round(at, 3):
+            lines[-1]["audio"] += audio
+        elif audio:
+            lines.append({"at": round(at, 3), "audio": audio})
+        else:
+            lines.append({"at": round(at, 3), **said})
+    if isinstance(world.closed, Close):
+        lines.append({"close": world.closed.code, "reason": world.closed.reason})
+    for line in lines:
+        if "audio" in line:
+            line["audio"] = f"{line['audio'] / 48000:.3f} s"
+    return "".join(msgspec.json.encode(line).decode() + "\n" for line in lines)
+
+
+def _audio(message: dict[str, Any]) -> int:
+    parts = message.get("serverContent", {}).get("modelTurn", {}).get("parts", [])
+    return sum(len(part["inlineData"]["data"]) * 3 // 4 for part in parts if "inlineData" in part)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
+def test_is_as_written(scenario: Callable[[], World]) -> None:
+    path = TRACES / f"{scenario.__name__}.jsonl"
+    told = trace(scenario())
+    if os.environ.get("OPENLIVE_TRACES") == "write":
+        path.write_text(told)
+    assert told == path.read_text()
+
+
+def test_no_trace_is_left_over() -> None:
+    assert {p.stem for p in TRACES.glob("*.jsonl")} == {s.__name__ for s in SCENARIOS}
