@@ -15,7 +15,7 @@ REASON_BYTES = 123
 
 
 class Status(IntEnum):
-    """Canonical status names of Google's APIs, and their HTTP codes. Names that share a code share a member."""
+    """Canonical status names of Google's APIs, and the HTTP codes that they are answered with."""
 
     INVALID_ARGUMENT = 400
     UNAUTHENTICATED = 401

@@ -108,7 +108,7 @@ def _fail_value(path: str, type_name: str, value: object) -> NoReturn:
         _fail_name(name, parent, "Proto field is not repeating, cannot start list.")
     if isinstance(value, dict):
         _fail_name(name, parent, "Proto field is not a message, cannot start object.")
-    shown = f'"{value[:100]}"' if isinstance(value, str) else dumps(value)
+    shown = f'"{value[:100]}"' if isinstance(value, str) else dumps(value)[:100]
     raise ProtocolError(f"Invalid value at '{path}' ({type_name}), {shown}", field=path)
 
 

@@ -5,7 +5,7 @@ The structs say by their annotations how `json` reads them:
 - `X | None = None` is a singular field. None is unset; a message that is there but empty (`{}`) is an instance.
 - `tuple[X, ...] = ()` is a repeated field, `dict[str, X]` a map.
 - `JsonObject` is a google.protobuf.Struct and `Any` a google.protobuf.Value: both are kept untouched.
-- Booleans and counts that only a server sends default to False and 0, so that they are left out unless set.
+- Booleans and counts that a server sends default to False and 0, so that they are left out unless set.
 """
 
 from __future__ import annotations
