@@ -1,0 +1,329 @@
+"""The configuration: a TOML file and OPENLIVE_* variables, made into one frozen value.
+
+`openlive.example.toml` holds every option with its default and what it means; a test keeps the two in step. Every error
+names the place: `openlive.toml: server.port: …`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+import psutil
+from msgspec import Struct
+
+from openlive.profiles import PROFILES, ProfileSettings, default_profile
+from openlive.server.auth import Key, KeysError, check_keys, parse_keys, read_keys
+
+FILE_NAME = "openlive.toml"
+COMFORTABLE_MEMORY = 3_500_000_000
+"""Bytes that the embedded default needs with the 1.5B model (2.5 GB measured) and with room for sessions."""
+LARGE_LLM, SMALL_LLM = "qwen2.5-1.5b", "qwen2.5-0.5b"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names the file and the option."""
+
+
+class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to listen, and for whom."""
+
+    host: str = "127.0.0.1"
+    port: int = 9080
+    names: tuple[str, ...] = ()
+    certificate: str = ""
+    certificate_key: str = ""
+    allowed_origins: tuple[str, ...] = ()
+    keys: tuple[Key, ...] = ()
+    key_file: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port {self.port} is outside 0 to 65535")
+        if self.certificate_key and not self.certificate:
+            raise ValueError("certificate_key needs a certificate")
+
+
+class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What clients may take (seconds, bytes)."""
+
+    message_bytes: int = 16 * 1024 * 1024
+    setup_bytes: int = 1024 * 1024
+    setup_seconds: float = 10.0
+    first_byte_seconds: float = 5.0
+    unauthenticated_sockets: int = 256
+    json_depth: int = 100
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive")
+
+
+class EngineSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which engines do the work: `name` or `name:argument`."""
+
+    vad: str = "silero"
+    stt: str = "auto"
+    llm: str = "auto"
+    tts: str = "kokoro"
+    threads: int = 0
+    settings: dict[str, dict[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        for name in ("vad", "stt", "llm", "tts"):
+            if not getattr(self, name).partition(":")[0].strip():
+                raise ValueError(f"{name} names no engine")
+        if self.threads < 0:
+            raise ValueError("threads must not be negative")
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be configured. `models` maps the name that a client asks for to what it gets."""
+
+    server: ServerSettings = ServerSettings()
+    limits: LimitSettings = LimitSettings()
+    engines: EngineSettings = EngineSettings()
+    models: dict[str, ProfileSettings] = msgspec.field(default_factory=lambda: dict(PROFILES))
+
+    def profile(self, name: str) -> tuple[str, ProfileSettings] | None:
+        """The profile behind a model name or alias, with or without `models/`, and its own name."""
+        name = name.removeprefix("models/")
+        if name in self.models:
+            return name, self.models[name]
+        return next(((own, p) for own, p in self.models.items() if name in p.aliases), None)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+    """The configuration of a file (else of OPENLIVE_CONFIG, else of `openlive.toml` here if there is one), overridden
+    by the environment. Raises `ConfigError`."""
+    environ = os.environ if environ is None else environ
+    if path is None and environ.get("OPENLIVE_CONFIG"):
+        path = Path(environ["OPENLIVE_CONFIG"])
+    if path is None and Path(FILE_NAME).is_file():
+        path = Path(FILE_NAME)
+    if path is None:
+        return parse("", "defaults", environ)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return parse(text, str(path), environ, path.parent)
+
+
+def parse(text: str, source: str = FILE_NAME, environ: Mapping[str, str] | None = None, base: Path = Path()) -> Config:
+    """The configuration of a TOML text. `source` names it in errors; paths in it are relative to `base`. Raises
+    `ConfigError`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    _refuse_unknown(data, Config, source, ())
+    models = _models(data.pop("models", {}), source)
+    overrides = _from_environment(environ or {})
+    config = _convert({**data, "models": models}, source)
+    for (section, name), value in overrides.items():
+        part = msgspec.structs.asdict(getattr(config, section)) | {name: value}
+        config = msgspec.structs.replace(config, **{section: _convert_part(section, name, part)})
+    return _with_keys(config, source, environ or {}, base)
+
+
+def _convert(data: dict[str, Any], source: str) -> Config:
+    try:
+        return msgspec.convert(data, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {_at_path(error)}") from error
+
+
+def _at_path(error: msgspec.ValidationError) -> str:
+    """`Expected `int`, got `str` - at `$.server.port`` as `server.port: Expected `int`, got `str``."""
+    message, _, path = str(error).partition(" - at `$")
+    return f"{path.removesuffix('`').lstrip('.')}: {message}" if path else message
+
+
+def _refuse_unknown(data: Mapping[str, Any], struct: type[Struct], source: str, path: tuple[str, ...]) -> None:
+    """msgspec names one unknown key without a hint; this gives the nearest."""
+    hints = get_type_hints(struct)
+    for name, value in data.items():
+        here = ".".join((*path, name))
+        if name not in hints:
+            raise ConfigError(f"{source}: {here}: there is no such option{_suggestion(name, hints)}")
+        kind = hints[name]
+        if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
+            _refuse_unknown(value, kind, source, (*path, name))
+        elif kind == tuple[Key, ...] and isinstance(value, list):
+            for i, entry in enumerate(value):
+                if isinstance(entry, dict):
+                    _refuse_unknown(entry, Key, source, (*path, f"{name}[{i}]"))
+
+
+def _suggestion(name: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f". There are: {', '.join(known)}."
+
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+
+def _models(tables: Any, source: str) -> dict[str, Any]:
+    """The built-in profiles, overridden and added to by the file's. A new one begins with what its kind implies."""
+    if not isinstance(tables, dict):
+        raise ConfigError(f'{source}: models: must be tables, as in [models."my-model"]')
+    merged: dict[str, Any] = {name: msgspec.to_builtins(profile) for name, profile in PROFILES.items()}
+    for name, table in tables.items():
+        path = f'models."{name}"'
+        if not isinstance(table, dict):
+            raise ConfigError(f"{source}: {path}: must be a table")
+        if name.startswith("models/"):
+            raise ConfigError(f"{source}: {path}: write the name without models/")
+        hints = get_type_hints(ProfileSettings)
+        for key in table:
+            if key not in hints:
+                raise ConfigError(f"{source}: {path}.{key}: there is no such option{_suggestion(key, hints)}")
+        kind = table.get("kind", merged.get(name, {}).get("kind", "half-cascade"))
+        kinds = get_args(hints["kind"])
+        if kind not in kinds:
+            raise ConfigError(f"{source}: {path}.kind: {kind!r} is none of {', '.join(kinds)}")
+        same_kind = kind == merged.get(name, {}).get("kind")
+        start = merged[name] if same_kind else msgspec.to_builtins(default_profile(kind))
+        try:
+            profile = msgspec.convert(start | table, ProfileSettings)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{source}: {path}.{_at_path(error)}") from error
+        merged[name] = msgspec.to_builtins(profile)
+    _refuse_double_names(merged, set(tables), source)
+    return merged
+
+
+def _refuse_double_names(models: dict[str, Any], own: set[str], source: str) -> None:
+    """An alias of a built-in profile gives way to a name or alias of the file; two of the file may not collide."""
+    taken: dict[str, str] = {name: name for name in models}
+    for name in sorted(models, key=lambda n: n not in own):
+        kept = []
+        for alias in models[name]["aliases"]:
+            if alias not in taken:
+                taken[alias] = name
+                kept.append(alias)
+            elif name in own and (taken[alias] in own or taken[alias] == alias):
+                raise ConfigError(f'{source}: models."{name}".aliases: {alias!r} already names {taken[alias]!r}')
+        models[name]["aliases"] = kept
+
+
+# --- the environment --------------------------------------------------------------------------------------------------
+
+_SECTIONS: dict[str, type[Struct]] = {"server": ServerSettings, "limits": LimitSettings, "engines": EngineSettings}
+
+
+def variables() -> dict[str, tuple[str, str]]:
+    """Every variable that sets one option: `OPENLIVE_SERVER_PORT` -> ("server", "port")."""
+    found = {}
+    for section, struct in _SECTIONS.items():
+        for name, kind in get_type_hints(struct).items():
+            if kind in (str, int, float) or kind == tuple[str, ...]:
+                found[f"OPENLIVE_{section}_{name}".upper()] = (section, name)
+    return found
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], Any]:
+    known, found = variables(), {}
+    for variable, text in environ.items():
+        if variable in known:
+            section, name = known[variable]
+            kind = get_type_hints(_SECTIONS[section])[name]
+            listed = get_origin(kind) is tuple
+            value: Any = [part.strip() for part in text.split(",") if part.strip()] if listed else text
+            try:
+                found[section, name] = msgspec.convert(value, kind, strict=False)
+            except msgspec.ValidationError as error:
+                raise ConfigError(f"{variable}: {_at_path(error)}") from error
+        elif re.match(r"OPENLIVE_(SERVER|LIMITS|ENGINES)_", variable):
+            raise ConfigError(f"{variable}: there is no such option{_suggestion(variable, known)}")
+    return found
+
+
+def _convert_part(section: str, name: str, part: dict[str, Any]) -> Struct:
+    try:
+        return _SECTIONS[section](**part)
+    except ValueError as error:
+        raise ConfigError(f"OPENLIVE_{section}_{name}".upper() + f": {error}") from error
+
+
+def _with_keys(config: Config, source: str, environ: Mapping[str, str], base: Path) -> Config:
+    """The keys of the file, of its key file and of OPENLIVE_KEYS together."""
+    server = config.server
+    try:
+        keys = [*check_keys(server.keys, f"{source}: server.keys")]
+        if server.key_file:
+            keys += read_keys(base / Path(server.key_file).expanduser())
+        keys += parse_keys(environ.get("OPENLIVE_KEYS", ""), "OPENLIVE_KEYS")
+        together = check_keys(keys, f"{source}: all keys together")
+    except KeysError as error:
+        raise ConfigError(str(error)) from error
+
+    def path(text: str) -> str:
+        return str(base / Path(text).expanduser()) if text else ""
+
+    return msgspec.structs.replace(
+        config,
+        server=msgspec.structs.replace(
+            server,
+            keys=together,
+            certificate=path(server.certificate),
+            certificate_key=path(server.certificate_key),
+        ),
+    )
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+class Choice(Struct, frozen=True):
+    """An engine that was chosen, and why, in words for the log."""
+
+    spec: str
+    reason: str
+
+
+def choose_llm(memory: int) -> Choice:
+    """What `llm = "auto"` stands for: the 1.5B model where at least 3.5 GB may be used, else the 0.5B one."""
+    gigabytes, needed = memory // 100_000_000 / 10, COMFORTABLE_MEMORY / 1e9  # rounded down: 3.49 are not 3.5
+    if memory >= COMFORTABLE_MEMORY:
+        return Choice(LARGE_LLM, f"{LARGE_LLM}: {gigabytes:.1f} GB of memory may be used, {needed:.1f} GB are enough")
+    return Choice(
+        SMALL_LLM,
+        f"{SMALL_LLM}: only {gigabytes:.1f} GB of memory may be used, {LARGE_LLM} wants {needed:.1f} GB "
+        f'(engines.llm = "{LARGE_LLM}" takes it all the same)',
+    )
+
+
+def usable_memory(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes that this process may still fill: what the system has available, or what is left of its cgroup's limit."""
+    available = int(psutil.virtual_memory().available)
+    left = _cgroup_left(root)
+    return available if left is None else min(available, left)
+
+
+def _cgroup_left(root: Path) -> int | None:
+    """What a cgroup (version 2, else 1) leaves; cached files, which give way, do not count as used."""
+    for limit_file, used_file, cache in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            limit = int((root / limit_file).read_text())
+            used = int((root / used_file).read_text())
+            stat = (root / used_file).with_name("memory.stat").read_text()
+        except (OSError, ValueError):
+            continue  # "max" is no number: no limit
+        cached = dict(line.split() for line in stat.splitlines()).get(cache, "0")
+        return max(0, limit - used + int(cached))
+    return None
