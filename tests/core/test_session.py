@@ -12,6 +12,7 @@ from openlive.types import Heard, Speech, Text, Thought, Transcript
 from openlive.wire import errors
 from tests.core.world import MODEL, TALK, Script, World, conversation, speech, spoken, words
 
+KORE = {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Kore"}}}
 TEXT: dict[str, object] = {"model": MODEL, "generationConfig": {"responseModalities": ["TEXT"]}}
 VOICE_TURN = [
     *("heard", "heardFinished", "said", "audio", "saidFinished", "generationComplete", "turnComplete"),
