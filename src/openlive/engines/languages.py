@@ -1,0 +1,58 @@
+"""What the `languages` of `STT.transcribe` ask of a recogniser that knows several languages.
+
+()            any language: detect it
+("en",)       exactly this one; regions don't matter ("en-US", "en-GB" is one language)
+("en", "de")  one of these; the first is the likeliest
+("en", "")    any language, but "en" was spoken last and is the likeliest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from msgspec import Struct
+
+SYNONYMS = {"cmn": "zh", "fil": "tl", "in": "id", "iw": "he", "jv": "jw", "nb": "no", "yue": "zh"}
+"""Language codes that Whisper knows under another name, or as part of another."""
+ENOUGH = 1.5
+"""Seconds of speech that show which language it is (docs/design.md, hard case 6)."""
+PREFERENCE, HASTY_PREFERENCE = 4.0, 20.0
+"""How much likelier the expected language is than the others, before and where there is not enough speech to tell."""
+
+
+class Wanted(Struct, frozen=True):
+    """`first` is the expected language, '' for none; `allowed` all that may come, empty for any."""
+
+    first: str
+    allowed: frozenset[str]
+
+    @property
+    def only(self) -> str:
+        """The language, if only one may come."""
+        return self.first if len(self.allowed) == 1 else ""
+
+    def allows(self, language: str) -> bool:
+        return not self.allowed or language in self.allowed
+
+
+def wanted(hints: Sequence[str], known: Collection[str]) -> Wanted:
+    """Reads the hints. Languages that aren't known are left out, as the best guess is better than a refusal."""
+    codes = [bare(hint) for hint in hints]
+    usable = [code for code in codes if code in known]
+    everything = "" in codes or not usable
+    return Wanted(usable[0] if usable else "", frozenset() if everything else frozenset(usable))
+
+
+def bare(tag: str) -> str:
+    """The language of a BCP-47 tag, as Whisper calls it."""
+    code = tag.replace("_", "-").partition("-")[0].lower()
+    return SYNONYMS.get(code, code)
+
+
+def likeliest(probabilities: Mapping[str, float], wish: Wanted, seconds: float) -> str:
+    """The language to settle on for `seconds` of speech."""
+    preference = PREFERENCE if seconds >= ENOUGH else HASTY_PREFERENCE
+    weighed = {
+        code: p * (preference if code == wish.first else 1) for code, p in probabilities.items() if wish.allows(code)
+    }
+    return max(weighed, key=weighed.__getitem__) if weighed else wish.first

@@ -1,0 +1,179 @@
+"""English speech: Moonshine tiny, run by onnxruntime.
+
+Not by the library moonshine-voice: it needs two cores spinning for the same text (618 ms of CPU against 226 for 7 s of
+speech), takes its samples as a Python list, can't be interrupted and tells no probabilities.
+
+A pass gives the decoder the previous pass's tokens as a draft: one run over all of them shows how far they are still
+what the model says, and decoding goes on from there, so hearing a growing segment again costs the encoder (about 14 ms
+per second of audio) and the new words (5 ms each), not the old ones. The text is the same but for near ties, as quantisation rounds a whole run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from msgspec import Struct
+
+from openlive.engines.hearing import Hints, Pass, transcribe
+from openlive.engines.registry import EngineError, Resources
+from openlive.engines.segment import Samples
+from openlive.engines.workers import Abort, Workers
+from openlive.types import INPUT_RATE, Transcript
+
+BEGIN, END = 1, 2
+"""Tokens that open and close a text."""
+SHORTEST = INPUT_RATE // 10
+"""Samples below which the encoder has nothing to work on; less is padded with silence."""
+RATE = 8
+"""Most tokens per second of audio; speech has 2 to 5. Without a bound the decoder may loop."""
+UNSURE = -0.6
+"""Mean log-probability of a token below which a text of one or two words is taken for noise ("You", "So"): noise came
+out between -0.5 and -1.7, words between 0 and -0.5."""
+
+Decoded = tuple[tuple[int, ...], float]
+
+
+class Reading(Struct, frozen=True):
+    """What the model reads in a piece of audio. `confidence` is the mean log-probability of its tokens (at most 0)."""
+
+    text: str
+    tokens: tuple[int, ...]
+    confidence: float
+
+
+class Model:
+    """The network. `read` may be called from several threads at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._encoder = _session(folder / "encoder_model.ort")
+        self._decoder = _session(folder / "decoder_model_merged.ort")
+        self._words = vocabulary((folder / "tokenizer.bin").read_bytes())
+        self._outputs = [output.name for output in self._decoder.get_outputs()]
+        # present.0.decoder.key feeds past_key_values.0.decoder.key
+        self._caches = {name: "past_key_values" + name.removeprefix("present") for name in self._outputs[1:]}
+        empty = np.zeros((1, *self._decoder.get_inputs()[3].shape[1:2], 0, self._decoder.get_inputs()[3].shape[3]))
+        self._no_cache = {past: _value(empty.astype(np.float32)) for past in self._caches.values()}
+
+    def read(self, samples: Samples, draft: Sequence[int], abort: Abort) -> Reading:
+        if len(samples) < SHORTEST:
+            samples = np.pad(samples, (0, SHORTEST - len(samples)))
+        mask = np.ones((1, len(samples)), np.int64)
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        with abort.watched(lambda: setattr(options, "terminate", True)):
+            encoded = self._encoder.run(None, {"input_values": samples[None], "attention_mask": mask}, options)[0]
+        most = RATE * len(samples) // INPUT_RATE + 4
+        tokens, log_probability = self._decode(_value(encoded), _value(mask), tuple(draft[:most]), most, abort)
+        text = b"".join(self._words[token] for token in tokens).decode(errors="ignore").replace("▁", " ").strip()
+        return Reading(text, tokens, log_probability / (len(tokens) + 1))
+
+    def _decode(self, encoded: Any, mask: Any, draft: tuple[int, ...], most: int, abort: Abort) -> Decoded:
+        """Greedy decoding: the tokens that the model finds likeliest one by one, and their summed log-probability."""
+        feed = {"encoder_hidden_states": encoded, "encoder_attention_mask": mask, **self._no_cache}
+        logits, caches = self._step(feed, (BEGIN, *draft), cached=False)
+        best, log_probabilities = likeliest(logits)
+        kept = agreement(draft, best)
+        tokens, total = list(best[: kept + 1]), float(log_probabilities[: kept + 1].sum())
+        if kept < len(draft):
+            caches = {
+                name: _value(np.ascontiguousarray(value.numpy()[:, :, : kept + 1])) if ".decoder." in name else value
+                for name, value in caches.items()
+            }
+        feed |= caches
+        while tokens[-1] != END and len(tokens) < most and not looping(tokens):
+            abort.check()
+            logits, caches = self._step(feed, tokens[-1:], cached=True)
+            feed |= {name: value for name, value in caches.items() if ".decoder." in name}
+            best, log_probabilities = likeliest(logits)
+            tokens.append(best[0])
+            total += float(log_probabilities[0])
+        return tuple(token for token in tokens if token > END), total
+
+    def _step(
+        self, feed: dict[str, Any], tokens: Sequence[int], *, cached: bool
+    ) -> tuple[npt.NDArray[np.float32], Any]:
+        feed["input_ids"] = _value(np.array([tokens], np.int64))
+        feed["use_cache_branch"] = _value(np.array([cached]))
+        logits, *caches = self._decoder.run_with_ort_values(self._outputs, feed)
+        return logits.numpy()[0], dict(zip(self._caches.values(), caches, strict=True))
+
+
+def vocabulary(data: bytes) -> list[bytes]:
+    """The tokens of a tokenizer.bin: each its length (one byte, or two with the high bit set) and its bytes."""
+    tokens: list[bytes] = []
+    at = 0
+    while at < len(data):
+        length, at = data[at], at + 1
+        if length >= 128:
+            length, at = length - 128 + 128 * data[at], at + 1
+        tokens.append(data[at : at + length])
+        at += length
+    return tokens
+
+
+def likeliest(logits: npt.NDArray[np.float32]) -> tuple[list[int], npt.NDArray[np.float32]]:
+    """For each row the token with the highest logit, and its log-probability."""
+    top = logits.max(axis=1)
+    return logits.argmax(axis=1).tolist(), -np.log(np.exp(logits - top[:, None]).sum(axis=1))
+
+
+def agreement(draft: Sequence[int], best: Sequence[int]) -> int:
+    """How many tokens of the draft the model would have written itself."""
+    return next((i for i, (a, b) in enumerate(zip(draft, best, strict=False)) if a != b), len(draft))
+
+
+def looping(tokens: Sequence[int]) -> bool:
+    """The text ends with the same 1 to 8 tokens four times."""
+    return any(
+        len(tokens) >= 4 * n and all(tokens[-n:] == tokens[-n * k :][:n] for k in (2, 3, 4)) for n in range(1, 9)
+    )
+
+
+def credible(reading: Reading) -> bool:
+    """Whether it can be speech. What the model reads in noise: nothing sayable, loops, "You" without conviction."""
+    words = reading.text.split()
+    if not any(character.isalnum() for character in reading.text) or looping(reading.tokens):
+        return False
+    return reading.confidence > UNSURE or len(words) > 2
+
+
+class Moonshine:
+    """Hears English, whatever is spoken."""
+
+    def __init__(self, model: Model, workers: Workers) -> None:
+        self.model = model
+        self._workers = workers
+
+    def transcribe(
+        self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+    ) -> AsyncIterator[Transcript]:
+        return transcribe(self, self._workers, audio, Hints(tuple(languages), tuple(phrases)))
+
+    def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:  # noqa: ARG002
+        reading = self.model.read(samples, memo or (), abort)
+        return Pass(reading.text if credible(reading) else "", "en", memo=reading.tokens)
+
+
+def _session(path: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a second thread is no faster
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise EngineError(f"Moonshine's {path} could not be loaded: {error}") from error
+
+
+def _value(array: npt.NDArray[Any]) -> Any:
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
+def create(argument: str, resources: Resources) -> Moonshine:
+    """Loads Moonshine. `argument`: a folder with its three files, '' for the catalogue's."""
+    folder = Path(argument) if argument else resources.weights("moonshine-tiny-en")
+    return Moonshine(Model(folder), Workers(resources.threads, "moonshine"))

@@ -1,0 +1,201 @@
+"""Voice activity: Silero VAD, one model for all sessions.
+
+A frame is 512 samples (32 ms); the model sees it with the 64 samples before it and carries a state of [2, N, 128] from
+frame to frame. Pushes that are waiting at the same moment form one batch, a lane each: N lanes cost about
+(45 + 28 N) µs a frame. A thread hop costs as much as a frame and more on a busy machine, so work below `INLINE`
+is done in the event loop at the end of its tick (a push of 100 ms: about 0.25 ms). Anything longer goes to one worker
+thread in slices of at most `SLICE` lane-frames (about 5 ms); between slices whoever came meanwhile gets a lane, so a
+whole file in one push holds nobody up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future as ThreadFuture
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from openlive.engines.registry import EngineError, Resources
+from openlive.types import INPUT_RATE
+
+FRAME = 512
+CONTEXT = 64
+INLINE = 0.0015
+"""Seconds of estimated work that are done in the event loop itself."""
+SLICE = 64
+"""Lane-frames that the worker computes in one go."""
+LANES = 64
+"""Streams in one batch; larger batches gain nothing more."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Job:
+    """The whole frames of one push, and how far they are computed."""
+
+    __slots__ = ("at", "count", "done", "error", "probabilities", "samples", "stream")
+
+    def __init__(self, stream: SileroStream, samples: npt.NDArray[np.int16], done: asyncio.Future[None]) -> None:
+        self.stream = stream
+        self.samples = samples
+        self.count = len(samples) // FRAME
+        self.at = 0
+        self.probabilities: list[float] = []
+        self.error: Exception | None = None
+        self.done = done
+
+    @property
+    def left(self) -> int:
+        return 0 if self.error or self.done.done() or self.stream.closed else self.count - self.at
+
+
+class SileroStream:
+    """One session's detector. Pushes of one stream are computed in the order in which they were made."""
+
+    def __init__(self, vad: SileroVAD) -> None:
+        self._vad = vad
+        self._rest = b""
+        self._order = asyncio.Lock()
+        self.closed = False
+        self.context: npt.NDArray[np.float32] = np.zeros(CONTEXT, np.float32)
+        self.state: npt.NDArray[np.float32] = np.zeros((2, 128), np.float32)
+
+    async def push(self, audio: bytes) -> Sequence[tuple[float, int]]:
+        if len(audio) % 2:
+            raise ValueError(f"s16le audio has an even number of bytes, not {len(audio)}.")
+        async with self._order:
+            if self.closed:
+                raise RuntimeError("The detector's stream is closed.")
+            whole = self._rest + audio if self._rest else audio
+            used = len(whole) // (2 * FRAME) * 2 * FRAME
+            self._rest = whole[used:]
+            if not used:
+                return ()
+            samples = np.frombuffer(whole, "<i2", used // 2)
+            return [(p, FRAME) for p in await self._vad.compute(self, samples)]
+
+    def close(self) -> None:
+        """Frees the stream; a push that is still running returns the frames that it has."""
+        self.closed = True
+        self._rest = b""
+        self.context = self.state = np.empty(0, np.float32)
+
+
+class SileroVAD:
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._rate = np.array(INPUT_RATE, np.int64)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="silero")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: deque[_Job] = deque()
+        self._busy = False
+
+    def stream(self) -> SileroStream:
+        return SileroStream(self)
+
+    async def compute(self, stream: SileroStream, samples: npt.NDArray[np.int16]) -> list[float]:
+        """The probabilities of the whole frames in `samples`; called by the stream, one call at a time each."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # a new loop (tests) must not wait for what a dead one left behind
+            self._loop, self._waiting, self._busy = loop, deque(), False
+        job = _Job(stream, samples, loop.create_future())
+        self._waiting.append(job)
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._pump)
+        await job.done
+        if job.error:
+            raise job.error
+        return job.probabilities
+
+    def _pump(self) -> None:
+        """Computes what is waiting, here or in the worker, and comes again until nothing waits."""
+        assert self._loop
+        while jobs := self._next_lanes():
+            if cost(jobs) > INLINE or len(self._waiting) > len(jobs):
+                slice_ = self._worker.submit(self._advance, jobs, SLICE)
+                slice_.add_done_callback(_on_loop(self._loop, self._pump))
+                return
+            for _ in range(len(jobs)):  # each round ends the shortest of them
+                self._advance(jobs, max(job.left for job in jobs) * len(jobs))
+        self._busy = False
+
+    def _next_lanes(self) -> list[_Job]:
+        """Answers whoever is ready, turns the queue by one batch, returns the lanes of the next."""
+        open_jobs = deque[_Job]()
+        for job in self._waiting:
+            if job.left:
+                open_jobs.append(job)
+            elif not job.done.done():
+                job.done.set_result(None)
+        lanes = [open_jobs[i] for i in range(min(LANES, len(open_jobs)))]
+        open_jobs.rotate(-len(lanes))
+        self._waiting = open_jobs
+        return lanes
+
+    def _advance(self, jobs: list[_Job], budget: int) -> None:
+        """Computes equally many frames of each job: what the shortest has and `budget` lane-frames allow."""
+        jobs = [job for job in jobs if job.left]
+        if not jobs:
+            return
+        rounds = max(1, min(budget // len(jobs), *(job.left for job in jobs)))
+        try:
+            self._run(jobs, rounds)
+        except Exception as error:
+            if len(jobs) > 1:  # find out whose it is; the others must not suffer
+                for job in jobs:
+                    self._advance([job], rounds)
+            elif not jobs[0].stream.closed:
+                _log.warning("The voice activity detector failed for one stream: %s", error)
+                jobs[0].error = error
+
+    def _run(self, jobs: list[_Job], rounds: int) -> None:
+        frames = np.empty((rounds, len(jobs), CONTEXT + FRAME), np.float32)
+        for lane, job in enumerate(jobs):
+            new = job.samples[job.at * FRAME : (job.at + rounds) * FRAME].astype(np.float32) / 32768
+            signal = np.concatenate((job.stream.context, new))
+            frames[:, lane] = np.lib.stride_tricks.sliding_window_view(signal, CONTEXT + FRAME)[::FRAME]
+        state = np.stack([job.stream.state for job in jobs], axis=1)
+        heard = np.empty((rounds, len(jobs)), np.float32)
+        for i in range(rounds):
+            out, state = self._session.run(None, {"input": frames[i], "state": state, "sr": self._rate})
+            heard[i] = out[:, 0]
+        for lane, job in enumerate(jobs):
+            job.probabilities += heard[:, lane].tolist()
+            job.at += rounds
+            if not job.stream.closed:
+                job.stream.context = frames[-1, lane, -CONTEXT:].copy()
+                job.stream.state = state[:, lane].copy()
+
+
+def cost(jobs: Sequence[_Job]) -> float:
+    """Seconds that computing all frames of `jobs` takes, estimated for a batch as wide as they are many."""
+    return max((job.left for job in jobs), default=0) * (45 + 28 * len(jobs)) * 1e-6
+
+
+def _on_loop(loop: asyncio.AbstractEventLoop, step: Callable[[], None]) -> Callable[[ThreadFuture[None]], None]:
+    def done(_: ThreadFuture[None]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(step)
+
+    return done
+
+
+def create(argument: str, resources: Resources) -> SileroVAD:
+    """Loads the detector. `argument`: the path of another Silero v5 ONNX file, '' for the catalogue's."""
+    path = argument or str(resources.weights("silero-vad") / "silero_vad.onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise EngineError(f"The voice activity detector {path} could not be loaded: {error}") from error
+    return SileroVAD(session)

@@ -1,0 +1,156 @@
+"""Speech in many languages: Whisper base (int8) on CTranslate2.
+
+Whisper was trained on windows of 30 s and costs the same for a word as for a minute; CTranslate2 takes shorter ones.
+A window that ends right behind the speech makes it repeat itself, so there is silence after it: a final pass sees 12 s,
+a passing one 6 s at half the price (of 44 short English, 21 Spanish samples 2.0 and 19 % of the words were wrong with
+6 s, 1.4 and 10 % with 10 s). The number of tokens and repetitions are bounded, else it may loop.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openlive.engines.hearing import Hints, Pass, transcribe
+from openlive.engines.languages import ENOUGH, likeliest, wanted
+from openlive.engines.registry import EngineError, Resources
+from openlive.engines.segment import Samples
+from openlive.engines.workers import Abort, Workers
+from openlive.types import INPUT_RATE, Transcript
+
+FINAL_WINDOW, PASSING_WINDOW = (12.0, 2.0), (6.0, 1.5)
+"""Seconds that the model sees: at least, and at least after the end of the audio."""
+LONGEST_WINDOW = 30.0
+LATIN = 4.0, 4
+"""Most tokens per second, and the length of the sequences that mustn't repeat."""
+OTHER_SCRIPTS = 16.0, 10
+"""The same where a letter may take several tokens."""
+DENSE = """
+    am ar as ba be bg bn bo el fa gu ha haw he hi hy ja ka kk km kn ko lo mk ml mn mr my ne pa ps ru sa sd si sr ta te tg th
+    uk ur yi zh
+""".split()
+"""Languages whose script takes several tokens per letter or syllable."""
+NO_SPEECH, POOR = 0.6, -1.0
+"""Probability of silence, and mean log-probability of a token, beyond which both say: nothing was said."""
+
+
+class Model:
+    """The network, loaded at its first use. Everything but the constructor may be called from several threads."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._folder = folder
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._loaded: Any = None
+
+    def load(self) -> None:
+        """Loads the weights (1 to 2 s, 230 MB) unless they are there already."""
+        with self._lock:
+            if self._loaded:
+                return
+            import ctranslate2
+            from faster_whisper.feature_extractor import FeatureExtractor
+
+            try:
+                self._features = FeatureExtractor()
+                self._storage = ctranslate2.StorageView
+                self._loaded = ctranslate2.models.Whisper(
+                    str(self._folder), compute_type="int8", inter_threads=1, intra_threads=self._threads
+                )
+            except Exception as error:
+                raise EngineError(f"Whisper could not be loaded from {self._folder}: {error}") from error
+
+    @property
+    def loaded(self) -> bool:
+        return self._loaded is not None
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+
+    def encode(self, samples: Samples, *, final: bool) -> Any:
+        """What `detect` and `read` take; the costly part of both."""
+        self.load()
+        least, after = FINAL_WINDOW if final else PASSING_WINDOW
+        seconds = min(LONGEST_WINDOW, max(least, len(samples) / INPUT_RATE + after))
+        window = np.zeros(int(seconds * 50) * INPUT_RATE // 50, np.float32)  # an even number of frames
+        window[: len(samples)] = samples[: len(window)]
+        features = np.ascontiguousarray(self._features(window, padding=0)[None], np.float32)
+        return self._loaded.encode(self._storage.from_array(features))
+
+    def detect(self, encoded: Any) -> dict[str, float]:
+        """Language codes and their probabilities."""
+        return {token[2:-2]: p for token, p in self._loaded.detect_language(encoded)[0]}
+
+    def read(self, encoded: Any, language: str, seconds: float, phrases: Sequence[str] = ()) -> str:
+        """The text of `seconds` of speech, '' if there is none."""
+        rate, ngram = OTHER_SCRIPTS if language in DENSE else LATIN
+        most = int(8 + rate * seconds)
+        prompt = [self._token(name) for name in ("startoftranscript", language, "transcribe", "notimestamps")]
+        if phrases:
+            hint = self._tokenizer.encode(" " + ", ".join(phrases), add_special_tokens=False).ids[-100:]
+            prompt = [self._token("startofprev"), *hint, *prompt]
+        # CTranslate2 generates at most half of max_length, and counts the prompt in.
+        length = min(448, max(2 * most, most + len(prompt)))
+        result = self._loaded.generate(
+            encoded,
+            [prompt],
+            beam_size=1,
+            max_length=length,
+            no_repeat_ngram_size=ngram,
+            return_scores=True,
+            return_no_speech_prob=True,
+        )[0]
+        text = str(self._tokenizer.decode(result.sequences_ids[0])).strip()
+        silence = result.no_speech_prob > NO_SPEECH and result.scores[0] < POOR
+        return "" if silence or not any(c.isalnum() for c in text) else text
+
+    def _token(self, name: str) -> int:
+        return int(self._tokenizer.token_to_id(f"<|{name}|>"))
+
+
+LANGUAGES = """
+    af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id is it ja
+    jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq
+    sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo zh
+""".split()
+"""The languages of multilingual Whisper models."""
+
+
+class Whisper:
+    """Hears any language, or the ones it is told."""
+
+    def __init__(self, model: Model, workers: Workers) -> None:
+        self.model = model
+        self._workers = workers
+
+    def transcribe(
+        self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+    ) -> AsyncIterator[Transcript]:
+        return transcribe(self, self._workers, audio, Hints(tuple(languages), tuple(phrases)))
+
+    def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:
+        """`memo` is the language, once it is known."""
+        wish = wanted(hints.languages, LANGUAGES)
+        seconds = len(samples) / INPUT_RATE
+        encoded = self.model.encode(samples, final=final)
+        abort.check()
+        language = memo or wish.only or likeliest(self.model.detect(encoded), wish, seconds)
+        abort.check()
+        text = self.model.read(encoded, language, seconds, hints.phrases)
+        settled = language if memo or seconds >= ENOUGH else None
+        return Pass(text, language, memo=settled, carry=settled)
+
+
+def create(argument: str, resources: Resources) -> Whisper:
+    """Loads Whisper. `argument`: a folder with another size of it for CTranslate2, '' for the catalogue's base."""
+    model = Model(Path(argument) if argument else resources.weights("whisper-base"), resources.threads)
+    model.load()
+    return Whisper(model, Workers(resources.threads, "whisper"))

@@ -1,0 +1,91 @@
+"""A few threads for inference, with priorities.
+
+Priorities are small numbers, the smallest first; equals keep their order. Work that nobody awaits any more is dropped
+while it waits, and told through its `Abort` while it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
+
+
+class AbortedError(Exception):
+    """The work ended early because nobody awaits it."""
+
+
+class Abort:
+    """Tells running work to end. Work asks `check` now and then, or has a function called by `watched`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._set = False
+        self._call: Callable[[], None] | None = None
+
+    def set(self) -> None:
+        with self._lock:
+            self._set = True
+            if self._call:
+                self._call()
+
+    def check(self) -> None:
+        if self._set:
+            raise AbortedError
+
+    @contextmanager
+    def watched(self, call: Callable[[], None]) -> Iterator[None]:
+        """Calls `call` (short, from another thread) if the abort comes inside the block, whose error is then this."""
+        self.check()
+        with self._lock:
+            self._call = call
+        try:
+            yield
+        except Exception:
+            self.check()
+            raise
+        finally:
+            with self._lock:
+                self._call = None
+
+
+class Workers:
+    def __init__(self, threads: int, name: str) -> None:
+        self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix=name)
+        self._lock = threading.Lock()
+        self._order = itertools.count()
+        self._queue: list[tuple[int, int, Abort, Callable[[Abort], Any], Future[Any]]] = []
+
+    async def run(self, work: Callable[[Abort], T], priority: int = 0) -> T:
+        """Runs `work` in a thread once it is its turn. Cancelling the caller drops it, or aborts it if it runs."""
+        abort, result = Abort(), Future[T]()
+        with self._lock:
+            heapq.heappush(self._queue, (priority, next(self._order), abort, work, result))
+        self._pool.submit(self._next)
+        try:
+            return await asyncio.wrap_future(result)
+        except asyncio.CancelledError:
+            abort.set()
+            raise
+
+    def _next(self) -> None:
+        with self._lock:
+            _, _, abort, work, result = heapq.heappop(self._queue)
+        if not result.set_running_or_notify_cancel():
+            return
+        try:
+            value = work(abort)
+        except BaseException as error:
+            result.set_exception(error)
+        else:
+            result.set_result(value)
