@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
 from msgspec import Struct
 
-from openlive.engines.protocols import STT, VAD, Responder
+from openlive.config import Config, choose_llm, usable_memory
+from openlive.engines.cascade import Cascade
+from openlive.engines.protocols import STT, TTS, VAD, Responder
+from openlive.engines.registry import Kind, Resources, load
+
+_LOG = logging.getLogger(__name__)
 
 
 class Engines(Struct, frozen=True):
     vad: VAD
     stt: STT
     responder: Responder
+
+
+def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[[str], None]) -> Engines:
+    """Loads them all (blocking). `weights` returns the folder of a catalogue entry, fetched where it is absent; `told`
+    hears what is being loaded. Raises `EngineError`."""
+    chosen = config.engines
+    threads = chosen.threads or os.cpu_count() or 1
+
+    def make(kind: Kind, spec: str) -> object:
+        told(f"{kind} {spec}")
+        settings = chosen.settings.get(spec.partition(":")[0], {})
+        return load(kind, spec, Resources(weights, threads, usable_memory(), settings))
+
+    llm = chosen.llm
+    if llm == "auto":
+        choice = choose_llm(usable_memory())
+        llm = choice.spec
+        _LOG.info("The language model is %s", choice.reason)
+    tts: TTS = make("tts", chosen.tts)  # type: ignore[assignment]
+    return Engines(
+        vad=make("vad", chosen.vad),  # type: ignore[arg-type]
+        stt=make("stt", chosen.stt),  # type: ignore[arg-type]
+        responder=Cascade(make("llm", llm), tts),  # type: ignore[arg-type]
+    )

@@ -1,0 +1,66 @@
+"""One server from its configuration: certificates, listener, application, until it is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from openlive.config import Config
+from openlive.server import listener, pending, tls
+from openlive.server.app import App
+from openlive.server.auth import require_keys_or_loopback
+from openlive.server.engines import Engines
+
+
+class Running(Struct, frozen=True):
+    """Where a server can be reached. `ca` is the root to trust, `bundle` the public roots and that one."""
+
+    url: str
+    port: int
+    ca: Path | None
+    bundle: Path | None
+
+
+def certificates(config: Config) -> tls.Certificates | None:
+    """Those made here; None where the operator has one of their own. Raises `TLSError`."""
+    if config.server.certificate:
+        return None
+    names = [*config.server.names, *([] if listener.is_loopback(config.server.host) else [config.server.host])]
+    return tls.ensure([name for name in names if name not in ("0.0.0.0", "::")])  # noqa: S104 - no name at all
+
+
+async def run(
+    config: Config, engines: Engines, *, shutdown: listener.Waitable, ready: Callable[[Running], None]
+) -> None:
+    """Serves until `shutdown` is set. Raises `KeysError`, `TLSError`, `ListenError`."""
+    server = config.server
+    require_keys_or_loopback(server.host, server.keys)
+    own = certificates(config)
+    if own is not None:
+        context = tls.server_context(own.server)
+    else:
+        context = tls.server_context(Path(server.certificate), Path(server.certificate_key or server.certificate))
+    limits = pending.Limits(
+        first_byte=config.limits.first_byte_seconds,
+        setup=config.limits.setup_seconds,
+        sockets=config.limits.unauthenticated_sockets,
+        setup_bytes=config.limits.setup_bytes,
+        message_bytes=config.limits.message_bytes,
+    )
+
+    def started(at: listener.Listener) -> None:
+        host = "localhost" if listener.is_loopback(server.host) else server.host
+        ca, bundle = (own.ca, own.bundle) if own is not None else (None, None)
+        ready(Running(f"https://{host}:{at.port}", at.port, ca, bundle))
+
+    await listener.serve(
+        App(config, engines).asgi,
+        shutdown=shutdown,
+        host=server.host,
+        port=server.port,
+        ssl_context=context,
+        limits=limits,
+        on_started=started,
+    )
