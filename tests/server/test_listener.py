@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import random
 import re
 import socket
 import ssl
@@ -187,7 +188,7 @@ UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-QUICK = Limits(first_byte=0.2, handshake=0.2, request=0.3, setup=0.2, grace=0.1)
+QUICK = Limits(first_byte=0.1, handshake=0.1, request=0.15, setup=0.1, grace=0.05)
 
 
 @pytest.mark.parametrize(
@@ -345,12 +346,14 @@ def test_the_server_sends_no_ping() -> None:
 
 def test_an_app_that_leaves_too_much_lying_loses_the_client() -> None:
     async def test() -> None:
-        async with running(Echo(), limits=Limits(backlog_bytes=3 * MIB)) as listener:
+        app = Echo()
+        async with running(app, limits=Limits(backlog_bytes=MIB)) as listener:
             async with connect(f"ws://localhost:{listener.port}/deaf") as ws:
                 with suppress(websockets.ConnectionClosed):
-                    for _ in range(100):
+                    for _ in range(30):
                         await ws.send(b"\x00" * 100_000)
                 await ws.wait_closed()
+            app.blocked.set()
             assert (ws.close_code, ws.close_reason) == (1011, "The server cannot keep up with what is being sent.")
 
     through(test)
@@ -454,6 +457,41 @@ def test_what_is_no_websocket_ends_with_its_reason() -> None:
                 assert reason in (ws.close_reason or "")
                 assert app.events[-1]["type"] == "websocket.disconnect"
                 assert app.events[-1]["code"] == code
+
+    through(test)
+
+
+def test_random_bytes_disturb_nothing(certificates: tls.Certificates) -> None:
+    async def test() -> None:
+        faults: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+        chance = random.Random(7)
+
+        async def one(listener: Listener, sent: bytes) -> None:
+            with suppress(OSError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+                half = chance.randrange(len(sent) + 1)
+                writer.write(sent[:half])
+                await asyncio.sleep(0)
+                writer.write(sent[half:])
+                writer.write_eof()
+                await reset_or_closed(reader)
+                writer.close()
+
+        async with running(Echo(), certificates, QUICK) as listener:
+            for _ in range(10):
+                noise = [
+                    UPGRADE
+                    + bytes([0x80 | chance.randrange(16), 0x80 | chance.randrange(128)])
+                    + chance.randbytes(200),
+                    UPGRADE + chance.randbytes(chance.randrange(300)),
+                    bytes(c if chance.random() > 0.05 else chance.randrange(256) for c in UPGRADE),
+                    b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chance.randbytes(50),
+                    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n" + chance.randbytes(50),
+                ]
+                await asyncio.gather(*(one(listener, sent) for sent in noise))
+            await until(lambda: not listener.sockets.open)
+        assert not faults
 
     through(test)
 

@@ -37,7 +37,7 @@ CLOSE_TIMEOUT = 5.0
 LINGER = 10.0
 """Seconds at most that a failed connection is read on. To close a socket with unread data would reset it, and the
 client would never see the close frame that tells why."""
-QUIET = 0.5
+QUIET = 0.25
 """Seconds without data after which a failed connection is closed."""
 _OVERHEAD = 512
 """Bytes that a queued message costs besides its content, about."""
