@@ -1,0 +1,26 @@
+from openlive.engines.prompt import content
+from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Text, Thought
+
+
+def test_heard_and_written_text_is_joined_as_it_is() -> None:
+    message = Message("user", (Heard(" What is ", 0, 9), Text("the capital"), Text(" of France? ")))
+    assert content(message) == "What is the capital of France?"
+
+
+def test_thoughts_are_left_out() -> None:
+    assert content(Message("model", (Thought("Hm."), Text("Paris.")))) == "Paris."
+    assert content(Message("model", (Thought("Hm."),))) == ""
+
+
+def test_an_image_is_mentioned() -> None:
+    message = Message("user", (Text("What is this?"), Image("image/jpeg", b"\xff\xd8"), Text("Tell me.")))
+    assert content(message) == "What is this?\n[image: image/jpeg, which you cannot see]\nTell me."
+
+
+def test_calls_and_results_are_in_the_format_of_qwen() -> None:
+    call = Message("model", (Text("One moment."), FunctionCall("1", "weather", {"city": "München"})))
+    assert content(call) == (
+        'One moment.\n<tool_call>\n{"name": "weather", "arguments": {"city": "München"}}\n</tool_call>'
+    )
+    result = Message("user", (FunctionResponse("1", "weather", {"celsius": 3}),))
+    assert content(result) == '<tool_response>\n{"name": "weather", "result": {"celsius": 3}}\n</tool_response>'

@@ -1,0 +1,55 @@
+from openlive.engines.prompt import Piece
+from openlive.engines.tokens import Memory, Tokens
+
+REPLY = [("Be", (1,)), ("liev", (2,)), ("able", (3,)), (" 🦄", (4, 5)), (".", (6,))]
+
+
+class Letters:
+    """A tokeniser whose tokens are the code points; counts what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, text: str, special: bool) -> Tokens:
+        self.asked.append(text)
+        return (-1,) if special else tuple(ord(c) for c in text)
+
+
+def said(text: str) -> Piece:
+    return Piece(text, "reply")
+
+
+def test_mark_up_counts_only_where_it_is_ours() -> None:
+    assert Memory().encode([Piece("<end>", "control"), Piece("<>", "text")], Letters()) == [-1, 60, 62]
+
+
+def test_a_reply_keeps_the_tokens_that_it_was_generated_with() -> None:
+    memory = Memory()
+    memory.keep(REPLY)
+    assert memory.encode([said("Believable 🦄.")], Letters()) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_cut_reply_keeps_them_up_to_the_cut() -> None:
+    memory = Memory()
+    memory.keep(REPLY)
+    assert memory.encode([said("Believab")], Letters()) == [1, 2, ord("a"), ord("b")]
+
+
+def test_the_reply_that_fits_best_is_taken() -> None:
+    memory = Memory()
+    memory.keep([("Be", (9,)), ("e", (9,))])
+    memory.keep(REPLY)
+    memory.keep([("Bel", (8,))])
+    assert memory.encode([said("Believable")], Letters()) == [1, 2, 3]
+    assert memory.encode([said("Z")], Letters()) == [ord("Z")]
+
+
+def test_a_turn_tokenises_only_what_is_new() -> None:
+    memory, letters = Memory(), Letters()
+    memory.keep(REPLY)
+    memory.encode([Piece("a", "text"), said("Believable")], letters)
+    letters.asked.clear()
+    for text in "bcdefg":
+        memory.keep([(text, (7,))])  # the reply itself is forgotten after a few others
+    assert memory.encode([Piece("a", "text"), said("Believable"), Piece("new", "text")], letters)[1:4] == [1, 2, 3]
+    assert letters.asked == ["new"]
