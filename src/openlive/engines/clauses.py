@@ -1,0 +1,157 @@
+"""Cuts text that is still being generated into clauses that a voice can speak one by one.
+
+A voice renders a clause as a whole, so the first one is short (speech starts early) and the next ones grow, which
+sounds better, as fast as the audio before them gives time. Nothing is lost or added: the clauses joined are the text.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+LIMITS = (5, 12, 24)
+"""The most words in the first, the second and every further clause. Five words are about 1.6 s of speech: time enough
+for a model of 25 tokens/s to write the next twelve and for Kokoro to render them on two cores."""
+LONGEST = 240
+"""The most characters of a clause, whatever they are: Kokoro takes 510 phonemes, and some languages write densely."""
+
+ENDS = frozenset(".!?…。！？｡।॥؟")
+PAUSES = frozenset(",;:—–、，；：،؛")
+WIDE = frozenset("…。！？｡、，；：।॥؟،؛—")
+"""Marks that part a text whatever follows them; the others need a space after them (3.5, 10:30, example.com)."""
+AT_ONCE = frozenset(",;!?")
+"""Marks that are trusted before their space has arrived, if they follow a plain word."""
+CLOSERS = frozenset("\"'”’»)]}*_`」』）】》〉")
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ABBREVIATIONS = _words("""
+    dr mr mrs ms prof st sr jr gen col sgt capt lt rev hon mt vs etc inc ltd co dept est approx fig vol pp tel
+    bzw usw ca nr str evtl ggf inkl zzgl sra srta dra ud uds avda mme mlle sig sigg dott avv ecc pag art
+""")
+"""What keeps its full stop inside a sentence. Single letters do too: e.g., U.S., a.m., z.B."""
+
+# Where to part a long run of words without a mark: not after words that lean on the next one, gladly before words that
+# open a phrase. English first, then Spanish, French, German, Italian and Portuguese.
+LEANING = _words("""
+    a an the of to in on at for with from by and or but that as than is are was were be my your his her its our their
+    this these those i you he she we they it i'm it's not no very
+    el la los las un una unos unas de del en y o que le les des du et au aux ce cette je tu il elle nous vous ne
+    der die das den dem ein eine einen und oder im am zu von mit ich du er sie wir es ist sind gli lo uno di da e che
+    os as um uma do dos em no na ao é
+""")
+OPENING = _words("""
+    and or but that which who because when while if so with for from in on at by is are was were can could will would
+    to y pero que con para por en es porque et mais avec pour dans est und aber dass weil mit für ist e ma con per è
+    mas com para é
+""")
+
+
+class Cutter:
+    """Feed it the pieces of one reply; it gives back the clauses that are complete. `rest` gives what is left."""
+
+    def __init__(self, limits: tuple[int, ...] = LIMITS) -> None:
+        self._limits = limits
+        self._cut = 0
+        self._text = ""
+
+    def feed(self, piece: str) -> list[str]:
+        self._text += piece
+        clauses: list[str] = []
+        start = 0
+        while (end := find(self._text, start, *self._bounds())) is not None:
+            clauses.append(self._text[start:end])
+            start = end
+            self._cut += 1
+        self._text = self._text[start:]
+        return clauses
+
+    def rest(self) -> str:
+        """What no mark has ended yet; '' if nothing. Only this one may be blank."""
+        rest, self._text = self._text, ""
+        return rest
+
+    def _bounds(self) -> tuple[int, int]:
+        """(most words, words from which a comma will do)."""
+        most = self._limits[min(self._cut, len(self._limits) - 1)]
+        return most, max(2, most // 3)
+
+
+def find(text: str, start: int, most: int, least: int) -> int | None:
+    """Where the clause that begins at `start` ends, or None while that is not known yet."""
+    words = 0.0  # complete ones and the one under way
+    spoken = in_word = False
+    for i in range(start, len(text)):
+        c = text[i]
+        if c.isspace():
+            in_word = False
+            if spoken and c == "\n":
+                return i
+            if words >= most and spoken:
+                return best_break(text, start, i, most)
+            continue
+        unspaced = is_unspaced(c)
+        if spoken and ((unspaced and words >= most) or i - start >= LONGEST) and not unicodedata.combining(c):
+            return best_break(text, start, i, most) if i - start >= LONGEST else i
+        words += 0.5 if unspaced else 0 if in_word else 1
+        in_word = True
+        spoken = spoken or c.isalnum()
+        if spoken and (c in ENDS or (c in PAUSES and words >= least)):
+            end = boundary(text, i)
+            if end:
+                return end
+    return None
+
+
+def boundary(text: str, i: int) -> int | None:
+    """The end of a clause whose mark stands at `i`, closing quotes included; None if the mark parts nothing (yet)."""
+    end = i + 1
+    while end < len(text) and text[end] in ENDS | PAUSES | CLOSERS:
+        end += 1
+    if text[i] in WIDE:
+        return end
+    word = text[max(0, i - 64) : i].rsplit(maxsplit=1)[-1] if i and not text[i - 1].isspace() else ""
+    if text[i] == "." and end == i + 1 and keeps_stop(word):
+        return None
+    if end == len(text):
+        return end if text[i] in AT_ONCE and word.replace("'", "").replace("’", "").isalpha() else None
+    return end if text[end].isspace() or is_unspaced(text[end]) else None
+
+
+def keeps_stop(word: str) -> bool:
+    """Whether a full stop after `word` does not end a sentence: abbreviations, initials, `1.` of a list."""
+    bare = word.lstrip("(\"'“‘«¿¡*_").lower()
+    last = bare.rsplit(".", 1)[-1]
+    return last in ABBREVIATIONS or (len(last) == 1 and last.isalpha()) or (len(bare) <= 2 and bare.isdigit())
+
+
+def best_break(text: str, start: int, end: int, most: int) -> int:
+    """The space between `start` and `end` that hurts least as a pause; `end` itself counts as one."""
+    spaces = [i for i in range(start + 1, end) if text[i].isspace() and not text[i - 1].isspace()] + [end]
+    spaces = [i for i in spaces if any(c.isalnum() for c in text[start:i])][-max(1, most // 2 + 1) :]
+
+    def merit(i: int) -> tuple[int, int]:
+        before = text[start:i].rsplit(maxsplit=1)[-1].lower()
+        after = (text[i : i + 40].split(maxsplit=1) or [""])[0].lower()
+        score = 3 if before[-1] in PAUSES else 0
+        score += 2 if after in OPENING else 0
+        score -= 3 if before in LEANING else 0
+        score -= 9 if before[-1].isdigit() and after[:1].isdigit() else 0
+        return score, i
+
+    return max(spaces, key=merit)
+
+
+def is_unspaced(c: str) -> bool:
+    """Whether `c` belongs to a script that puts no spaces between words (two characters count as a word)."""
+    return (
+        "\u3040" <= c <= "\u30ff"  # kana
+        or "\u3400" <= c <= "\u9fff"  # Han
+        or "\u0e00" <= c <= "\u0eff"  # Thai, Lao
+        or "\u1000" <= c <= "\u109f"  # Myanmar
+        or "\u1780" <= c <= "\u17ff"  # Khmer
+        or "\uf900" <= c <= "\ufaff"
+        or "\U00020000" <= c <= "\U0003ffff"
+    )

@@ -1,0 +1,171 @@
+"""Speaks with Kokoro-82M on onnxruntime, clause by clause.
+
+One inference at a time, in a thread of the engine's own: two at once on the same cores are slower than one after the
+other. Clauses of several speakers take turns, and a reply's first clause goes before everybody's later ones. A running
+inference cannot be stopped (a clause takes some hundred milliseconds); its result is dropped when nobody waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from openlive.engines.clauses import Cutter
+from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, timbre
+from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect
+from openlive.engines.registry import EngineError, Resources
+from openlive.engines.speakable import language_of, speakable
+from openlive.engines.workers import Abort, Workers
+from openlive.types import OUTPUT_RATE, Speech, Voice, Word
+
+Audio = npt.NDArray[np.float32]
+
+MOST = 510
+"""Phonemes that one inference takes (models.md 4)."""
+LONG = (24,)
+"""Words from which a clause is cut again: Kokoro's own quality falls off in long ones, and others are waiting."""
+FIRST, LATER = 0, 1
+"""Priorities: a first clause is somebody waiting in silence, a later one is played when the one before it ends."""
+
+FRAME = OUTPUT_RATE // 200
+LEVEL = 0.01
+"""Where a 5 ms frame's RMS counts as voice. Kokoro's own silence is below 1e-5, a soft fricative about 0.005."""
+LEAD = 30 * OUTPUT_RATE // 1000
+"""Samples of silence that stay before the voice; Kokoro makes 215 to 390 ms, by voice."""
+TAIL = {"": 60, ",": 160, ";": 220, ":": 220, "—": 220, "…": 300, ".": 320, "!": 320, "?": 320}
+"""Milliseconds that stay after the voice, by the mark that ends the clause; Kokoro makes 340 to 600."""
+
+
+class Kokoro:
+    """A `TTS`. `model` is the ONNX file, `voices` a folder of style tables, `threads` the cores of one inference."""
+
+    def __init__(self, model: Path, voices: Path, threads: int, phonemizer: Phonemizer) -> None:
+        self._session = _session(model, threads)
+        self._styles = Styles(voices)
+        self._phonemizer = phonemizer
+        self._workers = Workers(1, "kokoro")
+
+    @property
+    def voices(self) -> Sequence[str]:
+        return tuple(VOICES)
+
+    def warm(self) -> None:
+        """One short inference (blocking): the first one is slow, and what is missing or broken shows now."""
+        self.render("Hello.", Voice("Puck"), "en")
+
+    async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
+        if not (name := canonical(voice.name)) or timbre(name, "en") not in self._styles:
+            raise ValueError(f"Kokoro has no voice named {voice.name!r}")
+        speaker = Voice(name, voice.language, voice.speed)
+        language = "en"
+        priority = FIRST
+        async for clause in text:
+            for part in _parts(clause):
+                language = language_of(part, voice.language, language)
+                speech = await self._workers.run(self._job(part, speaker, language), priority)
+                priority = LATER if speech.pcm else priority
+                yield speech
+
+    def _job(self, clause: str, voice: Voice, language: str) -> Callable[[Abort], Speech]:
+        return lambda _: self.render(clause, voice, language)
+
+    def render(self, clause: str, voice: Voice, language: str) -> Speech:
+        """One clause in one language (blocking). Only the engine's own thread may call it once others are speaking."""
+        spoken = speakable(clause)
+        name = timbre(voice.name, language)
+        phonemes = self._phonemizer.phonemes(spoken, _dialect(language, voice.language, name)) if spoken else ""
+        if not phonemes:
+            return Speech(b"", clause)
+        style = self._styles[name]
+        pieces = [_trimmed(self._infer(run, style, voice.speed), run[-1]) for run in _runs(phonemes)]
+        audio = np.concatenate([piece for piece, _ in pieces])
+        end = len(audio) - len(pieces[-1][0]) + pieces[-1][1]
+        pcm = (np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes()
+        return Speech(pcm, clause, tuple(_words(clause, min(LEAD, end), end)))
+
+    def _infer(self, phonemes: str, style: Style, speed: float) -> Audio:
+        tokens = [VOCABULARY[p] for p in phonemes]
+        inputs = {
+            "tokens": np.array([[0, *tokens, 0]], np.int64),
+            "style": style[min(len(tokens), len(style) - 1)],
+            "speed": np.array([speed], np.float32),
+        }
+        audio: Audio = self._session.run(None, inputs)[0]
+        return audio.reshape(-1)
+
+
+def create(argument: str, resources: Resources) -> Kokoro:
+    """The factory. It takes no argument; `threads` in the engine's table overrides the machine's share."""
+    if argument:
+        raise EngineError(f"The tts engine 'kokoro' takes no argument; it was given {argument!r}.")
+    model = resources.weights("kokoro") / "kokoro-v1.0.int8.onnx"
+    threads = int(resources.settings.get("threads", resources.threads))
+    engine = Kokoro(model, resources.weights("kokoro-voices"), threads, Espeak())
+    engine.warm()
+    return engine
+
+
+def _session(model: Path, threads: int):  # type: ignore[no-untyped-def]
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Threads that spin while they wait take the cores from the other engines: measured, a clause takes twice as long
+    # beside one busy process with spinning as without.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def _dialect(language: str, hint: str, name: str) -> Dialect:
+    """English as the voice was taught it (`bm_george` is British) unless the hint says which; else the language's."""
+    if language != "en":
+        return dialect(language)
+    region = hint.lower().removeprefix("en-") if hint.lower().startswith("en-") else ""
+    british = region in {"gb", "au", "in", "ie", "nz", "za"} if region else name.startswith("b")
+    return dialect("en-gb" if british else "en-us")
+
+
+def _parts(clause: str) -> Iterator[str]:
+    """The clause, or several where it is too long to be rendered at once; joined they are the clause."""
+    cutter = Cutter(LONG) if len(clause) > 240 else None
+    if cutter is None:
+        yield clause
+        return
+    yield from cutter.feed(clause)
+    if rest := cutter.rest():
+        yield rest
+
+
+def _runs(phonemes: str) -> Iterator[str]:
+    """Runs that fit one inference, parted at spaces where there are any."""
+    while len(phonemes) > MOST:
+        at = phonemes.rfind(" ", MOST // 2, MOST)
+        at = at if at > 0 else MOST
+        yield phonemes[:at]
+        phonemes = phonemes[at:].strip()
+    yield phonemes
+
+
+def _trimmed(audio: Audio, mark: str) -> tuple[Audio, int]:
+    """The audio with the silence that `mark` deserves, and where its voice ends (samples)."""
+    frames = len(audio) // FRAME
+    loud = np.flatnonzero(np.square(audio[: frames * FRAME]).reshape(frames, FRAME).mean(axis=1) > LEVEL**2)
+    if not len(loud):
+        return audio[:0], 0
+    start = max(0, int(loud[0]) * FRAME - LEAD)
+    end = (int(loud[-1]) + 1) * FRAME
+    tail = TAIL.get(mark, TAIL[""]) * OUTPUT_RATE // 1000
+    return np.pad(audio[start : end + tail], (0, max(0, end + tail - len(audio)))), end - start
+
+
+def _words(clause: str, start: int, end: int) -> Iterator[Word]:
+    """One per word of the clause, its share of the voice by its length: an estimate, Kokoro tells no timing."""
+    words = clause.split()
+    weights = [len(w) + 1 if any(c.isalnum() for c in w) else 0 for w in words]
+    edges = start + (end - start) * np.cumsum([0, *weights]) / max(1, sum(weights))
+    for i, word in enumerate(words):
+        yield Word(word, int(edges[i]), int(edges[i + 1]))

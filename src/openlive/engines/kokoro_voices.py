@@ -1,0 +1,101 @@
+"""The API's voice names (protocol.md 4.6) in Kokoro's voices, language by language.
+
+In English every name has a timbre of its own: a voice of Kokoro's (its published grade and the name's character
+decided), or the mean of two where the male ones run out. In the other languages there are one to four voices; names
+share them, by gender.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Style = npt.NDArray[np.float32]
+"""float32[510, 1, 256]: row n is for n phonemes."""
+
+VOICES: dict[str, str] = {
+    # the eight of half-cascade models
+    "Puck": "am_puck",
+    "Charon": "bm_george",
+    "Kore": "af_kore",
+    "Fenrir": "am_fenrir",
+    "Aoede": "af_aoede",
+    "Leda": "af_bella",
+    "Orus": "am_michael",
+    "Zephyr": "af_heart",
+    # the other twenty-two of native audio
+    "Callirrhoe": "af_river",
+    "Autonoe": "af_nova",
+    "Enceladus": "am_michael+am_onyx",
+    "Iapetus": "bm_daniel",
+    "Umbriel": "am_echo",
+    "Algieba": "am_onyx",
+    "Despina": "af_alloy",
+    "Erinome": "bf_emma",
+    "Algenib": "am_santa",
+    "Rasalgethi": "bm_fable",
+    "Laomedeia": "af_jessica",
+    "Achernar": "af_nicole",
+    "Alnilam": "am_eric",
+    "Schedar": "am_michael+bm_george",
+    "Gacrux": "bf_isabella",
+    "Pulcherrima": "af_sarah",
+    "Achird": "am_liam",
+    "Zubenelgenubi": "am_adam+am_michael",
+    "Vindemiatrix": "bf_lily",
+    "Sadachbia": "am_fenrir+am_puck",
+    "Sadaltager": "bm_lewis",
+    "Sulafat": "af_sky",
+}
+
+NATIVE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "es": (("ef_dora",), ("em_alex", "em_santa")),
+    "fr": (("ff_siwis",), ()),
+    "hi": (("hf_alpha", "hf_beta"), ("hm_omega", "hm_psi")),
+    "it": (("if_sara",), ("im_nicola",)),
+    "ja": (("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro"), ("jm_kumo",)),
+    "pt": (("pf_dora",), ("pm_alex", "pm_santa")),
+    "zh": (
+        ("zf_xiaobei", "zf_xiaoni", "zf_xiaoxiao", "zf_xiaoyi"),
+        ("zm_yunjian", "zm_yunxi", "zm_yunxia", "zm_yunyang"),
+    ),
+}
+"""Language -> (female, male) voices that grew up with it. Where a gender has none, the English voice keeps speaking."""
+
+SPELLED = {name.lower(): name for name in VOICES}
+
+
+def canonical(name: str) -> str:
+    """The name as the API writes it, whatever its case; Kokoro's own (`af_heart`, `a+b`) pass. '' if it is neither."""
+    if found := SPELLED.get(name.lower()):
+        return found
+    return name if name and all(len(part) > 3 and part[2] == "_" for part in name.split("+")) else ""
+
+
+def timbre(name: str, language: str) -> str:
+    """Kokoro's voice (or two, joined by +) for a voice name in a language (a bare code). Kokoro's own names stay."""
+    if name not in VOICES:
+        return name
+    english = VOICES[name]
+    female, male = NATIVE.get(language, ((), ()))
+    choice = female if english[1] == "f" else male
+    return choice[list(VOICES).index(name) % len(choice)] if choice else english
+
+
+class Styles:
+    """The style tables of a folder of `.bin` files, read when they are first needed (half a megabyte each)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, Style] = {}
+
+    def __getitem__(self, name: str) -> Style:
+        if name not in self._known:
+            tables = [np.fromfile(self._folder / f"{part}.bin", np.float32) for part in name.split("+")]
+            self._known[name] = np.mean(tables, axis=0, dtype=np.float32).reshape(-1, 1, 256)
+        return self._known[name]
+
+    def __contains__(self, name: str) -> bool:
+        return all((self._folder / f"{part}.bin").is_file() for part in name.split("+"))

@@ -1,0 +1,276 @@
+"""Deterministic engines of every kind, for tests and for load: what they say is given, what they take is a fixed delay.
+
+As entry points they are called `scripted`; the keys of an engine's table are the fields of its class (`reply = "…"`,
+`delay = 0.05`, …). Delays are in seconds. `faults` says which use goes wrong and how, counted from 1: `{2: "raise"}`,
+in a configuration `faults = { 2 = "raise" }`. There is no randomness.
+
+- `raise` raises `ScriptedError` (a model after half of its reply),
+- `hang` never answers, until it is cancelled,
+- `late` takes `lateness` seconds more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import anyio
+import msgspec
+import numpy as np
+from msgspec import Struct, field
+
+from openlive.engines.registry import Resources
+from openlive.types import (
+    INPUT_RATE,
+    OUTPUT_RATE,
+    FunctionCall,
+    FunctionResponse,
+    Request,
+    Speech,
+    Text,
+    Thought,
+    Transcript,
+    Usage,
+    Voice,
+    Word,
+)
+
+Fault = Literal["raise", "hang", "late"]
+FRAME = 512
+"""Samples per frame, those of Silero VAD at 16 kHz."""
+VOICES = ("Puck", "Charon", "Kore", "Fenrir", "Aoede", "Leda", "Orus", "Zephyr")
+
+
+class ScriptedError(Exception):
+    """Raised because the script says so."""
+
+
+class Script(Struct):
+    """What all of them share. `uses` counts the streams, utterances, replies or spoken texts so far."""
+
+    delay: float = 0.0
+    lateness: float = 10.0
+    faults: Mapping[int, Fault] = {}
+    uses: int = field(default=0)
+
+    def begin(self) -> Fault | None:
+        """Counts one more use; gives the fault that it is to have."""
+        self.uses += 1
+        return self.faults.get(self.uses)
+
+    async def work(self, fault: Fault | None) -> None:
+        """Takes `delay`, then goes wrong as `fault` has it."""
+        await anyio.sleep(self.delay)
+        if fault == "raise":
+            raise ScriptedError(f"{type(self).__name__} fails at use {self.uses}, as its script says")
+        if fault == "hang":
+            await anyio.sleep_forever()
+        if fault == "late":
+            await anyio.sleep(self.lateness)
+
+
+Engine = TypeVar("Engine", bound=Script)
+
+
+class ScriptedVAD(Script):
+    """Speech is what is loud: probability `loud` where a frame's RMS (of 32768) reaches `threshold`, else `quiet`."""
+
+    threshold: float = 500.0
+    loud: float = 0.98
+    quiet: float = 0.02
+
+    def stream(self) -> ScriptedVADStream:
+        return ScriptedVADStream(self, self.begin())
+
+
+class ScriptedVADStream:
+    def __init__(self, script: ScriptedVAD, fault: Fault | None) -> None:
+        self._script = script
+        self._fault = fault
+        self._waiting = b""
+
+    async def push(self, audio: bytes) -> Sequence[tuple[float, int]]:
+        self._waiting += audio
+        full = len(self._waiting) // (2 * FRAME) * (2 * FRAME)
+        frames, self._waiting = self._waiting[:full], self._waiting[full:]
+        await self._script.work(self._fault)
+        if not frames:
+            return []
+        samples = np.frombuffer(frames, np.dtype("<i2")).reshape(-1, FRAME).astype(np.float64)
+        levels = np.sqrt((samples**2).mean(axis=1))
+        script = self._script
+        return [(script.loud if level >= script.threshold else script.quiet, FRAME) for level in levels]
+
+    def close(self) -> None:
+        pass
+
+
+class ScriptedSTT(Script):
+    """Hears `transcripts` in order, one per utterance with sound in it, and again from the first.
+
+    With `tones` (Hz -> transcript) the utterance itself says what it is: the tone nearest to the pitch of its first
+    loud chunk. Partial transcripts grow by a word per `pace` seconds of sound. What is below `threshold` is no speech.
+    """
+
+    transcripts: tuple[str, ...] = ("hello",)
+    tones: Mapping[int, str] = {}
+    language: str = "en"
+    pace: float = 0.3
+    threshold: float = 500.0
+    heard: int = 0
+
+    async def transcribe(
+        self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+    ) -> AsyncIterator[Transcript]:
+        del languages, phrases  # the script knows what will be heard
+        fault = self.begin()
+        samples = loud = shown = 0
+        words: list[str] = []
+        async for chunk in audio:
+            if not chunk:
+                await self.work(fault)
+                yield Transcript(" ".join(words), samples, final=True, language=self.language)
+                continue
+            samples += len(chunk) // 2
+            if level(chunk) < self.threshold:
+                continue
+            words = words or self._next(chunk)
+            loud += len(chunk) // 2
+            if (count := min(len(words), int(loud / INPUT_RATE / self.pace))) > shown:
+                shown = count
+                yield Transcript(" ".join(words[:count]), samples, language=self.language)
+
+    def _next(self, chunk: bytes) -> list[str]:
+        self.heard += 1
+        if self.tones:
+            pitch = crossings(chunk) * INPUT_RATE / len(chunk)
+            return self.tones[min(self.tones, key=lambda tone: abs(tone - pitch))].split()
+        return self.transcripts[(self.heard - 1) % len(self.transcripts)].split()
+
+
+def level(pcm: bytes) -> float:
+    """Root mean square, 0 to 32768."""
+    return float(np.sqrt((np.frombuffer(pcm, np.dtype("<i2")).astype(np.float64) ** 2).mean()))
+
+
+def crossings(pcm: bytes) -> int:
+    """How often the wave changes its sign: twice per period of a tone."""
+    return int((np.diff(np.frombuffer(pcm, np.dtype("<i2")) >= 0)).sum())
+
+
+class ScriptedLLM(Script):
+    """Writes `replies` in order, one per request, and again from the first; `{}` in one is what the user said last.
+
+    The first token comes after `delay`, each further one (a word) after `token` seconds. A reply that begins with
+    `call:` is a function call: `call:name {"argument": 1}`; the request that brings its answer gets the next reply.
+    One that begins with `think:` is a thought up to the end of its line.
+    """
+
+    replies: tuple[str, ...] = ("You said: {}",)
+    token: float = 0.0
+    requests: list[Request] = field(default_factory=list)
+    prefilled: list[Request] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+
+    async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
+        fault = self.begin()
+        self.requests.append(request)
+        reply = self.replies[(self.uses - 1) % len(self.replies)].replace("{}", last_words(request))
+        prompt = sum(len(m.text.split()) for m in request.messages) + len(request.instructions.split())
+        await self.work(None if fault == "raise" else fault)
+        thought, reply = split_thought(reply)
+        if thought:
+            yield Thought(thought)
+        if reply.startswith("call:"):
+            name, _, args = reply.removeprefix("call:").partition(" ")
+            yield FunctionCall("", name, msgspec.json.decode(args or "{}", type=dict[str, Any]))
+            yield Usage(prompt, 1)
+            return
+        tokens = pieces(reply)
+        for i, token in enumerate(tokens):
+            if i:
+                await anyio.sleep(self.token)
+            if fault == "raise" and i >= len(tokens) // 2:
+                await self.work(fault)
+            yield Text(token)
+        yield Usage(prompt, len(tokens))
+
+    async def prefill(self, request: Request) -> None:
+        self.prefilled.append(request)
+
+    def forget(self, conversation: str) -> None:
+        self.forgotten.append(conversation)
+
+
+class ScriptedTTS(Script):
+    """A tone of `character` seconds per character, `delay` before each clause; spaces are silent."""
+
+    character: float = 0.06
+    pitch: float = 220.0
+    names: tuple[str, ...] = VOICES
+    spoken: list[tuple[str, Voice]] = field(default_factory=list)
+
+    async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
+        fault = self.begin()
+        async for clause in text:
+            await self.work(fault)
+            self.spoken.append((clause, voice))
+            yield self.render(clause)
+
+    def render(self, clause: str) -> Speech:
+        each = int(self.character * OUTPUT_RATE)
+        if not any(c.isalnum() for c in clause):
+            return Speech(b"", clause)
+        wave = 8000 * np.sin(2 * np.pi * self.pitch / OUTPUT_RATE * np.arange(each * len(clause)))
+        words: list[Word] = []
+        at = 0
+        for piece in pieces(clause):
+            word = piece.strip()
+            start = at + piece.find(word)
+            wave[at * each : start * each] = 0
+            words.append(Word(word, start * each, (start + len(word)) * each))
+            at += len(piece)
+        return Speech(wave.astype("<i2").tobytes(), clause, tuple(words))
+
+    @property
+    def voices(self) -> Sequence[str]:
+        return self.names
+
+
+def pieces(text: str) -> list[str]:
+    """Words with the spaces before them, as a language model writes; joined they are the text."""
+    return re.findall(r"\s*\S+(?:\s+$)?|^\s+$", text)
+
+
+def split_thought(reply: str) -> tuple[str, str]:
+    if not reply.startswith("think:"):
+        return "", reply
+    thought, _, rest = reply.removeprefix("think:").partition("\n")
+    return thought.strip(), rest
+
+
+def last_words(request: Request) -> str:
+    """What the user said last, or the answer that a function gave."""
+    for message in reversed(request.messages):
+        if message.role == "user":
+            answers = [str(p.response) for p in message.parts if isinstance(p, FunctionResponse)]
+            return message.text or " ".join(answers)
+    return ""
+
+
+def _factory(engine: type[Engine]) -> Callable[[str, Resources], Engine]:
+    def create(argument: str, resources: Resources) -> Engine:
+        settings = {**resources.settings, **({PLAIN[engine]: [argument]} if argument else {})}
+        return msgspec.convert(settings, engine, strict=False)
+
+    return create
+
+
+PLAIN: dict[type[Script], str] = {ScriptedSTT: "transcripts", ScriptedLLM: "replies", ScriptedTTS: "names"}
+"""The field that the argument of a spec stands for: `scripted:Yes.` is a model that says "Yes."."""
+
+create_vad = _factory(ScriptedVAD)
+create_stt = _factory(ScriptedSTT)
+create_llm = _factory(ScriptedLLM)
+create_tts = _factory(ScriptedTTS)

@@ -1,0 +1,80 @@
+"""What of a text is spoken, and in which language: markup and symbols out, a small guess by script and common words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+FENCE = re.compile(r"```\w*|~~~\w*")
+LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+URL = re.compile(r"(?:https?://|www\.)(?:www\.)?([^\s/?#]+)\S*?(?=[.,;:!?)\]]*(?:\s|$))", re.IGNORECASE)
+LINE = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]*|[-*+•][ \t]+|[-=|: \t]{3,}$)", re.MULTILINE)
+MARKS = re.compile(r"[*`~|\\^<>{}\[\]#]+|(?<!\w)_+|_+(?!\w)")
+BREAK = re.compile(r"(?<![\s.,;:!?…。！？，])[ \t]*\n+\s*(?=\S)")
+
+
+def speakable(text: str) -> str:
+    """`text` without what would be read out as a symbol: markdown, emoji, the paths of links. '' if nothing is left."""
+    text = LINE.sub("", LINK.sub(r"\1", FENCE.sub(" ", text)))
+    text = MARKS.sub(" ", URL.sub(r"\1", text))
+    text = BREAK.sub(", ", text)
+    text = " ".join("".join(c for c in text if not is_picture(c)).split())
+    return text if any(c.isalnum() for c in text) else ""
+
+
+def is_picture(c: str) -> bool:
+    """Emoji, arrows, boxes and what joins them; signs of Latin-1 such as ° and © are words."""
+    if c < "\u2000":
+        return False
+    category = unicodedata.category(c)
+    return category in {"So", "Sk", "Cf", "Co", "Cs", "Cn"} or "\ufe00" <= c <= "\ufe0f" or "\u2190" <= c <= "\u21ff"
+
+
+# Ranges of characters, the language to assume for them, and all that write with them.
+SCRIPTS: tuple[tuple[str, str, str, frozenset[str]], ...] = (
+    ("\u3040", "\u30ff", "ja", frozenset({"ja"})),
+    ("\u4e00", "\u9fff", "zh", frozenset({"zh", "cmn", "ja"})),
+    ("\uac00", "\ud7af", "ko", frozenset({"ko"})),
+    ("\u0400", "\u04ff", "ru", frozenset({"ru", "uk", "bg"})),
+    ("\u0600", "\u06ff", "ar", frozenset({"ar", "fa", "ur"})),
+    ("\u0900", "\u097f", "hi", frozenset({"hi", "mr", "ne"})),
+    ("\u0980", "\u09ff", "bn", frozenset({"bn"})),
+    ("\u0a80", "\u0aff", "gu", frozenset({"gu"})),
+    ("\u0b80", "\u0bff", "ta", frozenset({"ta"})),
+    ("\u0c00", "\u0c7f", "te", frozenset({"te"})),
+    ("\u0c80", "\u0cff", "kn", frozenset({"kn"})),
+    ("\u0d00", "\u0d7f", "ml", frozenset({"ml"})),
+    ("\u0e00", "\u0e7f", "th", frozenset({"th"})),
+)
+
+COMMON: dict[str, frozenset[str]] = {
+    line.split()[0]: frozenset(line.split()[1:])
+    for line in """
+    en the a an is are was were be and or of to in it that this you i my your we they he she have has not with for
+    es el los las un una es son está están y de del que en por para con no sí lo su tu mi yo usted muy más hola gracias
+    fr le les des un une est sont et du que qui dans pour avec ne pas je tu il elle nous vous mon votre très plus oui
+    it il gli un una è sono e di del della che nel per con non sì lo mi ti ho ha molto più ciao grazie come cosa anche
+    pt o os as um uma é são e do da dos das que em no na por para com não sim eu você seu meu muito mais olá também
+    de der die das ein eine einen ist sind und oder zu von den dem in im nicht ich du sie wir es mit für auf wie was ja
+    """.strip().splitlines()
+}
+TELLING = {"ñ": "es", "¿": "es", "¡": "es", "ß": "de", "ã": "pt", "õ": "pt", "œ": "fr"}
+
+
+def language_of(text: str, hint: str = "", otherwise: str = "en") -> str:
+    """The language to speak `text` in, a bare code. A script that `hint` is not written with outweighs it; among
+    languages in Latin letters it decides, and without it common words do. `otherwise` stands where nothing tells.
+    """
+    hint = hint.partition("-")[0].lower()
+    for low, high, language, writers in SCRIPTS:
+        if any(low <= c <= high for c in text):
+            return hint if hint in writers else otherwise if otherwise in writers else language
+    if hint:
+        return hint
+    lowered = text.lower()
+    words = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", lowered.replace("’", "'"))
+    scores = {language: sum(w in common for w in words) for language, common in COMMON.items()}
+    for sign, language in TELLING.items():
+        scores[language] += 2 * (sign in lowered)
+    best = max(scores.values())
+    return otherwise if best == 0 or scores.get(otherwise) == best else max(scores, key=lambda key: scores[key])

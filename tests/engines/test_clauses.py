@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openlive.engines.clauses import LIMITS, LONGEST, Cutter
+
+
+def cut(*pieces: str) -> list[str]:
+    cutter = Cutter()
+    clauses = [clause for piece in pieces for clause in cutter.feed(piece)]
+    return [*clauses, rest] if (rest := cutter.rest()) else clauses
+
+
+def tokens(text: str) -> list[str]:
+    return [text[i : i + 3] for i in range(0, len(text), 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "clauses"),
+    [
+        ("Hello! How can I help you today?", ["Hello!", " How can I help you today?"]),
+        ("The capital of France is Paris.", ["The capital of France", " is Paris."]),
+        ("Of course, I can do that.", ["Of course,", " I can do that."]),
+        ("Yes, it is.", ["Yes, it is."]),
+        (
+            "It takes the train about 3.5 hours, or 1,200 seconds.",
+            ["It takes the train about", " 3.5 hours, or 1,200 seconds."],
+        ),
+        ("Dr. Smith came. He paid.", ["Dr. Smith came.", " He paid."]),
+        ("See e.g. the U.S. at 10:30 a.m. there", ["See e.g. the U.S.", " at 10:30 a.m. there"]),
+        ("1. Apples\n2. Pears", ["1. Apples", "\n2. Pears"]),
+        ('He said "Stop!" and left.', ['He said "Stop!"', " and left."]),
+        ("Look at example.com now. Bye.", ["Look at example.com now.", " Bye."]),
+        ("Wait... what?", ["Wait...", " what?"]),
+        ("你好，我是语音助手。今天天气很好。", ["你好，我是语音助手。", "今天天气很好。"]),
+        ("नमस्ते। आप कैसे हैं?", ["नमस्ते।", " आप कैसे हैं?"]),
+    ],
+)
+def test_cuts_where_a_speaker_would_pause(text: str, clauses: list[str]) -> None:
+    assert cut(*tokens(text)) == clauses
+
+
+def test_a_clause_is_ready_before_the_space_after_its_mark() -> None:
+    assert Cutter().feed("Of course,") == ["Of course,"]
+    assert Cutter().feed("Hello!") == ["Hello!"]
+
+
+def test_a_full_stop_is_not_trusted_before_its_space() -> None:
+    cutter = Cutter()
+    assert cutter.feed("It is 3.") == []
+    assert cutter.feed("5 degrees.") == []
+    assert cutter.feed(" So") == ["It is 3.5 degrees."]
+
+
+def test_the_first_clause_is_short_and_the_next_ones_grow() -> None:
+    clauses = cut(*tokens("and so the old man went on and on about the sea " * 8))
+    sizes = [len(clause.split()) for clause in clauses[:-1]]
+    assert sizes[0] <= LIMITS[0] < sizes[1] <= LIMITS[1] < max(sizes[2:]) <= LIMITS[2]
+
+
+def test_text_without_marks_or_spaces_is_bounded() -> None:
+    assert max(map(len, cut("a" * 1000))) <= LONGEST
+    assert max(map(len, cut("東" * 200))) <= 2 * LIMITS[-1]
+
+
+def test_what_cannot_be_spoken_stays_with_what_can() -> None:
+    assert cut("… ", "😀 ", "Hi", " there.") == ["… 😀 Hi there."]
+
+
+def test_a_break_does_not_part_words_that_lean_on_the_next() -> None:
+    assert cut("Well I walked to the old station")[0] == "Well I walked"
+
+
+written = st.text(st.sampled_from("abcé 1239.,;:!?…—'\"()\n*。，！你東日ー😀ह।"), max_size=120) | st.text(max_size=60)
+
+
+@given(st.lists(written, max_size=12))
+def test_nothing_is_lost_and_no_clause_is_empty(pieces: list[str]) -> None:
+    cutter = Cutter()
+    clauses = [clause for piece in pieces for clause in cutter.feed(piece)]
+    assert all(any(c.isalnum() for c in clause) for clause in clauses)
+    assert "".join(clauses) + cutter.rest() == "".join(pieces)
+
+
+@given(st.lists(st.sampled_from(["word", "3.5", "1,200", "10:30", "no", "and", "2026"]), max_size=80))
+def test_numbers_stay_whole(words: list[str]) -> None:
+    for clause in cut(*tokens(" ".join(words))):
+        assert all(part in words for part in clause.split())

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from openlive.engines.phonemes import (
+    VOCABULARY,
+    Espeak,
+    PhonemeError,
+    dialect,
+    punctuation,
+    symbols,
+)
+
+US = dialect("en-us")
+
+
+@pytest.fixture(scope="module")
+def espeak() -> Iterator[Espeak]:
+    espeak = Espeak()
+    yield espeak
+    espeak.close()
+
+
+def test_the_vocabulary_is_the_published_one() -> None:
+    assert len(VOCABULARY) == 114
+    assert [VOCABULARY[c] for c in ";?—” A ʤꭧˈᵻ"] == [1, 6, 9, 15, 16, 24, 16, 82, 23, 156, 177]
+
+
+@pytest.mark.parametrize(
+    ("ipa", "language", "kokoro"),
+    [
+        ("həlˈo^ʊ ðˈɛ^ɹ", "en-us", "həlˈO ðˈɛɹ"),
+        ("d^ʒˈɔ^ɪ", "en-us", "ʤˈY"),
+        ("bˈɛɾɚ", "en-us", "bˈɛTəɹ"),
+        ("wˈɜːd", "en-gb", "wˈɜːd"),
+        ("lə- (^e^n)wˈiːkˈɛnd(^f^r)", "fr", "lə wˈiːkˈɛnd"),
+        ("sˈɯ^ᵝ (^e^n)t^ʃˈa^ɪniːz(^j^a)kˈä", "ja", "sˈɯᵝ kˈa"),
+        ("ʒoˈɐ̃^ʊ̃", "pt", "ʒoˈɐ̃ʊ̃"),
+    ],
+)
+def test_ipa_becomes_kokoros_symbols(ipa: str, language: str, kokoro: str) -> None:
+    assert symbols(ipa, dialect(language).rules) == kokoro
+
+
+@pytest.mark.parametrize(
+    ("source", "mark"),
+    [("Hello, ", ","), ("What?!", "?"), ("Oh... ", "…"), ('end."', "."), ("好。", "."), ("bare", ""), ("you) — ", "—")],
+)
+def test_marks_that_end_a_clause(source: str, mark: str) -> None:
+    assert punctuation(source) == mark
+
+
+@pytest.mark.parametrize(
+    ("text", "phonemes"),
+    [
+        ("Hello there, you!", "həlˈO ðˈɛɹ, ju!"),
+        ("Dr. Smith paid 3.5 dollars.", "dˈɑktəɹ smˈɪθ pˈAd θɹˈi pYnt fˈIv dˈɑləɹz."),
+        ("", ""),
+        ("...", ""),
+        ("one\ntwo", "wˈʌn tˈu"),
+    ],
+)
+def test_text_becomes_phonemes(espeak: Espeak, text: str, phonemes: str) -> None:
+    assert espeak.phonemes(text, US) == phonemes
+
+
+def test_languages_do_not_mix(espeak: Espeak) -> None:
+    assert espeak.phonemes("chat", dialect("fr")) == "ʃˈa"
+    assert espeak.phonemes("chat", US) == "ʧˈæt"
+    assert espeak.phonemes("chat", dialect("en-gb")) == "ʧˈat"
+
+
+def test_a_language_that_espeak_does_not_know(espeak: Espeak) -> None:
+    with pytest.raises(PhonemeError, match="xx"):
+        espeak.phonemes("a", dialect("xx"))
+    assert espeak.phonemes("chat", US) == "ʧˈæt"
+
+
+def test_a_dead_child_is_replaced(espeak: Espeak) -> None:
+    espeak.phonemes("a", US)
+    assert espeak._child is not None
+    espeak._child.kill()
+    espeak._child.wait()
+    assert espeak.phonemes("chat", US) == "ʧˈæt"
+
+
+def test_a_child_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    espeak = Espeak()
+    with pytest.raises(PhonemeError, match="twice"):
+        espeak.phonemes("a", US)
+    espeak.close()
+
+
+def test_a_hung_child_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openlive.engines.phonemes.PATIENCE", 0.2)
+    monkeypatch.setattr("openlive.engines.phonemes.PROGRAM", ("-c", "import time; time.sleep(60)"))
+    espeak = Espeak()
+    with pytest.raises(PhonemeError, match="twice"):
+        espeak.phonemes("a", US)
+    espeak.close()
+
+
+def test_many_threads_share_one_child(espeak: Espeak) -> None:
+    expected = {language: espeak.phonemes("table chat", dialect(language)) for language in ("en-us", "fr", "de")}
+    wrong: list[str] = []
+
+    def ask(language: str) -> None:
+        wrong.extend(
+            language for _ in range(20) if espeak.phonemes("table chat", dialect(language)) != expected[language]
+        )
+
+    threads = [threading.Thread(target=ask, args=(language,)) for language in expected for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
