@@ -92,7 +92,7 @@ def test_the_example_names_every_built_in_model_and_the_listener_agrees_with_the
         ("server = 1", "openlive.toml: server: Expected `object`, got `int`"),
         ("[[server.keys]]\nname = 'a'\nkye = 'k'", "server.keys[0].kye: there is no such option; did you mean 'key'?"),
         ("[[server.keys]]\nname = 'a'", "openlive.toml: server.keys[0]: Object missing required field `key`"),
-        ("[limits]\njson_depth = 0", "openlive.toml: limits: json_depth must be positive"),
+        ("[limits]\nreply_seconds = 0", "openlive.toml: limits: reply_seconds must be positive"),
         ("[engines]\nllm = 3", "openlive.toml: engines.llm: Expected `str`, got `int`"),
         ("[engines]\nllm = ''", "openlive.toml: engines: llm names no engine"),
         ("[engines]\nttl = ''", "openlive.toml: engines.ttl: there is no such option; did you mean"),
@@ -143,8 +143,6 @@ def test_the_names_of_the_guide_and_current_ones_are_there() -> None:
         assert found is not None
         assert found[1].kind == kind
         assert found[1].modalities == ("AUDIO", "TEXT")
-        native = "native-audio" in found[0]
-        assert found[1].turn_complete_after_call is native
     assert config.profile("gpt-5") is None
     assert len(NATIVE_VOICES) == len(set(NATIVE_VOICES)) == 30
     assert len(HALF_CASCADE_VOICES) == 8
@@ -153,16 +151,15 @@ def test_the_names_of_the_guide_and_current_ones_are_there() -> None:
 
 
 def test_a_table_changes_what_it_names() -> None:
-    config = parse('[models."gemini-3.8-live"]\nbarge_in = "words"\naliases = ["live"]')
+    config = parse('[models."gemini-3.8-live"]\nhistory = "sent"\naliases = ["live"]')
     changed = config.models["gemini-3.8-live"]
-    assert changed == msgspec.structs.replace(PROFILES["gemini-3.8-live"], barge_in="words", aliases=("live",))
+    assert changed == msgspec.structs.replace(PROFILES["gemini-3.8-live"], history="sent", aliases=("live",))
     assert config.models["gemini-2.0-flash-live-001"] == PROFILES["gemini-2.0-flash-live-001"]
 
 
 def test_a_new_model_begins_with_what_its_kind_implies() -> None:
     config = parse('[models.mine]\nkind = "native-audio"\nmodalities = ["AUDIO"]\n[models.other]')
     assert config.models["mine"].voices == NATIVE_VOICES
-    assert config.models["mine"].turn_complete_after_call
     assert config.models["mine"].modalities == ("AUDIO",)
     assert config.models["other"] == ProfileSettings()
     assert set(config.models) == {*PROFILES, "mine", "other"}

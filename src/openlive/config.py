@@ -58,7 +58,11 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     setup_seconds: float = 10.0
     first_byte_seconds: float = 5.0
     unauthenticated_sockets: int = 256
-    json_depth: int = 100
+    detector_seconds: float = 10.0
+    recogniser_seconds: float = 30.0
+    reply_seconds: float = 60.0
+    backlog_seconds: float = 600.0
+    utterance_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

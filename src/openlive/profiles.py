@@ -11,13 +11,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-HALF_CASCADE_VOICES = ("Puck", "Charon", "Kore", "Fenrir", "Aoede", "Leda", "Orus", "Zephyr")
-NATIVE_VOICES = (
-    *("Zephyr", "Puck", "Charon", "Kore", "Fenrir", "Leda", "Orus", "Aoede", "Callirrhoe", "Autonoe"),
-    *("Enceladus", "Iapetus", "Umbriel", "Algieba", "Despina", "Erinome", "Algenib", "Rasalgethi", "Laomedeia"),
-    *("Achernar", "Alnilam", "Schedar", "Gacrux", "Pulcherrima", "Achird", "Zubenelgenubi", "Vindemiatrix"),
-    *("Sadachbia", "Sadaltager", "Sulafat"),
-)
+from openlive.core.profile import HALF_CASCADE_VOICES, NATIVE_VOICES
 
 Kind = Literal["half-cascade", "native-audio", "thinking"]
 Modality = Literal["TEXT", "AUDIO"]
@@ -33,9 +27,7 @@ class ProfileSettings(Struct, frozen=True, forbid_unknown_fields=True):
     modalities: tuple[Modality, ...] = ("AUDIO", "TEXT")
     voices: tuple[str, ...] = HALF_CASCADE_VOICES
     default_voice: str = "Puck"
-    barge_in: Literal["onset", "words"] = "onset"
     history: Literal["heard", "sent"] = "heard"
-    turn_complete_after_call: bool = False
     input_token_limit: int = 32_768
     output_token_limit: int = 8_192
 
@@ -51,7 +43,6 @@ class ProfileSettings(Struct, frozen=True, forbid_unknown_fields=True):
 _NATIVE = ProfileSettings(
     kind="native-audio",
     voices=NATIVE_VOICES,
-    turn_complete_after_call=True,
     input_token_limit=131_072,
 )
 
@@ -98,18 +89,16 @@ PROFILES: dict[str, ProfileSettings] = {
         display_name="Gemini 2.5 Flash Native Audio Thinking",
         description="The native audio generation that thinks before it speaks",
     ),
-    # No turnComplete may follow the calls of a 3.x live model (protocol.md 11.15), so they are no aliases of the above.
+    # Generations of their own: the order of their messages around calls differs (protocol.md 11.15).
     "gemini-3.8-live": replace(
         default_profile("native-audio"),
         display_name="Gemini 3.8 Live",
         description="The current generation",
         aliases=("gemini-3.1-flash-live-preview",),
-        turn_complete_after_call=False,
     ),
     "gemini-3.8-live-extended-thinking": replace(
         default_profile("thinking"),
         display_name="Gemini 3.8 Live Extended Thinking",
         description="The current generation that thinks before it speaks",
-        turn_complete_after_call=False,
     ),
 }

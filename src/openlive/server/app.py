@@ -42,7 +42,14 @@ class App:
         self._engines = engines
         self._keys = Keyring(config.server.keys)
         self._profiles = profiles(config)
-        self._limits = Limits(setup=config.limits.setup_seconds)
+        self._limits = Limits(
+            setup=config.limits.setup_seconds,
+            detector=config.limits.detector_seconds,
+            recogniser=config.limits.recogniser_seconds,
+            reply=config.limits.reply_seconds,
+            backlog=config.limits.backlog_seconds,
+            utterance=config.limits.utterance_seconds,
+        )
         routes = [
             Route("/healthz", lambda _: PlainTextResponse("ok\n")),
             Route("/openlive/turns", self._table),

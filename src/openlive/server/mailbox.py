@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import anyio
 
 T = TypeVar("T")
 
 
-class Mailbox(Generic[T]):
+class Mailbox(AsyncIterator[T]):
     """Unbounded: who puts into it keeps the bound. After `close`, what is left can still be taken."""
 
     def __init__(self) -> None:
@@ -51,8 +51,9 @@ class Mailbox(Generic[T]):
         return self._items.popleft()
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return self._take_all()
+        return self
 
-    async def _take_all(self) -> AsyncIterator[T]:
-        while await self.wait():
-            yield self.take()
+    async def __anext__(self) -> T:
+        if await self.wait():
+            return self.take()
+        raise StopAsyncIteration
