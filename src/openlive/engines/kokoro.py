@@ -23,6 +23,9 @@ from openlive.types import OUTPUT_RATE, Speech, Voice, Word
 
 Audio = npt.NDArray[np.float32]
 
+Infer = Callable[[npt.NDArray[np.int64], Style, float], Audio]
+"""(tokens int64[1, n], style float32[1, 256], speed) -> float32[samples] at 24 kHz."""
+
 MOST = 510
 """Phonemes that one inference takes (models.md 4)."""
 LONG = (24,)
@@ -40,10 +43,10 @@ TAIL = {"": 60, ",": 160, ";": 220, ":": 220, "—": 220, "…": 300, ".": 320, 
 
 
 class Kokoro:
-    """A `TTS`. `model` is the ONNX file, `voices` a folder of style tables, `threads` the cores of one inference."""
+    """A `TTS`. `infer` is the network (called in one thread), `voices` a folder of style tables."""
 
-    def __init__(self, model: Path, voices: Path, threads: int, phonemizer: Phonemizer) -> None:
-        self._session = _session(model, threads)
+    def __init__(self, infer: Infer, voices: Path, phonemizer: Phonemizer) -> None:
+        self._infer = infer
         self._styles = Styles(voices)
         self._phonemizer = phonemizer
         self._workers = Workers(1, "kokoro")
@@ -55,6 +58,10 @@ class Kokoro:
     def warm(self) -> None:
         """One short inference (blocking): the first one is slow, and what is missing or broken shows now."""
         self.render("Hello.", Voice("Puck"), "en")
+
+    def close(self) -> None:
+        """Ends the phonemizer's process, which otherwise ends with ours."""
+        self._phonemizer.close()
 
     async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
         if not (name := canonical(voice.name)) or timbre(name, "en") not in self._styles:
@@ -80,21 +87,15 @@ class Kokoro:
         if not phonemes:
             return Speech(b"", clause)
         style = self._styles[name]
-        pieces = [_trimmed(self._infer(run, style, voice.speed), run[-1]) for run in _runs(phonemes)]
+        pieces = [_trimmed(self._run(run, style, voice.speed), run[-1]) for run in _runs(phonemes)]
         audio = np.concatenate([piece for piece, _ in pieces])
         end = len(audio) - len(pieces[-1][0]) + pieces[-1][1]
         pcm = (np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes()
         return Speech(pcm, clause, tuple(_words(clause, min(LEAD, end), end)))
 
-    def _infer(self, phonemes: str, style: Style, speed: float) -> Audio:
+    def _run(self, phonemes: str, style: Style, speed: float) -> Audio:
         tokens = [VOCABULARY[p] for p in phonemes]
-        inputs = {
-            "tokens": np.array([[0, *tokens, 0]], np.int64),
-            "style": style[min(len(tokens), len(style) - 1)],
-            "speed": np.array([speed], np.float32),
-        }
-        audio: Audio = self._session.run(None, inputs)[0]
-        return audio.reshape(-1)
+        return self._infer(np.array([[0, *tokens, 0]], np.int64), style[min(len(tokens), len(style) - 1)], speed)
 
 
 def create(argument: str, resources: Resources) -> Kokoro:
@@ -103,21 +104,29 @@ def create(argument: str, resources: Resources) -> Kokoro:
         raise EngineError(f"The tts engine 'kokoro' takes no argument; it was given {argument!r}.")
     model = resources.weights("kokoro") / "kokoro-v1.0.int8.onnx"
     threads = int(resources.settings.get("threads", resources.threads))
-    engine = Kokoro(model, resources.weights("kokoro-voices"), threads, Espeak())
+    engine = Kokoro(network(model, threads), resources.weights("kokoro-voices"), Espeak())
     engine.warm()
     return engine
 
 
-def _session(model: Path, threads: int):  # type: ignore[no-untyped-def]
+def network(model: Path, threads: int) -> Infer:
+    """The ONNX file as a function; one call uses `threads` cores."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads that spin while they wait take the cores from the other engines: measured, a clause takes twice as long
-    # beside one busy process with spinning as without.
+    # Threads that spin while they wait take the cores from the other engines: beside one busy process a clause took
+    # 2.5 times as long with spinning as without.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+    def infer(tokens: npt.NDArray[np.int64], style: Style, speed: float) -> Audio:
+        inputs = {"tokens": tokens, "style": style, "speed": np.array([speed], np.float32)}
+        audio: Audio = session.run(None, inputs)[0]
+        return audio.reshape(-1)
+
+    return infer
 
 
 def _dialect(language: str, hint: str, name: str) -> Dialect:

@@ -76,6 +76,8 @@ class Phonemizer(Protocol):
         """Text with nothing to be spoken gives ''. Raises `PhonemeError`."""
         ...
 
+    def close(self) -> None: ...
+
 
 DIALECTS: dict[str, Dialect] = {
     "en-us": Dialect("en-us", TIED + ENGLISH + AMERICAN),

@@ -17,7 +17,7 @@ def speakable(text: str) -> str:
     """`text` without what would be read out as a symbol: markdown, emoji, the paths of links. '' if nothing is left."""
     text = LINE.sub("", LINK.sub(r"\1", FENCE.sub(" ", text)))
     text = MARKS.sub(" ", URL.sub(r"\1", text))
-    text = BREAK.sub(", ", text)
+    text = BREAK.sub(", ", text.strip())
     text = " ".join("".join(c for c in text if not is_picture(c)).split())
     return text if any(c.isalnum() for c in text) else ""
 

@@ -1,0 +1,348 @@
+"""The voice: its logic on a network of one's own, and its speech read back by Whisper."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import jiwer
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soxr
+
+from openlive.engines.kokoro import LEAD, MOST, Kokoro, create
+from openlive.engines.kokoro_voices import NATIVE, VOICES, canonical, timbre
+from openlive.engines.phonemes import Dialect
+from openlive.engines.registry import EngineError, Resources
+from openlive.engines.speakable import language_of, speakable
+from openlive.types import OUTPUT_RATE, Speech, Voice
+
+PUCK = Voice("Puck")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def items(*clauses: str) -> AsyncIterator[str]:
+    for clause in clauses:
+        yield clause
+
+
+async def spoken(engine: Kokoro, *clauses: str, voice: Voice = PUCK) -> list[Speech]:
+    return [speech async for speech in engine.speak(items(*clauses), voice)]
+
+
+class Letters:
+    """A `Phonemizer` for which letters are phonemes."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def phonemes(self, text: str, dialect: Dialect) -> str:
+        self.asked.append((text, dialect.espeak))
+        return re.sub(r"[^a-fh-z ,.!?]", "", text.lower())
+
+    def close(self) -> None:
+        pass
+
+
+class Hum:
+    """A network: a tenth of a second of sound per token between half seconds of silence."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def __call__(self, tokens: npt.NDArray[np.int64], style: Any, speed: float) -> npt.NDArray[np.float32]:
+        assert style.shape == (1, 256)
+        self.sizes.append(tokens.shape[1])
+        sound = np.full((tokens.shape[1] - 2) * 2400, 0.5, np.float32)
+        return np.pad(sound, 12000)
+
+
+@pytest.fixture
+def voices(tmp_path: Path) -> Path:
+    for name in {part for voice in VOICES.values() for part in voice.split("+")} | {"ef_dora", "em_alex", "em_santa"}:
+        np.zeros((510, 1, 256), np.float32).tofile(tmp_path / f"{name}.bin")
+    return tmp_path
+
+
+@pytest.fixture
+def letters() -> Letters:
+    return Letters()
+
+
+@pytest.fixture
+def hum() -> Hum:
+    return Hum()
+
+
+@pytest.fixture
+def humming(hum: Hum, letters: Letters, voices: Path) -> Kokoro:
+    return Kokoro(hum, voices, letters)
+
+
+@pytest.mark.anyio
+async def test_silence_is_cut_to_what_the_mark_deserves(humming: Kokoro) -> None:
+    comma, bare, stop = await spoken(humming, "ab,", "abc", " ab.")
+    assert [len(s.pcm) // 2 for s in (comma, bare, stop)] == [
+        LEAD + 3 * 2400 + 3840,
+        LEAD + 3 * 2400 + 1440,
+        LEAD + 3 * 2400 + 7680,
+    ]
+
+
+@pytest.mark.anyio
+async def test_every_word_has_its_share_of_the_voice(humming: Kokoro) -> None:
+    [speech] = await spoken(humming, " abc def 😀 abcdef.")
+    assert [w.text for w in speech.words] == ["abc", "def", "😀", "abcdef."]
+    assert speech.words[0].start == LEAD
+    assert all(a.end == b.start for a, b in zip(speech.words, speech.words[1:], strict=False))
+    assert speech.words[2].start == speech.words[2].end
+    assert speech.words[-1].end == len(speech.pcm) // 2 - 7680
+
+
+@pytest.mark.anyio
+async def test_what_cannot_be_spoken_has_no_audio(humming: Kokoro, hum: Hum) -> None:
+    speech = await spoken(humming, "…", " 😀", "\n")
+    assert speech == [Speech(b"", "…"), Speech(b"", " 😀"), Speech(b"", "\n")]
+    assert not hum.sizes
+
+
+@pytest.mark.anyio
+async def test_long_clauses_are_rendered_in_parts(humming: Kokoro, hum: Hum) -> None:
+    text = "and so it goes on " * 100
+    speech = await spoken(humming, text)
+    assert len(speech) > 10
+    assert "".join(s.text for s in speech) == text
+    await spoken(humming, "a" * 239)
+    humming.render("b" * 2000, PUCK, "en")
+    assert max(hum.sizes) == MOST + 2
+
+
+@pytest.mark.anyio
+async def test_the_language_decides_the_voice_and_the_dialect(humming: Kokoro, letters: Letters) -> None:
+    await spoken(humming, "Hello you.", " Hola, ¿qué tal?", " Sí.", voice=Voice("Charon"))
+    await spoken(humming, "Hi.", voice=Voice("Charon", "en-US"))
+    await spoken(humming, "Paris.", voice=Voice("Kore", "de-DE"))
+    assert [dialect for _, dialect in letters.asked] == ["en", "es", "es", "en-us", "de"]
+
+
+@pytest.mark.anyio
+async def test_a_voice_that_is_not_there(humming: Kokoro) -> None:
+    for name in ("alloy", "", "af_nobody"):
+        with pytest.raises(ValueError, match="no voice"):
+            await spoken(humming, "Hi.", voice=Voice(name))
+    assert (await spoken(humming, "Hi.", voice=Voice("kore")))[0].pcm
+    assert (await spoken(humming, "Hi.", voice=Voice("af_heart+am_puck")))[0].pcm
+
+
+@pytest.mark.anyio
+async def test_first_clauses_go_first_and_speakers_take_turns(humming: Kokoro, letters: Letters) -> None:
+    async def speak(name: str) -> None:
+        await spoken(humming, *(f"{name} {c}" for c in "uvw"))
+
+    async with anyio.create_task_group() as group:
+        for name in "abc":
+            group.start_soon(speak, name)
+    order = [text for text, _ in letters.asked]
+    assert order == ["a u", "b u", "c u", "a v", "b v", "c v", "a w", "b w", "c w"]
+
+
+@pytest.mark.anyio
+async def test_cancelling_does_not_wait_for_the_network(voices: Path, letters: Letters) -> None:
+    began, go = anyio.Event(), threading.Event()
+    hum = Hum()
+
+    def slow(tokens: npt.NDArray[np.int64], style: Any, speed: float) -> npt.NDArray[np.float32]:
+        anyio.from_thread.run_sync(began.set, token=token)
+        go.wait(10)
+        return hum(tokens, style, speed)
+
+    token = anyio.lowlevel.current_token()
+    engine = Kokoro(slow, voices, letters)
+    async with anyio.create_task_group() as group:
+        group.start_soon(spoken, engine, "Hello,", " you.")
+        await began.wait()
+        group.start_soon(spoken, engine, "Other.")
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+    assert not hum.sizes
+    go.set()
+    [speech] = await spoken(engine, "Next.")
+    assert speech.pcm
+    assert [text for text, _ in letters.asked] == ["Hello,", "Next."]
+
+
+def test_every_name_has_a_timbre_of_its_own() -> None:
+    assert len(VOICES) == 30
+    assert len(set(VOICES.values())) == 30
+    assert [canonical(name) for name in ("puck", "KORE", "af_heart", "alloy")] == ["Puck", "Kore", "af_heart", ""]
+
+
+def test_names_keep_their_gender_in_every_language() -> None:
+    for name, english in VOICES.items():
+        for language, (female, male) in NATIVE.items():
+            voice = timbre(name, language)
+            assert voice == english or voice in (female if english[1] == "f" else male)
+    assert timbre("Puck", "it") == "im_nicola"
+    assert timbre("Kore", "fr") == "ff_siwis"
+    assert timbre("af_heart", "fr") == "af_heart"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("**Hello** there! 😀", "Hello there!"),
+        ("See [the docs](http://x.y/z), or https://www.example.com/a?b=1.", "See the docs, or example.com."),
+        ("# Title\n- one\n- two\n\nEnd.", "Title, one, two, End."),
+        ("```python\nx = 1\n```", "x = 1"),
+        ("It is 20°C, 5 € and snake_case", "It is 20°C, 5 € and snake_case"),
+        ("| a | b |\n|---|---|\n| 1 | 2 |", "a b, 1 2"),
+        ("👩‍👩‍👧 → ✓ …", ""),
+    ],
+)
+def test_symbols_are_not_read_out(text: str, said: str) -> None:
+    assert speakable(text) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "hint", "language"),
+    [
+        ("What is the capital?", "", "en"),
+        ("Hola, ¿cómo estás?", "", "es"),
+        ("Je ne sais pas.", "", "fr"),
+        ("Non lo so.", "", "it"),
+        ("Eu não sei.", "", "pt"),
+        ("Das weiß ich nicht.", "", "de"),
+        ("Paris.", "", "en"),
+        ("Paris.", "fr-FR", "fr"),
+        ("你好", "en-US", "zh"),
+        ("東京", "ja-JP", "ja"),
+        ("こんにちは", "", "ja"),
+        ("मी ठीक आहे", "mr-IN", "mr"),
+        ("Привет", "", "ru"),
+    ],
+)
+def test_the_language_of_a_text(text: str, hint: str, language: str) -> None:
+    assert language_of(text, hint) == language
+
+
+def test_the_language_stays_where_a_text_does_not_tell() -> None:
+    assert language_of("Madrid.", otherwise="es") == "es"
+
+
+# With the weights.
+
+
+def weights(name: str) -> Path:
+    from openlive.models import ensure
+
+    return ensure(name)
+
+
+@pytest.fixture(scope="module")
+def kokoro() -> Iterator[Kokoro]:
+    engine = create("", Resources(weights, threads=1, memory=0))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def whisper() -> Any:
+    from faster_whisper import WhisperModel
+
+    return WhisperModel(str(weights("whisper-base")), device="cpu", compute_type="int8", cpu_threads=1)
+
+
+def heard(whisper: Any, speech: list[Speech], language: str) -> str:
+    pcm = np.frombuffer(b"".join(s.pcm for s in speech), "<i2").astype(np.float32) / 32768
+    segments, _ = whisper.transcribe(soxr.resample(pcm, OUTPUT_RATE, 16_000), language=language, beam_size=5)
+    return " ".join(segment.text for segment in segments)
+
+
+def plain(text: str) -> str:
+    numerals = {"10": "ten", "5": "five"}
+    return " ".join(
+        numerals.get(word, word) for word in re.sub(r"[^\w\s']", " ", text.lower().replace("-", " ")).split()
+    )
+
+
+ENGLISH = [
+    ("The quick brown fox jumps", " over the lazy dog."),
+    ("The capital of France", " is Paris."),
+    ("Of course,", " I can help you with that."),
+    ("What would you like to know", " about the weather tomorrow?"),
+    ("She bought a little bottle", " of water from the city shop."),
+    ("The boy enjoyed the noisy toys", " in the square."),
+    ("Photosynthesis converts carbon dioxide", " and water into sugar and oxygen."),
+    ("My favorite colors are yellow,", " orange, purple and green."),
+    ("Good morning, Anna,", " how are you feeling today?"),
+    ("Shakespeare wrote many famous plays,", " such as Hamlet and Macbeth."),
+]
+
+
+@pytest.mark.weights
+@pytest.mark.anyio
+async def test_english_is_understood(kokoro: Kokoro, whisper: Any) -> None:
+    said, understood = [], []
+    for i, clauses in enumerate(ENGLISH):
+        speech = await spoken(kokoro, *clauses, voice=Voice(list(VOICES)[i % 8]))
+        assert "".join(s.text for s in speech) == "".join(clauses)
+        said.append(plain("".join(clauses)))
+        understood.append(plain(heard(whisper, speech, "en")))
+    assert jiwer.wer(said, understood) <= 0.05, list(zip(said, understood, strict=True))
+
+
+@pytest.mark.weights
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["Kore", "Puck"])
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("es", "La capital de España es Madrid, una ciudad muy grande."),
+        ("fr", "La capitale de la France est Paris, une très belle ville."),
+        ("it", "La capitale della Francia è Parigi, una città molto bella."),
+        ("pt", "A capital do Brasil é uma cidade moderna e muito bonita."),
+    ],
+)
+async def test_other_languages_are_understood(
+    kokoro: Kokoro, whisper: Any, name: str, language: str, text: str
+) -> None:
+    speech = await spoken(kokoro, text, voice=Voice(name))
+    assert jiwer.wer(plain(text), plain(heard(whisper, speech, language))) <= 0.1
+
+
+@pytest.mark.weights
+@pytest.mark.anyio
+async def test_speech_is_loud_long_and_quick_enough(kokoro: Kokoro) -> None:
+    start = time.perf_counter()
+    [speech] = await spoken(kokoro, "Hello there,")
+    assert time.perf_counter() - start < 5
+    samples = np.frombuffer(speech.pcm, "<i2").astype(np.float64)
+    assert 0.4 < len(samples) / OUTPUT_RATE < 1.2
+    assert np.sqrt((samples**2).mean()) > 1000
+    assert np.abs(samples[: LEAD // 2]).max() < 330
+    [slow] = await spoken(kokoro, "Hello there,", voice=Voice("Puck", speed=0.7))
+    assert len(slow.pcm) > 1.2 * len(speech.pcm)
+
+
+@pytest.mark.weights
+@pytest.mark.anyio
+async def test_every_language_makes_some_sound(kokoro: Kokoro) -> None:
+    for text in ("नमस्ते, आप कैसे हैं?", "你好，你怎么样？", "こんにちは、お元気ですか。", "Guten Tag.", "Привет, мир."):
+        speech = await spoken(kokoro, text)
+        assert all(s.pcm for s in speech)
+        assert "".join(s.text for s in speech) == text
+
+
+def test_it_takes_no_argument() -> None:
+    with pytest.raises(EngineError, match="no argument"):
+        create("loud", Resources(weights, threads=1, memory=0))
