@@ -1,0 +1,86 @@
+# Every target sets up what it needs in this folder first: Python 3.11 or newer, make, and Node.js 20 with npm (for the
+# voices where no hub is in reach, and for the JavaScript tests) are all that has to be there.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALLED := .venv/.installed
+DEVELOP := .venv/.develop
+NODE := $(shell command -v npm)
+JAVASCRIPT := $(if $(NODE),tests/sdk/node_modules/.package-lock.json)
+QUESTION ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo serve test lint bench weights lock clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## Make .venv with bin/openlive in it
+
+demo: $(INSTALLED)  ## Ask a spoken question and show the answer; QUESTION=my.wav asks yours
+	@$(BIN)/openlive demo $(if $(QUESTION),"$(QUESTION)")
+
+serve: $(INSTALLED)  ## Run the server until Ctrl-C; ARGS="--port 8443" passes options on
+	@$(BIN)/openlive serve $(ARGS)
+
+test: $(DEVELOP) $(JAVASCRIPT) weights  ## Run all tests, those of the models last
+	$(BIN)/pytest -n auto -m "not weights and not node" $(ARGS)
+	$(BIN)/pytest -m "weights$(if $(NODE), or node)" $(ARGS)
+
+lint: $(DEVELOP)  ## Check style, types and which folder imports which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEVELOP)  ## Time the steps of ten spoken questions; ARGS="--turns 30" asks more
+	@$(BIN)/python -m tests.bench.waterfall $(ARGS)
+
+weights: $(INSTALLED)  ## Fetch the models that are not on this machine yet
+	@$(BIN)/openlive models fetch
+
+lock: .venv-lock/bin/uv  ## Write the lock files anew from pyproject.toml
+	@for set in requirements:pyproject.toml:'--extra client --group build' \
+	            requirements-dev:pyproject.toml:'--extra client --group build --group dev' \
+	            requirements-guide:requirements-guide.in:; do \
+	    IFS=: read -r name source options <<< "$$set"; \
+	    .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	        --no-emit-index-url --no-emit-find-links $$options $$source --output-file $$name.lock || exit 1; \
+	done
+
+clean:  ## Remove what the other targets made here; the models stay in the user's cache
+	rm -rf .venv .venv-guide .venv-lock tests/sdk/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# --- what the targets stand on ---
+
+# The recipe of `lock` reads with bash.
+lock: SHELL := bash
+
+.venv/bin/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "openlive needs Python 3.11 or newer; this is " \
+	    + sys.version.split()[0] + ". Name another one: make PYTHON=/path/to/python3.11")'
+	@echo "Making .venv with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv .venv
+
+$(INSTALLED): requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Installing what openlive needs into .venv"
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEVELOP): requirements-dev.lock $(INSTALLED)
+	@echo "Installing what its tests need"
+	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+tests/sdk/node_modules/.package-lock.json: tests/sdk/package-lock.json
+	@echo "Installing the JavaScript SDK for the tests"
+	@cd tests/sdk && npm ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+.venv-lock/bin/uv:
+	@"$(PYTHON)" -m venv .venv-lock
+	@.venv-lock/bin/python -m pip --quiet install uv

@@ -1,0 +1,208 @@
+"""`openlive serve`: the server, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from openlive.cli.environment import ANY_KEY
+from openlive.cli.errors import is_verbose, verbose_option
+from openlive.cli.options import config_option
+from openlive.cli.stopping import Stop, leave
+
+if TYPE_CHECKING:
+    from openlive.config import Config
+    from openlive.models import Update
+    from openlive.server.engines import Engines
+    from openlive.server.run import Running
+
+PATIENCE = 2.0
+"""Seconds that loading may take to notice that it is to stop; native code does not look."""
+
+
+class StoppedError(Exception):
+    """Loading was told to stop."""
+
+
+@click.command(epilog="Example: openlive serve --port 8443")
+@click.option("--host", metavar="ADDRESS", help="Where to listen. Anything but this machine needs keys.  [127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one.  [9080]")
+@config_option
+@click.option("--attached", is_flag=True, hidden=True)
+@verbose_option
+def serve(host: str | None, port: int | None, config_file: Path | None, attached: bool) -> None:
+    """Run the server until Ctrl-C.
+
+    The first start fetches the models (1.5 GB) into the cache folder; from then on no network is needed. When it is
+    ready it prints what to set in a Python or JavaScript program.
+    """
+    import anyio
+
+    stop = Stop()
+    stop.install(interrupts=not attached)
+    if attached:
+        threading.Thread(target=_until_input_ends, args=(stop,), daemon=True).start()
+    set_up_log(quiet=attached)
+    config = configured(config_file, host, port)
+    refuse_early(config)
+    try:
+        engines = _load(config, stop)
+    except StoppedError:
+        leave(0)
+    with ExitStack() as stack:
+        anyio.run(partial(_serve, config, engines, stop, partial(_ready, config, attached, stack)))
+    if not attached:
+        click.echo("Stopped.", err=True)
+    leave(0)
+
+
+async def _serve(config: Config, engines: Engines, stop: Stop, ready: Callable[[Running], None]) -> None:
+    from openlive.server.run import run
+
+    await run(config, engines, shutdown=stop, ready=ready)
+
+
+def _until_input_ends(stop: Stop) -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    stop.set()
+
+
+def set_up_log(*, quiet: bool) -> None:
+    """To standard error. Only openlive's own messages get detailed: those of libraries would show what was said."""
+    level = logging.DEBUG if is_verbose() else logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("openlive").setLevel(level)
+
+
+def configured(config_file: Path | None, host: str | None = None, port: int | None = None) -> Config:
+    """The configuration, with what the command line says instead. Raises `ConfigError`."""
+    import msgspec
+
+    from openlive.config import load
+
+    config = load(config_file)
+    changes: dict[str, str | int] = {}
+    if host is not None:
+        changes["host"] = host
+    if port is not None:
+        changes["port"] = port
+    return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **changes))
+
+
+def refuse_early(config: Config) -> None:
+    """Finds out before the minutes of a first fetch what would be found out after them."""
+    from openlive.server import listener, tls
+    from openlive.server.auth import require_keys_or_loopback
+    from openlive.server.run import certificates
+
+    server = config.server
+    require_keys_or_loopback(server.host, server.keys)
+    if certificates(config) is None:
+        tls.server_context(Path(server.certificate), Path(server.certificate_key or server.certificate))
+    for sock in listener.bind(server.host, server.port):
+        sock.close()
+
+
+# --- loading ----------------------------------------------------------------------------------------------------------
+
+
+def _load(config: Config, stop: Stop) -> Engines:
+    """The engines, loaded in a thread so that signals are heard. Raises `StoppedError`, `EngineError`, `ModelError`."""
+    from openlive.server.engines import load_engines
+
+    result: list[Engines | BaseException] = []
+    done = threading.Event()
+
+    def work() -> None:
+        try:
+            result.append(load_engines(config, partial(fetched, stop=stop), partial(_told, stop)))
+        except BaseException as error:
+            result.append(error)
+        done.set()
+
+    start = time.monotonic()
+    threading.Thread(target=work, daemon=True).start()
+    while not done.wait(0.1):
+        if stop.is_set():
+            done.wait(PATIENCE)
+            raise StoppedError
+    if stop.is_set():
+        raise StoppedError
+    if isinstance(result[0], BaseException):
+        raise result[0]
+    click.echo(f"Ready after {time.monotonic() - start:.1f} s.", err=True)
+    return result[0]
+
+
+def _told(stop: Stop, what: str) -> None:
+    if stop.is_set():
+        raise StoppedError
+    click.echo(f"Loading {what} …", err=True)
+
+
+def fetched(name: str, stop: Stop | None = None) -> Path:
+    """The folder of a catalogue entry; where it is absent it is fetched, with progress shown. Raises `ModelError`."""
+    from openlive.cli.models import progress_bars
+    from openlive.models import ensure, path
+
+    folder = path(name)
+    if folder is not None:
+        return folder
+    with progress_bars() as show:
+
+        def progress(update: Update) -> None:
+            if stop is not None and stop.is_set():
+                raise StoppedError
+            show(update)
+
+        return ensure(name, progress)
+
+
+# --- telling ----------------------------------------------------------------------------------------------------------
+
+
+def _ready(config: Config, attached: bool, stack: ExitStack, running: Running) -> None:
+    from openlive.cli import state
+
+    url = reachable(config, running)
+    if attached:
+        import os
+
+        import msgspec
+
+        server = state.Server(url, running.port, os.getpid(), 0, running.ca, running.bundle)
+        click.echo(msgspec.json.encode(server, enc_hook=str))
+        return
+    stack.enter_context(state.announced(url, running.port, running.ca, running.bundle))
+    click.echo(hints(config, url, running.ca, running.bundle))
+
+
+def reachable(config: Config, running: Running) -> str:
+    """The URL for clients on this machine: an address that stands for all of them is none to connect to."""
+    everywhere = config.server.host in ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound
+    return f"https://localhost:{running.port}" if everywhere else running.url
+
+
+def hints(config: Config, url: str, ca: Path | None, bundle: Path | None) -> str:
+    """What to set in a client, three lines for each language."""
+    key = "<one of the keys configured>" if config.server.keys else ANY_KEY
+    where = "this machine only" if not config.server.keys else f"listening on {config.server.host}, keys required"
+    common = f"  export GOOGLE_GEMINI_BASE_URL={url}\n  export GEMINI_API_KEY='{key}'"
+    python = f"{common}\n  export SSL_CERT_FILE='{bundle}'" if bundle else common
+    javascript = f"{common}\n  export NODE_EXTRA_CA_CERTS='{ca}'" if ca else common
+    return (
+        f"\nopenlive {version('openlive')} is ready: {url} ({where})\n\n"
+        f"Python\n{python}\n\nJavaScript\n{javascript}\n\n"
+        "Or let openlive set them:  openlive run -- python my_app.py\nCtrl-C stops the server.\n"
+    )
