@@ -28,6 +28,7 @@ MANUAL = {**TALK, "realtimeInputConfig": {"automaticActivityDetection": {"disabl
 class Raw:
     def __init__(self, ws: ClientConnection) -> None:
         self.ws = ws
+        self.session = ""
 
     async def say(self, message: object) -> None:
         await self.ws.send(json.dumps(message))
@@ -42,7 +43,7 @@ class Raw:
 
     async def set_up(self, setup: dict[str, Any]) -> None:
         await self.say({"setup": setup})
-        assert "setupComplete" in await self.hear()
+        self.session = (await self.hear())["setupComplete"]["sessionId"]
 
     async def hear(self, seconds: float = SECONDS) -> dict[str, Any]:
         async with asyncio.timeout(seconds):

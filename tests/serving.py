@@ -79,10 +79,21 @@ class Scripted:
 class Server:
     """A server that runs. `call` runs a function in its event loop and gives the result."""
 
-    def __init__(self, port: int, loop: asyncio.AbstractEventLoop, sessions: list[Session]) -> None:
+    def __init__(
+        self,
+        port: int,
+        loop: asyncio.AbstractEventLoop,
+        sessions: list[Session],
+        errors: list[str],
+        stop: Callable[[], None],
+    ) -> None:
         self.port = port
         self.sessions = sessions
         """Those that were opened, in order."""
+        self.errors = errors
+        """What it has logged as an error."""
+        self.stop = stop
+        """Stops it before the block ends (blocking)."""
         self._loop = loop
 
     @property
@@ -160,7 +171,7 @@ def serving(
         thread = _Thread(settings, engines or Scripted().engines)
         thread.start()
         try:
-            yield Server(thread.port(), thread.loop, sessions)
+            yield Server(thread.port(), thread.loop, sessions, errors.records, thread.stop)
         finally:
             thread.stop()
             logger.removeHandler(errors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -30,7 +31,8 @@ class Talkative(Cascade):
         super().__init__(scripted.llm, scripted.tts)
         self.enough = False
         self.talking = 0
-        self.pieces = 0
+        self.pieces: Counter[str] = Counter()
+        """Of audio, by session."""
 
     async def reply(self, request: Request, emit: Emit) -> None:
         if request.messages[-1].text == "much":
@@ -44,7 +46,7 @@ class Talkative(Cascade):
         try:
             while not self.enough:
                 emit(Speech(bytes(2 * round(PIECE * OUTPUT_RATE)), "la "))
-                self.pieces += 1
+                self.pieces[request.conversation] += 1
                 await anyio.sleep(PIECE)
         finally:
             self.talking -= 1
@@ -54,7 +56,6 @@ class Talkative(Cascade):
 async def undisturbed(server: Server, talkative: Talkative) -> AsyncIterator[None]:
     """A neighbour is talked to for as long as the block lasts, without a gap, and its turn ends as it should."""
     talkative.enough = False
-    before = talkative.pieces
     async with client(server, TALK) as listener:
         await listener.ask("talk")
         flowing = asyncio.Event()
@@ -75,7 +76,7 @@ async def undisturbed(server: Server, talkative: Talkative) -> AsyncIterator[Non
         gaps = [later - sooner for sooner, later in itertools.pairwise(audio)]
         assert max(gaps, default=0.0) < GAP
         assert audio[-1] > over - GAP
-        assert len(audio) == talkative.pieces - before
+        assert len(audio) == talkative.pieces[listener.session]
         assert [what for _, what in log][-3:] == ["saidFinished", "generationComplete", "turnComplete"]
 
 
