@@ -254,7 +254,7 @@ async def test_a_server_that_stops() -> None:
 async def test_text_to_text(server: Server) -> None:
     async with session(server, TEXT) as opened:
         for word in ("one", "two"):
-            await opened.send_client_content(turns={"role": "user", "parts": [{"text": word}]}, turn_complete=True)  # type: ignore[arg-type]
+            await opened.send_client_content(turns={"role": "user", "parts": [{"text": word}]}, turn_complete=True)
             turn = await receive(opened)
             assert turn.text == f"You said: {word}"
             assert turn.kinds == ["text", "generation_complete", "turn_complete"]
@@ -262,7 +262,8 @@ async def test_text_to_text(server: Server) -> None:
 
 async def test_incremental_content(server: Server, scripted: Scripted) -> None:
     async with session(server, TEXT | {"system_instruction": "Be brief."}) as opened:
-        known = [user("Capital of France?"), types.Content(role="model", parts=[types.Part(text="Paris.")])]
+        model = types.Content(role="model", parts=[types.Part(text="Paris.")])
+        known: list[types.Content | types.ContentDict] = [user("Capital of France?"), model]
         await opened.send_client_content(turns=known, turn_complete=False)
         await opened.send_client_content(turns=user("And Germany?"))
         assert (await receive(opened)).text == "You said: And Germany?"
