@@ -32,8 +32,8 @@ test: $(DEVELOP) $(JAVASCRIPT) weights  ## Run all tests, those of the models la
 	$(BIN)/pytest -m "weights$(if $(NODE), or node)" $(ARGS)
 
 lint: $(DEVELOP)  ## Check style, types and which folder imports which
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
