@@ -63,6 +63,13 @@ def test_a_port_that_is_taken_is_named() -> None:
 
 
 @pytest.mark.usefixtures("no_signals")
+def test_a_second_server_on_the_port_of_the_first_is_told_of_it() -> None:
+    with serving() as server:
+        message = refused("--port", server.url.rpartition(":")[2])
+    assert message == f"Error: openlive is already running at {server.url} (process {server.process.pid}).\n"
+
+
+@pytest.mark.usefixtures("no_signals")
 def test_configurations_that_cannot_be_are_refused_before_anything_is_fetched(tmp_path: Path) -> None:
     assert "nope.toml: cannot be read" in refused("--config", "nope.toml")
     bad = tmp_path / "bad.toml"

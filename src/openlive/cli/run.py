@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit codes as a shell has them."""
+_TYPED = (signal.SIGINT, getattr(signal, "SIGQUIT", None))
 
 
 @click.command(
@@ -103,7 +103,7 @@ class _Forwarder:
             process.send_signal(number)
 
     def handle(self, number: int, _: FrameType | None) -> None:
-        if number == signal.SIGINT and sys.stdin is not None and sys.stdin.isatty():
+        if number in _TYPED and _in_foreground():
             return  # the terminal has sent it to the program as well
         if self._process is None:
             self._early.append(number)
@@ -111,10 +111,19 @@ class _Forwarder:
             self._process.send_signal(number)
 
 
+def _in_foreground() -> bool:
+    """A terminal is attached, and what is typed there reaches this process and the program alike."""
+    try:
+        with Path("/dev/tty").open("rb") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except (OSError, AttributeError):
+        return False
+
+
 @contextmanager
 def _passed_on() -> Iterator[_Forwarder]:
     forwarder = _Forwarder()
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH")
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = {number: signal.signal(number, forwarder.handle) for number in numbers}
     try:

@@ -104,6 +104,7 @@ def configured(config_file: Path | None, host: str | None = None, port: int | No
 
 def refuse_early(config: Config) -> None:
     """Finds out before the minutes of a first fetch what would be found out after them."""
+    from openlive.cli import state
     from openlive.engines import registry
     from openlive.server import listener, tls
     from openlive.server.auth import require_keys_or_loopback
@@ -119,8 +120,16 @@ def refuse_early(config: Config) -> None:
     registry.find("tts", engines.tts.partition(":")[0])
     if engines.llm != "auto":
         registry.find("llm", engines.llm.partition(":")[0])
-    for sock in listener.bind(server.host, server.port):
-        sock.close()
+    try:
+        for sock in listener.bind(server.host, server.port):
+            sock.close()
+    except listener.ListenError:
+        running = state.find()
+        if running is not None and running.port == server.port:
+            raise click.ClickException(
+                f"openlive is already running at {running.url} (process {running.pid})."
+            ) from None
+        raise
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------
