@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import Condition, Thread
@@ -49,7 +51,7 @@ class Llama:
         self._encoders = ThreadPoolExecutor(1, "openlive-llm-tokens")
         self._memories: dict[str, Memory] = {}
         self._prefills: dict[str, Run] = {}
-        self._replies: dict[str, Reply] = {}
+        self._generating: Counter[str] = Counter()
         self._runs: set[Run] = set()
         self._ending = Condition()
         self._releases = 0
@@ -60,35 +62,42 @@ class Llama:
     async def generate(self, request: Request) -> AsyncIterator[Text | Usage]:
         conversation = request.conversation
         self._stop_prefill(conversation)
-        reply = Reply(await self._encode(request), request.sampling, self.context)
-        self._replies[conversation] = reply
+        self._generating[conversation] += 1
+        reply: Reply | None = None
         try:
-            while True:
-                releases, finished = self._releases, reply.finished
-                if reply.hungry:
-                    self._start(conversation, reply.next_run, len(reply.prompt) + reply.limit)
-                if text := reply.take():
+            reply = Reply(await self._encode(request), request.sampling, self.context)
+            async with aclosing(self._pull(conversation, reply)) as texts:
+                async for text in texts:
                     yield Text(text)
-                elif finished:
-                    break
-                elif reply.run and not reply.hungry:
-                    await reply.run.wait()
-                else:
-                    await self._released(releases)
             yield Usage(len(reply.prompt), reply.generated, reply.cached)
         finally:
-            reply.stop()
-            if self._replies.get(conversation) is reply:
-                del self._replies[conversation]
-            if memory := self._memories.get(conversation):
-                memory.keep(reply.spoken)
+            self._generating -= Counter((conversation,))
+            if reply:
+                reply.stop()
+                if memory := self._memories.get(conversation):
+                    memory.keep(reply.spoken)
+
+    async def _pull(self, conversation: str, reply: Reply) -> AsyncGenerator[str, None]:
+        """The reply's text; runs the model as long as somebody takes it."""
+        while True:
+            releases, finished = self._releases, reply.finished
+            if reply.hungry:
+                self._start(conversation, reply.next_run, len(reply.prompt) + reply.limit)
+            if text := reply.take():
+                yield text
+            elif finished:
+                return
+            elif reply.run and not reply.hungry:
+                await reply.run.wait()
+            else:
+                await self._released(releases)
 
     async def prefill(self, request: Request) -> None:
         """Returns when it is done, or overtaken by another call for the conversation. Does nothing while a reply is
         being generated in it, or where another conversation that is going on would lose its cache."""
         conversation = request.conversation
         self._stop_prefill(conversation)
-        if conversation in self._replies:
+        if self._generating[conversation]:
             return
         run = self._prefills[conversation] = Run((), {"n_predict": 0}, Signal())
         try:
@@ -109,14 +118,17 @@ class Llama:
                 del self._prefills[conversation]
 
     def forget(self, conversation: str) -> None:
+        """The caller has stopped the conversation's replies."""
         self._stop_prefill(conversation)
         self._memories.pop(conversation, None)
         self._slots.forget(conversation)
 
     def close(self) -> None:
         """Stops what is going on and unloads the model (blocking, below a second)."""
+        if self._closed:
+            return
+        self._closed = True
         with self._ending:
-            self._closed = True
             for run in self._runs:
                 run.stop()
             ended = self._ending.wait_for(lambda: not self._runs, timeout=10)

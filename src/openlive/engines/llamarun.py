@@ -63,8 +63,8 @@ class Run:
 
     def receive(self, chunk: Chunk) -> bool:
         self.generated += len(chunk.tokens)
-        if not self.stopped:
-            self.stopped = self._on(chunk)
+        if not self.stopped and self._on(chunk):
+            self.stopped = True  # never back to False: the event loop may have set it meanwhile
         return self.stopped
 
     def end(self, error: Exception | None) -> None:

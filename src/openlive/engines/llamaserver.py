@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class LlamaServer:
             trust_env=False,  # a proxy has no business between us and ourselves
             timeout=30,
         )
+        self._spelling = lru_cache(4096)(self._spell)
         defaults = self._call("GET", "/props")["default_generation_settings"]
         self.context = int(defaults["n_ctx"])
         """Tokens that one slot may hold: the pool, or what the model was trained on if that is less."""
@@ -101,12 +103,18 @@ class LlamaServer:
             return Chunk(cached=progress["cache"])
         choice = data["choices"][0]
         tokens = (choice.get("logprobs") or {}).get("content") or ()
-        ids = tuple(token["id"] for token in tokens)
         text = choice["text"]
-        if text and text.encode() != b"".join(bytes(token["bytes"]) for token in tokens):
-            # A character spread over several tokens comes with the last one's id only.
-            ids = self.tokenize(text, False)
+        ids = self._spelling(text, tokens[-1]["id"]) if text and tokens else ()
         return Chunk(text, ids, finished=choice["finish_reason"] is not None)
+
+    def _spell(self, text: str, last: int) -> Tokens:
+        """The tokens of a piece of a reply. A character may be spread over several; only the last one is told."""
+        if text.isascii():
+            return (last,)
+        tokens = self.tokenize(text, False)
+        if tokens[-1] == last or self._call("POST", "/detokenize", {"tokens": [last]})["content"] != text:
+            return tokens
+        return (last,)
 
     def _tokens(self, text: str, *, special: bool, begin: bool) -> Tokens:
         body = {"content": text, "parse_special": special, "add_special": begin}
