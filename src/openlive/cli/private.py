@@ -29,6 +29,7 @@ def private_server(config_file: Path | None = None, log: Path | None = None) -> 
     command = [sys.executable, "-P", "-m", "openlive", "serve", "--attached", "--host", "127.0.0.1", "--port", "0"]
     command += ["--config", str(config_file)] if config_file else []
     command += ["--verbose"] if is_verbose() else []
+    command += [] if log else ["--quiet"]
     errors: IO[bytes] | None = log.open("ab") if log else None
     # A session of its own: Ctrl-C in the terminal is for the program, the server outlives it.
     process = subprocess.Popen(

@@ -41,8 +41,9 @@ class StoppedError(Exception):
 @click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one.  [9080]")
 @config_option
 @click.option("--attached", is_flag=True, hidden=True)
+@click.option("--quiet", is_flag=True, hidden=True)
 @verbose_option
-def serve(host: str | None, port: int | None, config_file: Path | None, attached: bool) -> None:
+def serve(host: str | None, port: int | None, config_file: Path | None, attached: bool, quiet: bool) -> None:
     """Run the server until Ctrl-C.
 
     The first start fetches the models (1.4 GB) into the cache folder; from then on no network is needed. When it is
@@ -54,7 +55,7 @@ def serve(host: str | None, port: int | None, config_file: Path | None, attached
     stop.install(interrupts=not attached)
     if attached:
         threading.Thread(target=_until_input_ends, args=(stop,), daemon=True).start()
-    set_up_log(quiet=attached)
+    set_up_log(quiet=quiet)
     config = configured(config_file, host, port)
     refuse_early(config)
     try:
