@@ -81,13 +81,13 @@ class Llama:
         """The reply's text; runs the model as long as somebody takes it."""
         while True:
             releases, finished = self._releases, reply.finished
-            if reply.hungry:
+            if reply.is_hungry():
                 self._start(conversation, reply.next_run, len(reply.prompt) + reply.limit)
             if text := reply.take():
                 yield text
             elif finished:
                 return
-            elif reply.run and not reply.hungry:
+            elif reply.run and not reply.is_hungry():
                 await reply.run.wait()
             else:
                 await self._released(releases)
@@ -102,6 +102,8 @@ class Llama:
         run = self._prefills[conversation] = Run((), {"n_predict": 0}, Signal())
         try:
             run.prompt = await self._encode(request, unfinished=True)
+            if not run.prompt:
+                return  # without instructions and before the first message
             if len(run.prompt) >= self.context:
                 raise PromptTooLongError(len(run.prompt), self.context)
             while not run.stopped:
