@@ -134,13 +134,15 @@ class Server:
 
 
 class Errors(logging.Handler):
-    """What a server logs as an error."""
+    """What a server logs as an error, or as something that failed on the side."""
 
     def __init__(self) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
         self.records: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.ERROR and "failed" not in record.getMessage():
+            return
         line = record.getMessage()
         if record.exc_info and record.exc_info[1]:
             line += f": {record.exc_info[1]!r}"

@@ -27,9 +27,9 @@ def client(server: Server, key: str = "any", **options: Any) -> genai.Client:
 
 @asynccontextmanager
 async def session(
-    server: Server, config: dict[str, Any], model: str = MODEL, **options: Any
+    server: Server, config: dict[str, Any], model: str = MODEL, *, seconds: float = SECONDS, **options: Any
 ) -> AsyncIterator[AsyncSession]:
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(seconds):
         async with client(server, **options).aio.live.connect(model=model, config=config) as opened:  # type: ignore[arg-type]
             yield opened
 
