@@ -36,7 +36,7 @@ test: $(DEVELOP) $(JAVASCRIPT) weights  ## Run all tests, those of the models la
 lint: $(DEVELOP)  ## Check style, types and which folder imports which
 	$(BIN)/ruff check src tests
 	$(BIN)/ruff format --check src tests
-	$(BIN)/mypy
+	$(BIN)/mypy src tests/bench tests/cli tests/core tests/engines tests/faults tests/models tests/sdk
 	$(BIN)/lint-imports
 
 bench: $(DEVELOP)  ## Time the steps of ten spoken questions; ARGS="--turns 30" asks more
@@ -94,4 +94,4 @@ tests/sdk/node_modules/.package-lock.json: tests/sdk/package-lock.json
 
 .venv-lock/bin/uv:
 	@"$(PYTHON)" -m venv .venv-lock
-	@.venv-lock/bin/python -m pip --quiet install uv
+	@.venv-lock/bin/python -m pip -qq install uv
