@@ -101,9 +101,8 @@ async def test_three_turns_of_one_conversation(server: Server, whisper: Any) -> 
             turn = await spoken_turn(opened, name)
             assert turn.kinds[:2] == ["heard", "heard finished"]
             assert turn.kinds[-3:] == ["said finished", "generation_complete", "turn_complete"]
-            print(
-                f"\n{turn.heard!r} -> {turn.said!r} ({len(speech(turn)) / 48000:.1f} s, over after {clock() - begun:.1f} s)"
-            )
+            length, took = len(speech(turn)) / 48000, clock() - begun
+            print(f"\n{turn.heard!r} -> {turn.said!r} ({length:.1f} s, over after {took:.1f} s)")
             turns.append(turn)
     assert "anna" in turns[0].heard.lower()
     assert "paris" in turns[1].said.lower()
