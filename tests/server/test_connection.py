@@ -1,0 +1,294 @@
+"""The connection on a socket made of queues: what it does with frames, commands and what cannot be sent."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from openlive.core.events import Event, Opened
+from openlive.core.session import Session
+from openlive.server import connection
+from openlive.server.app import profiles
+from openlive.server.buffer import Audio
+from openlive.server.connection import LARGE, Connection
+from openlive.server.mailbox import Mailbox
+from openlive.server.turns import Turns
+from tests.core.world import PROFILES
+from tests.raw import TALK, TEXT, kind
+from tests.serving import SECONDS, Scripted, silence, tone
+
+
+class Socket:
+    """What Starlette's WebSocket is to a connection. `stuck` until `go` is set, a sender waits."""
+
+    def __init__(self) -> None:
+        self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.sent: list[dict[str, Any]] = []
+        self.closed: tuple[int, str] | None = None
+        self.news = asyncio.Event()
+        self.go = asyncio.Event()
+        self.go.set()
+        self.waiting = asyncio.Event()
+
+    async def receive(self) -> dict[str, Any]:
+        return await self.incoming.get()
+
+    async def send_bytes(self, data: bytes) -> None:
+        self.waiting.set()
+        await self.go.wait()
+        self.sent.append(json.loads(data))
+        self.news.set()
+
+    async def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+        self.news.set()
+
+    # What the client does.
+
+    def say(self, message: object) -> None:
+        self.incoming.put_nowait({"type": "websocket.receive", "text": json.dumps(message)})
+
+    def ask(self, text: str) -> None:
+        self.say({"clientContent": {"turns": [{"role": "user", "parts": [{"text": text}]}], "turnComplete": True}})
+
+    def speak(self, pcm: bytes) -> None:
+        audio = {"data": base64.b64encode(pcm).decode(), "mimeType": "audio/pcm"}
+        self.say({"realtimeInput": {"audio": audio}})
+
+    def leave(self) -> None:
+        self.incoming.put_nowait({"type": "websocket.disconnect", "code": 1000})
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(SECONDS):
+            while not condition():
+                self.news.clear()
+                await self.news.wait()
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind(m["serverContent"]) for m in self.sent if "serverContent" in m]
+
+
+@asynccontextmanager
+async def connected(
+    setup: dict[str, Any], scripted: Scripted | None = None, session: Session | None = None
+) -> AsyncIterator[tuple[Socket, Connection]]:
+    """Serves until the block is left, where the client leaves too."""
+    socket, admitted = Socket(), []
+    engines = (scripted or Scripted()).engines
+    served = Connection(socket, session or Session(PROFILES), engines, Turns(), lambda: admitted.append(True))  # type: ignore[arg-type]
+    async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
+        group.create_task(served.serve(Opened("me")))
+        socket.say({"setup": setup})
+        await socket.until(lambda: bool(socket.sent) or socket.closed is not None)
+        yield socket, served
+        socket.leave()
+    assert admitted == [True]
+
+
+def through(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())  # type: ignore[arg-type]
+
+
+def test_an_interruption_overtakes_what_waits_to_be_sent() -> None:
+    """A client on a slow line: of the answer only what was under way still comes."""
+
+    async def test() -> None:
+        async with connected(TALK) as (socket, served):
+            socket.go.clear()
+            socket.waiting.clear()
+            socket.ask("x" * 400)  # 4 s of speech in 200 ms pieces
+            await socket.waiting.wait()
+            outbox = served._outbox
+            while len(outbox) < 20:  # noqa: ASYNC110 - the outbox has no event
+                await anyio.sleep(0.001)
+            socket.ask("stop")
+            while len(outbox) > 15:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+            socket.go.set()
+            await socket.until(lambda: socket.kinds.count("turnComplete") == 1)
+            assert socket.kinds[1:3] == ["interrupted", "turnComplete"]
+            await socket.until(lambda: socket.kinds.count("turnComplete") == 2)
+
+    through(test)
+
+
+def test_large_frames_keep_their_order() -> None:
+    """They are read in a thread, while small ones come after them."""
+
+    async def test() -> None:
+        async with connected(TEXT | {"inputAudioTranscription": {}}) as (socket, served):
+            pcm = tone(10) + silence(3)
+            assert len(pcm) > LARGE
+            socket.speak(pcm)
+            socket.say({"realtimeInput": {"audioStreamEnd": True}})
+            await socket.until(lambda: "turnComplete" in socket.kinds)
+            assert socket.kinds[:2] == ["heard", "heardFinished"]
+            assert served._audio._start > 0  # and what is over is forgotten
+
+    through(test)
+
+
+def test_a_core_that_fails_ends_the_session_with_its_number() -> None:
+    class Broken(Session):
+        def handle(self, event: Event | None, now: float) -> list[Any]:
+            if event is not None and "turns" in str(event):
+                raise ZeroDivisionError
+            return super().handle(event, now)
+
+    async def test() -> None:
+        async with connected(TEXT, session=Broken(PROFILES)) as (socket, _):
+            socket.ask("hello")
+            await socket.until(lambda: socket.closed is not None)
+            assert socket.closed == (1011, "Internal error encountered. (session me)")
+
+    through(test)
+
+
+def test_nothing_piles_up_after_the_close() -> None:
+    async def test() -> None:
+        async with connected(TALK) as (socket, served):
+            socket.go.clear()  # the client takes nothing, so the close frame waits
+            socket.waiting.clear()
+            socket.ask("hello")
+            await socket.waiting.wait()
+            socket.say({"nonsense": 1})
+            while not served._closing:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+            for _ in range(100):
+                socket.speak(silence(1))
+            while not socket.incoming.empty():  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+            assert len(served._inbox) < 10
+            assert len(served._audio._pcm) == 0
+            socket.go.set()
+            await socket.until(lambda: socket.closed is not None)
+            assert socket.closed is not None
+            assert socket.closed[0] == 1007
+
+    through(test)
+
+
+def test_a_client_that_takes_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SEND_TIMEOUT", 0.05)
+
+    async def test() -> None:
+        async with connected(TALK) as (socket, _):
+            socket.go.clear()
+            socket.ask("hello")
+
+    through(test)  # it ends although the client neither reads nor leaves
+
+
+def test_the_engines_forget_the_session() -> None:
+    scripted = Scripted()
+
+    async def test() -> None:
+        async with connected(TALK, scripted):
+            pass
+
+    through(test)
+    assert scripted.llm.forgotten == ["me"]
+
+
+def test_both_fields_of_a_message_are_taken() -> None:
+    """JavaScript may send several at once (protocol.md 2.3). The order of streams is not guaranteed."""
+    scripted = Scripted()
+
+    async def test() -> None:
+        async with connected(TEXT, scripted) as (socket, _):
+            audio = {"data": base64.b64encode(tone(0.5) + silence(1)).decode(), "mimeType": "audio/pcm"}
+            socket.say({"realtimeInput": {"audio": audio, "text": "by the way"}})
+            await socket.until(lambda: {"by the way", "hello"} <= answered(scripted))
+
+    def answered(scripted: Scripted) -> set[str]:
+        return {part for request in scripted.llm.requests for message in request.messages for part in [message.text]}
+
+    through(test)
+
+
+# --- its parts --------------------------------------------------------------------------------------------------------
+
+
+class TestMailbox:
+    def test_gives_in_order_and_ends(self) -> None:
+        async def test() -> None:
+            box: Mailbox[int] = Mailbox()
+            for number in range(3):
+                box.put(number)
+            box.close()
+            box.put(3)  # nobody will come for it
+            assert [number async for number in box] == [0, 1, 2]
+
+        through(test)
+
+    def test_wakes_who_waits(self) -> None:
+        async def test() -> None:
+            box: Mailbox[str] = Mailbox()
+            waiting = asyncio.ensure_future(box.wait())
+            await asyncio.sleep(0)
+            box.put("news")
+            assert await waiting
+            assert box.take() == "news"
+
+        through(test)
+
+    def test_waits_no_longer_than_it_may(self) -> None:
+        async def test() -> None:
+            box: Mailbox[str] = Mailbox()
+            assert not await box.wait(anyio.current_time() + 0.01)
+            assert not await box.wait(anyio.current_time() - 1)
+            box.close()
+            assert not await box.wait()
+
+        through(test)
+
+
+class TestAudio:
+    def test_is_addressed_from_the_beginning_of_the_session(self) -> None:
+        audio = Audio()
+        assert audio.append(bytes(range(20))) == 10
+        assert audio.append(bytes(range(20, 40))) == 10
+        assert audio.slice(9, 11) == bytes(range(18, 22))
+        audio.forget(9)
+        assert audio.slice(9, 11) == bytes(range(18, 22))
+        assert audio.slice(0, 10) == bytes(range(18, 20))
+        assert audio.slice(0, 5) == b""
+        audio.forget(3)
+        audio.forget(1000)
+        assert audio.slice(0, 1000) == b""
+        assert audio.append(b"ab") == 1
+        assert audio.slice(20, 21) == b"ab"
+
+
+class TestTurns:
+    def test_keeps_the_latest(self) -> None:
+        turns = Turns(keep=3)
+        for turn in range(5):
+            turns.mark("s", turn, "first_token", 10.0 + turn)
+        assert [row["turn"] for row in turns.table()] == [2, 3, 4]
+
+    def test_counts_from_the_end_of_the_speech(self) -> None:
+        turns = Turns()
+        turns.mark("s", 1, "first_token", 10.5)
+        turns.mark("s", 1, "first_token", 99.0)  # the first time counts
+        turns.mark("s", 1, "speech_end", 10.0)
+        turns.mark("s", 2, "first_audio", 7.0)
+        turns.mark("t", 1, "first_byte", 1.0)
+        assert turns.table("s") == [
+            {"session": "s", "turn": 1, "ms": {"speech_end": 0.0, "first_token": 500.0}},
+            {"session": "s", "turn": 2, "ms": {"first_audio": 0.0}},
+        ]
+
+
+def test_the_profiles_of_these_tests_are_those_of_the_default() -> None:
+    from openlive.config import Config
+
+    assert set(PROFILES) <= set(profiles(Config()))
