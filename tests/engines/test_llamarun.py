@@ -29,9 +29,9 @@ def test_a_reply_pauses_when_nobody_takes_it_and_goes_on_where_it_was() -> None:
         assert stops == [False] * (AHEAD - 1) + [True]
         assert first.receive(Chunk("dropped", (99,)))
         first.end(None)
-        assert not reply.hungry
+        assert not reply.is_hungry()
         taken = [reply.take() for _ in range(AHEAD // 2)]
-        assert reply.hungry
+        assert reply.is_hungry()
         second = reply.next_run()
         assert second.prompt == [1, 2, *range(AHEAD)]
         assert second.options["n_predict"] == 100 - AHEAD
@@ -42,7 +42,7 @@ def test_a_reply_pauses_when_nobody_takes_it_and_goes_on_where_it_was() -> None:
             taken.append(text)
         assert "".join(taken) == "".join(f"{i} " for i in range(AHEAD))
         assert reply.finished
-        assert not reply.hungry
+        assert not reply.is_hungry()
 
     asyncio.run(run())
 
@@ -52,7 +52,7 @@ def test_a_run_that_failed_is_not_repeated() -> None:
         reply = Reply([1], Sampling(), 8192)
         failed = reply.next_run()
         failed.end(ValueError("no"))
-        assert not reply.hungry
+        assert not reply.is_hungry()
         with pytest.raises(ValueError, match="no"):
             await failed.wait()
 

@@ -19,9 +19,9 @@ from openlive.engines.prompt import LLMError
 from openlive.engines.registry import EngineError
 from openlive.engines.tokens import Tokens
 
-BATCH = 64
-"""Tokens per step of a prefill. It can be stopped between steps only, and others wait for a step to end; larger ones
-make a prefill some 10 % faster and stopping it late."""
+BATCH = 32
+"""Tokens per step of a prefill. It can be stopped between steps only, and others wait for a step to end. Measured with
+1.5B on one core: 16 cost a quarter more time per token, 64 and 128 save none."""
 
 
 class Chunk(Struct, frozen=True):
