@@ -30,13 +30,15 @@ from openlive.engines.slots import Lease, Slots
 from openlive.engines.tokens import Memory
 from openlive.types import Request, Text, Usage
 
-# llama.cpp's threads wait for each other in a busy loop, dozens of times per token. Where one of them has to share its
-# core, all crawl: on two cores beside one busy process, 8 tokens of the 1.5B took 0.5 s with one thread, and 1 to 27 s
-# with two; with both cores free two threads are 1.4 times as fast as one. So one core stays free by default.
 CONTEXT = 8192
 """Tokens of one conversation. All share a pool of twice that: two long ones, or many short ones."""
 SLOTS = 8
 """Conversations whose caches are kept at once; further ones take turns, and compute their prompts again."""
+
+SPARE = 1
+"""Cores left to the ears, the voice and whatever else runs. llama.cpp's threads wait for each other in a busy loop,
+dozens of times per token; where one of them has to share its core, all crawl. On two cores beside one busy process, 8
+tokens of the 1.5B took 0.5 s with one thread and 1 to 27 s with two; alone, two are 1.4 times as fast as one."""
 
 Build = Callable[[Request, bool], list[Piece]]
 """(request, whether its last message is unfinished) -> the prompt. Blocks."""
@@ -210,8 +212,8 @@ def _close_all() -> None:
 
 def load(path: Path, resources: Resources, build: Build | None = None) -> Llama:
     """`build` None: the prompts are made by the template inside the file. `threads` in the engine's table is taken as
-    it is; else one core is left to the ears, the voice and whatever else runs."""
-    threads = int(resources.settings.get("threads", max(1, resources.threads - 1)))
+    it is."""
+    threads = int(resources.settings.get("threads", max(1, resources.threads - SPARE)))
     server = LlamaServer(path, threads=threads, slots=SLOTS, pool=2 * CONTEXT)
     if build is None:
         return Llama(server, lambda request, unfinished: template.build(request, server.render, unfinished=unfinished))
