@@ -37,6 +37,8 @@ class Policy(Struct, frozen=True):
     stop: float = 0.35
     padding: int = 96 * MS
     silence: int = 700 * MS
+    all_audio: bool = False
+    """The silence before speech belongs to its turn, too."""
 
 
 class Activity:

@@ -6,11 +6,23 @@ from typing import Literal
 
 from msgspec import Struct
 
+from openlive.core.snapshot import Snapshot
 from openlive.types import Output, Transcript
 from openlive.wire.client import ClientMessage
 from openlive.wire.errors import Refusal
+from openlive.wire.setup import Setup
 
 Stage = Literal["vad", "stt", "reply"]
+
+
+class Constraints(Struct, frozen=True):
+    """What the client's token locks. `mask` names the fields (snake_case paths) that come from `setup` whatever the
+    client says; None: all of it does, if there is a setup (protocol.md 1.5). `until`: when the token ends a session.
+    """
+
+    setup: Setup | None = None
+    mask: tuple[str, ...] | None = None
+    until: float | None = None
 
 
 class Opened(Struct, frozen=True, tag=True):
@@ -23,6 +35,34 @@ class Opened(Struct, frozen=True, tag=True):
     session: str
     version: str = "v1beta"
     refusal: Refusal | None = None
+    constraints: Constraints = Constraints()
+
+
+class Restored(Struct, frozen=True, tag=True):
+    """The answer to `Restore`: the state behind the handle, or why there is none."""
+
+    snapshot: Snapshot | None
+    refusal: Refusal | None = None
+
+
+class Saved(Struct, frozen=True, tag=True):
+    """The latest state was stored; `handle` names it from now on."""
+
+    handle: str
+
+
+class Left(Struct, frozen=True, tag=True):
+    """The client is gone."""
+
+
+class TakenOver(Struct, frozen=True, tag=True):
+    """The session is resumed on another connection."""
+
+
+class Draining(Struct, frozen=True, tag=True):
+    """The server ends; connections are closed after `seconds`."""
+
+    seconds: float
 
 
 class ClientSaid(Struct, frozen=True, tag=True):
@@ -77,4 +117,19 @@ class Failed(Struct, frozen=True, tag=True):
     reason: str
 
 
-Event = Opened | ClientSaid | BadRequest | AudioArrived | Detected | Transcribed | Produced | Finished | Failed
+Event = (
+    Opened
+    | Restored
+    | Saved
+    | Left
+    | TakenOver
+    | Draining
+    | ClientSaid
+    | BadRequest
+    | AudioArrived
+    | Detected
+    | Transcribed
+    | Produced
+    | Finished
+    | Failed
+)
