@@ -13,7 +13,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test lint bench weights lock clean
+.PHONY: help install demo serve test lint bench weights guide lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,8 @@ bench: $(DEVELOP)  ## Time the steps of ten spoken questions; ARGS="--turns 30" 
 
 weights: $(INSTALLED)  ## Fetch the models that are not on this machine yet
 	@$(BIN)/openlive models fetch
+
+guide: $(DEVELOP) $(JAVASCRIPT) .venv-guide/.installed  ## Install what the programs of Google's guide import
 
 lock: .venv-lock/bin/uv  ## Write the lock files anew from pyproject.toml
 	@for set in requirements:pyproject.toml:'--extra client --group build' \
@@ -74,6 +76,12 @@ $(INSTALLED): requirements.lock pyproject.toml | .venv/bin/python
 $(DEVELOP): requirements-dev.lock $(INSTALLED)
 	@echo "Installing what its tests need"
 	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+.venv-guide/.installed: requirements-guide.lock | .venv/bin/python
+	@echo "Installing what the guide's programs import into .venv-guide"
+	@"$(PYTHON)" -m venv .venv-guide
+	@.venv-guide/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement requirements-guide.lock
 	@touch $@
 
 tests/sdk/node_modules/.package-lock.json: tests/sdk/package-lock.json

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import click
 
+from openlive.cli.check import check as _check
+from openlive.cli.demo import demo as _demo
 from openlive.cli.errors import Friendly
 from openlive.cli.models import models as _models
 from openlive.cli.run import run as _run
 from openlive.cli.serve import serve as _serve
+from openlive.cli.talk import talk as _talk
 
 
 @click.group(
@@ -24,5 +27,5 @@ def main() -> None:
     """
 
 
-for _command in (_serve, _run, _models):
+for _command in (_serve, _run, _talk, _demo, _check, _models):
     main.add_command(_command)

@@ -47,6 +47,8 @@ def explain(error: BaseException) -> str:
     """The message of an error that was meant for people; others get a hint how to see where they come from."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
+    if isinstance(error, click.ClickException):
+        return error.format_message()
     if isinstance(error, _expected()):
         return str(error)
     kind = type(error).__name__

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PATIENCE = 2.0
 """Seconds that loading may take to notice that it is to stop; native code does not look."""
 
+ROLES = {"vad": "speech detection", "stt": "speech recognition", "llm": "language model", "tts": "voice"}
+
 
 class StoppedError(Exception):
     """Loading was told to stop."""
@@ -102,6 +104,7 @@ def configured(config_file: Path | None, host: str | None = None, port: int | No
 
 def refuse_early(config: Config) -> None:
     """Finds out before the minutes of a first fetch what would be found out after them."""
+    from openlive.engines import registry
     from openlive.server import listener, tls
     from openlive.server.auth import require_keys_or_loopback
     from openlive.server.run import certificates
@@ -110,6 +113,12 @@ def refuse_early(config: Config) -> None:
     require_keys_or_loopback(server.host, server.keys)
     if certificates(config) is None:
         tls.server_context(Path(server.certificate), Path(server.certificate_key or server.certificate))
+    engines = config.engines
+    registry.find("vad", engines.vad.partition(":")[0])
+    registry.find("stt", engines.stt.partition(":")[0])
+    registry.find("tts", engines.tts.partition(":")[0])
+    if engines.llm != "auto":
+        registry.find("llm", engines.llm.partition(":")[0])
     for sock in listener.bind(server.host, server.port):
         sock.close()
 
@@ -148,7 +157,8 @@ def _load(config: Config, stop: Stop) -> Engines:
 def _told(stop: Stop, what: str) -> None:
     if stop.is_set():
         raise StoppedError
-    click.echo(f"Loading {what} …", err=True)
+    kind, _, spec = what.partition(" ")
+    click.echo(f"Loading the {ROLES.get(kind, kind)} ({spec}) …", err=True)
 
 
 def fetched(name: str, stop: Stop | None = None) -> Path:

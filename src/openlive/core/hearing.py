@@ -162,6 +162,8 @@ class Hearing:
         self._arrivals.append((self._received, now))
         if not self._policy.automatic:
             self._hear(self._received)
+            if self._is_over():
+                self._commit(now)
             self._forget(self._received)
             return
         if self._caught_up_at is not None:
@@ -212,7 +214,8 @@ class Hearing:
         if utterance is None:
             return False
         ended = utterance.horizon is not None and self._unjudged(utterance.horizon) < FRAME
-        return ended or self._activity.position - utterance.start > self._limits.utterance * INPUT_RATE
+        length = (self._activity.position if self._policy.automatic else self._received) - utterance.start
+        return ended or length > self._limits.utterance * INPUT_RATE
 
     def transcribed(self, number: int, transcript: Transcript, now: float) -> None:
         utterance = self._utterance

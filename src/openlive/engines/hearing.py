@@ -31,6 +31,8 @@ SHARE = 5
 """Seconds of audio that follow a pass for each second that it took, before the next one."""
 PIECE = 10 * INPUT_RATE * 2
 """Bytes that are taken in at once, so that a large blob doesn't hold the event loop."""
+ENDINGS = ".,;:?!…。、，？！।؟،"
+"""A recogniser ends every text with one of these; in the middle of a sentence it is a guess, and left out."""
 UNSPACED = frozenset({"ja", "lo", "my", "th", "zh"})
 
 
@@ -65,12 +67,13 @@ class Recogniser(Protocol):
 class _Running(Struct):
     """A pass on its way.
 
-    `end` is how far it hears, None until it has begun; with `settles` its text is never heard again. `took` is the
-    seconds from asking for it to its end.
+    `end` is how far it hears, None until it has begun; with `settles` its text is never heard again. `final`: it ends
+    in a pause or for a flush. `took` is the seconds from asking for it to its end.
     """
 
     settles: bool
     end: int | None = None
+    final: bool = False
     took: float = 0.0
     task: asyncio.Task[Pass] | None = None
 
@@ -126,7 +129,7 @@ class Utterance:
             self._last, self._memo = None, heard.carry
         else:
             self._last, self._memo = heard, heard.memo
-        text = self._text
+        text = self._text if run.final else self._text.rstrip(ENDINGS)
         if not text or text == self._said:
             return None
         self._said = text
@@ -187,8 +190,8 @@ class Utterance:
         def work(abort: Abort) -> Pass:  # in a worker; meanwhile the segment may grow, nothing else
             run.end = end = cut or segment.end
             pause = end - segment.quiet_since()
-            final = priority == FLUSH or run.settles or pause >= PAUSE
-            return self._recogniser.hear(segment.samples(end), self._hints, memo, abort, final=final)
+            run.final = priority == FLUSH or run.settles or pause >= PAUSE
+            return self._recogniser.hear(segment.samples(end), self._hints, memo, abort, final=run.final)
 
         heard = await self._workers.run(work, priority)
         run.took = time.perf_counter() - begun

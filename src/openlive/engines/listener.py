@@ -61,8 +61,8 @@ class Listener:
         if route.language or wish.first not in {"", ENGLISH} or not wish.allows(ENGLISH):
             return self._with_whisper(samples, hints, route, abort, final=final)
         reading = self._english.read(samples, route.draft, abort)
-        if not moonshine.credible(reading) and not reading.text:
-            return Pass("", memo=route)
+        if moonshine.noise(reading.text):
+            return Pass("", memo=Route(draft=reading.tokens))
         if reading.confidence >= (SURE_IF_EXPECTED if wish.first else SURE):
             return self._in_english(reading, settled=False)
         if not final and not worth_asking(reading.confidence, len(samples) / INPUT_RATE):

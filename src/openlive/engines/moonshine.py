@@ -5,7 +5,8 @@ speech), takes its samples as a Python list, can't be interrupted and tells no p
 
 A pass gives the decoder the previous pass's tokens as a draft: one run over all of them shows how far they are still
 what the model says, and decoding goes on from there, so hearing a growing segment again costs the encoder (about 14 ms
-per second of audio) and the new words (5 ms each), not the old ones. The text is the same but for near ties, as quantisation rounds a whole run.
+per second of audio) and the new words (5 ms each), not the old ones. Only near ties can turn out otherwise, as
+quantisation rounds a run as a whole.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ SHORTEST = INPUT_RATE // 10
 RATE = 8
 """Most tokens per second of audio; speech has 2 to 5. Without a bound the decoder may loop."""
 UNSURE = -0.6
-"""Mean log-probability of a token below which a text of one or two words is taken for noise ("You", "So"): noise came
-out between -0.5 and -1.7, words between 0 and -0.5."""
+"""Mean log-probability of a token below which a text of up to four words is taken for noise. Words come out between 0
+and -0.5, noise between -0.1 and -1.7."""
+NOISE = frozenset({"you", "thank you for watching"})
+"""What the model reads, with conviction, in clicks, hums and music (normalised)."""
 
 Decoded = tuple[tuple[int, ...], float]
 
@@ -56,8 +59,11 @@ class Model:
         self._outputs = [output.name for output in self._decoder.get_outputs()]
         # present.0.decoder.key feeds past_key_values.0.decoder.key
         self._caches = {name: "past_key_values" + name.removeprefix("present") for name in self._outputs[1:]}
-        empty = np.zeros((1, *self._decoder.get_inputs()[3].shape[1:2], 0, self._decoder.get_inputs()[3].shape[3]))
-        self._no_cache = {past: _value(empty.astype(np.float32)) for past in self._caches.values()}
+        self._no_cache = {
+            cache.name: _value(np.zeros((1, cache.shape[1], 0, cache.shape[3]), np.float32))
+            for cache in self._decoder.get_inputs()
+            if cache.name.startswith("past_key_values.")
+        }
 
     def read(self, samples: Samples, draft: Sequence[int], abort: Abort) -> Reading:
         if len(samples) < SHORTEST:
@@ -135,11 +141,16 @@ def looping(tokens: Sequence[int]) -> bool:
 
 
 def credible(reading: Reading) -> bool:
-    """Whether it can be speech. What the model reads in noise: nothing sayable, loops, "You" without conviction."""
-    words = reading.text.split()
-    if not any(character.isalnum() for character in reading.text) or looping(reading.tokens):
+    """Whether it can be speech: no loop, and not a few words without conviction."""
+    if noise(reading.text) or looping(reading.tokens):
         return False
-    return reading.confidence > UNSURE or len(words) > 2
+    return reading.confidence > UNSURE or len(reading.text.split()) > 4
+
+
+def noise(text: str) -> bool:
+    """Whether it is what the model makes of noise: notes, signs, "You"."""
+    words = "".join(c for c in text.lower() if c.isalnum() or c.isspace()).split()
+    return not words or " ".join(words) in NOISE
 
 
 class Moonshine:

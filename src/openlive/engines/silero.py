@@ -161,7 +161,8 @@ class SileroVAD:
         for lane, job in enumerate(jobs):
             new = job.samples[job.at * FRAME : (job.at + rounds) * FRAME].astype(np.float32) / 32768
             signal = np.concatenate((job.stream.context, new))
-            frames[:, lane] = np.lib.stride_tricks.sliding_window_view(signal, CONTEXT + FRAME)[::FRAME]
+            for i in range(rounds):
+                frames[i, lane] = signal[i * FRAME : i * FRAME + CONTEXT + FRAME]
         state = np.stack([job.stream.state for job in jobs], axis=1)
         heard = np.empty((rounds, len(jobs)), np.float32)
         for i in range(rounds):

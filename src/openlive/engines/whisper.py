@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,28 @@ LATIN = 4.0, 4
 """Most tokens per second, and the length of the sequences that mustn't repeat."""
 OTHER_SCRIPTS = 16.0, 10
 """The same where a letter may take several tokens."""
-DENSE = """
-    am ar as ba be bg bn bo el fa gu ha haw he hi hy ja ka kk km kn ko lo mk ml mn mr my ne pa ps ru sa sd si sr ta te tg th
-    uk ur yi zh
-""".split()
+
+
+def _codes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+LANGUAGES = _codes(
+    "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id "
+    "is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd "
+    "si sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo zh"
+)
+"""The languages of multilingual Whisper models."""
+DENSE = _codes(
+    "am ar as ba be bg bn bo el fa gu ha haw he hi hy ja ka kk km kn ko lo mk ml mn mr my ne pa ps ru sa sd si sr ta "
+    "te tg th uk ur yi zh"
+)
 """Languages whose script takes several tokens per letter or syllable."""
 NO_SPEECH, POOR = 0.6, -1.0
 """Probability of silence, and mean log-probability of a token, beyond which both say: nothing was said."""
+SCRIPT = {"hi": "नमस्कार, आप कैसे हैं? मैं ठीक हूँ, धन्यवाद।"}
+"""What was said before, as far as the model knows: it goes on in that script. Hindi came out in the Urdu one without it
+(19 of 19 samples; with it 1 of 19, and half the letters wrong instead of nearly all)."""
 
 
 class Model:
@@ -47,6 +61,7 @@ class Model:
         self._threads = threads
         self._lock = threading.Lock()
         self._loaded: Any = None
+        self._tokenizer: Any = None
 
     def load(self) -> None:
         """Loads the weights (1 to 2 s, 230 MB) unless they are there already."""
@@ -55,9 +70,11 @@ class Model:
                 return
             import ctranslate2
             from faster_whisper.feature_extractor import FeatureExtractor
+            from tokenizers import Tokenizer
 
             try:
                 self._features = FeatureExtractor()
+                self._tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
                 self._storage = ctranslate2.StorageView
                 self._loaded = ctranslate2.models.Whisper(
                     str(self._folder), compute_type="int8", inter_threads=1, intra_threads=self._threads
@@ -68,12 +85,6 @@ class Model:
     @property
     def loaded(self) -> bool:
         return self._loaded is not None
-
-    @cached_property
-    def _tokenizer(self) -> Any:
-        from tokenizers import Tokenizer
-
-        return Tokenizer.from_file(str(self._folder / "tokenizer.json"))
 
     def encode(self, samples: Samples, *, final: bool) -> Any:
         """What `detect` and `read` take; the costly part of both."""
@@ -94,8 +105,8 @@ class Model:
         rate, ngram = OTHER_SCRIPTS if language in DENSE else LATIN
         most = int(8 + rate * seconds)
         prompt = [self._token(name) for name in ("startoftranscript", language, "transcribe", "notimestamps")]
-        if phrases:
-            hint = self._tokenizer.encode(" " + ", ".join(phrases), add_special_tokens=False).ids[-100:]
+        if before := ", ".join((*phrases, *filter(None, (SCRIPT.get(language),)))):
+            hint = self._tokenizer.encode(" " + before, add_special_tokens=False).ids[-100:]
             prompt = [self._token("startofprev"), *hint, *prompt]
         # CTranslate2 generates at most half of max_length, and counts the prompt in.
         length = min(448, max(2 * most, most + len(prompt)))
@@ -113,15 +124,8 @@ class Model:
         return "" if silence or not any(c.isalnum() for c in text) else text
 
     def _token(self, name: str) -> int:
-        return int(self._tokenizer.token_to_id(f"<|{name}|>"))
-
-
-LANGUAGES = """
-    af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id is it ja
-    jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq
-    sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo zh
-""".split()
-"""The languages of multilingual Whisper models."""
+        token: int = self._tokenizer.token_to_id(f"<|{name}|>")
+        return token
 
 
 class Whisper:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import anyio
@@ -61,6 +61,9 @@ LARGE = 256 * 1024
 """Bytes from which a frame is read in a thread: a megabyte of base64 would hold up the loop for milliseconds."""
 SLICE = 2 * INPUT_RATE
 """Samples judged in one go: a long recording does not keep the detector to itself."""
+BATCH = 32
+"""Events handled before the other tasks get their turn. More than a message makes, so that the loop outruns the reader
+and a flood piles up in the listener, which bounds it."""
 SEND_TIMEOUT = 30.0
 """Seconds that a client may refuse to take a message before it is cut."""
 _LOG = logging.getLogger(__name__)
@@ -86,6 +89,7 @@ class Connection:
         self._utterances: dict[int, tuple[Mailbox[bytes], anyio.CancelScope]] = {}
         self._replies: dict[int, anyio.CancelScope] = {}
         self._prefill = anyio.CancelScope()
+        self._closing = False
         self._tasks: TaskGroup
 
     async def serve(self, opened: Opened) -> None:
@@ -105,17 +109,23 @@ class Connection:
         while True:
             await anyio.lowlevel.checkpoint()  # a flood from one client lets the others through
             await self._inbox.wait(self._session.deadline)
-            event = self._inbox.take() if len(self._inbox) else None
-            try:
-                commands = self._session.handle(event, anyio.current_time())
-            except Exception:
-                _LOG.exception("session %s: the core failed", self._id)
-                commands = [Close(INTERNAL.code, close_reason(f"{INTERNAL.reason} (session {self._id})"))]
-            for command in commands:
-                self._do(command)
-                if isinstance(command, Close):
-                    _LOG.info("session %s closed: %d %s", self._id, command.code, command.reason)
+            for _ in range(max(1, min(len(self._inbox), BATCH))):
+                self._handle(self._inbox.take() if len(self._inbox) else None)
+                if self._closing:
                     return
+
+    def _handle(self, event: Event | None) -> None:
+        try:
+            commands = self._session.handle(event, anyio.current_time())
+        except Exception:
+            _LOG.exception("session %s: the core failed", self._id)
+            commands = [Close(INTERNAL.code, close_reason(f"{INTERNAL.reason} (session {self._id})"))]
+        for command in commands:
+            self._do(command)
+            if isinstance(command, Close):
+                _LOG.info("session %s closed: %d %s", self._id, command.code, command.reason)
+                self._closing = True
+                return
 
     def _do(self, command: Command) -> None:
         match command:
@@ -172,11 +182,14 @@ class Connection:
                 _LOG.info("session %s: the client left (%s)", self._id, message.get("code"))
                 self._tasks.cancel_scope.cancel()
                 return
+            if self._closing:
+                continue  # nobody takes it any more, and it must not pile up until the client is gone
             frame: str | bytes = message.get("text") or message.get("bytes") or b""
             if len(frame) > LARGE:
                 read = await anyio.to_thread.run_sync(self._decode, frame)
             else:
                 read = self._decode(frame)
+                await anyio.lowlevel.checkpoint()  # messages that wait already would be read without a pause
             for item in read:
                 self._inbox.put(AudioArrived(self._audio.append(item)) if isinstance(item, bytes) else item)
 
@@ -202,12 +215,14 @@ class Connection:
                 video = blob
         if said.audio_stream_end or said.activity_end is not None:
             pcm += self._input.flush()
-        rest = msgspec.structs.replace(said, audio=None, media_chunks=(), video=video)
-        audio: list[Event | bytes] = [pcm] if pcm else []
-        if rest == _NOTHING:
-            return audio
-        other: Event = ClientSaid(msgspec.structs.replace(message, realtime_input=rest))
-        return [other, *audio] if said.activity_start is not None else [*audio, other]
+        start = RealtimeInput(activity_start=said.activity_start)
+        rest = msgspec.structs.replace(said, audio=None, media_chunks=(), video=video, activity_start=None)
+        read: list[Event | bytes] = [pcm] if pcm else []
+        if start != _NOTHING:
+            read.insert(0, ClientSaid(msgspec.structs.replace(message, realtime_input=start)))
+        if rest != _NOTHING:
+            read.append(ClientSaid(msgspec.structs.replace(message, realtime_input=rest)))
+        return read
 
     async def _write(self) -> None:
         async for command in self._outbox:
@@ -244,17 +259,15 @@ class Connection:
         return self._streams[stream][0]
 
     async def _detecting(self, stream: int, ranges: Mailbox[tuple[int, int]]) -> None:
-        detector = self._engines.vad.stream()
         try:
-            async for start, end in ranges:
-                for begin in range(start, end, SLICE):
-                    frames = await detector.push(self._audio.slice(begin, min(begin + SLICE, end)))
-                    if frames:
-                        self._inbox.put(Detected(stream, tuple(frames)))
+            with closing(self._engines.vad.stream()) as detector:
+                async for start, end in ranges:
+                    for begin in range(start, end, SLICE):
+                        frames = await detector.push(self._audio.slice(begin, min(begin + SLICE, end)))
+                        if frames:
+                            self._inbox.put(Detected(stream, tuple(frames)))
         except Exception as error:
             self._failed(Failed("vad", stream, str(error)), error)
-        finally:
-            detector.close()
 
     def _listen(self, command: Listen) -> None:
         chunks: Mailbox[bytes] = Mailbox()

@@ -181,8 +181,7 @@ class WebSocketProtocol(asyncio.Protocol):
             assert received is not None
             self._tell(received.code, received.reason)
             self._flush()
-            self._stop_timer()
-            self._transport.close()
+            self._hang_up()
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             if frame.opcode is not Opcode.CONT:
                 self._is_text = frame.opcode is Opcode.TEXT
@@ -243,7 +242,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _still_lingering(self, until: float) -> None:
         now = self._loop.time()
         if now >= until or now - self._last_data >= QUIET:
-            self._transport.close()
+            self._hang_up()
         else:
             self._timer = self._loop.call_later(QUIET, self._still_lingering, until)
 
@@ -254,7 +253,14 @@ class WebSocketProtocol(asyncio.Protocol):
         self._flush()
         self._transport.resume_reading()
         self._stop_timer()
-        self._timer = self._loop.call_later(CLOSE_TIMEOUT, self._transport.close)
+        self._timer = self._loop.call_later(CLOSE_TIMEOUT, self._hang_up)
+
+    def _hang_up(self) -> None:
+        """Closes when everything was sent, or cuts a client that does not take it: its socket would stay for ever."""
+        self._transport.close()
+        self._stop_timer()
+        if not self._lost:
+            self._timer = self._loop.call_later(CLOSE_TIMEOUT, self._transport.abort)
 
     def _tell(self, code: int, reason: str) -> None:
         if not self._told:

@@ -1,0 +1,58 @@
+"""Recordings and helpers for the tests of the hearing engines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import wave
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from openlive.engines.protocols import STT
+from openlive.engines.registry import Resources
+from openlive.types import Transcript
+
+SPEECH = Path(__file__).parent.parent / "speech"
+TRANSCRIPTS = json.loads((SPEECH / "transcripts.json").read_text())
+CHUNK = 3200
+"""Bytes of 100 ms."""
+NUMERALS = {"4": "four", "7": "seven", "8": "eight", "10": "ten", "mr": "mister"}
+
+
+def pcm(name: str) -> bytes:
+    """The samples of a recording, s16le mono 16 kHz."""
+    with wave.open(str(SPEECH / name)) as file:
+        return bytes(file.readframes(file.getnframes()))
+
+
+def resources(threads: int = 2) -> Resources:
+    from openlive.models import ensure
+
+    return Resources(weights=ensure, threads=threads, memory=4 << 30)
+
+
+def words(text: str) -> str:
+    """The text without case and punctuation, numbers as words."""
+    plain = re.sub(r"[^\w\s]", " ", text.lower()).split()
+    return " ".join(NUMERALS.get(word, word) for word in plain)
+
+
+async def chunks(audio: bytes, size: int = CHUNK) -> AsyncIterator[bytes]:
+    """The audio, then a flush."""
+    for at in range(0, len(audio), size):
+        yield audio[at : at + size]
+    yield b""
+
+
+async def all_of(stt: STT, audio: AsyncIterator[bytes], languages: Sequence[str] = ()) -> list[Transcript]:
+    return [transcript async for transcript in stt.transcribe(audio, languages=languages)]
+
+
+def hear(stt: STT, audio: bytes, languages: Sequence[str] = ()) -> Transcript:
+    """The final transcript of the audio."""
+    heard = asyncio.run(all_of(stt, chunks(audio), languages))
+    finals = [transcript for transcript in heard if transcript.final]
+    assert len(finals) == 1
+    assert heard[-1] is finals[0]
+    return finals[0]

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from openlive.engines.languages import Wanted, likeliest, wanted
+
+KNOWN = {"en", "de", "es", "tl", "zh"}
+ANY = frozenset[str]()
+
+
+@pytest.mark.parametrize(
+    ("hints", "first", "allowed", "only"),
+    [
+        ((), "", ANY, ""),
+        (("",), "", ANY, ""),
+        (("en",), "en", {"en"}, "en"),
+        (("en-US", "en-GB"), "en", {"en"}, "en"),
+        (("en", "de-DE"), "en", {"en", "de"}, ""),
+        (("en", ""), "en", ANY, ""),
+        (("", "de"), "de", ANY, ""),
+        (("de", "en", ""), "de", ANY, ""),
+        (("cmn-Hans-CN",), "zh", {"zh"}, "zh"),
+        (("fil_PH",), "tl", {"tl"}, "tl"),
+        (("tlh",), "", ANY, ""),
+        (("tlh", "es"), "es", {"es"}, "es"),
+    ],
+)
+def test_hints(hints: tuple[str, ...], first: str, allowed: frozenset[str], only: str) -> None:
+    wish = wanted(hints, KNOWN)
+    assert (wish.first, wish.allowed, wish.only) == (first, allowed, only)
+
+
+def test_the_language_is_the_likeliest_of_those_allowed() -> None:
+    heard = {"fr": 0.5, "es": 0.3, "en": 0.2}
+    assert likeliest(heard, Wanted("", ANY), 2) == "fr"
+    assert likeliest(heard, Wanted("en", frozenset({"en", "es"})), 2) == "en"
+    assert likeliest(heard, Wanted("de", frozenset({"de"})), 2) == "de"
+
+
+def test_what_was_spoken_last_is_given_up_for_clear_evidence_only() -> None:
+    german = Wanted("de", ANY)
+    assert likeliest({"nl": 0.7, "de": 0.25}, german, 2) == "de"
+    assert likeliest({"es": 0.9, "de": 0.06}, german, 2) == "es"
+    assert likeliest({"es": 0.9, "de": 0.06}, german, 0.5) == "de"

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import jiwer
+import numpy as np
+import pytest
+
+from openlive.engines import listener
+from openlive.engines.hearing import Hints, Pass
+from openlive.engines.listener import Listener, Route, worth_asking
+from openlive.engines.moonshine import Reading
+from openlive.engines.workers import Abort, Workers
+from openlive.types import Transcript
+from tests.engines.speech import CHUNK, TRANSCRIPTS, all_of, chunks, hear, pcm, resources, words
+
+
+class English:
+    def __init__(self, confidence: float, text: str = "It sounds like this.") -> None:
+        self.reading = Reading(text, (5, 6), confidence)
+        self.calls = 0
+
+    def read(self, samples: Any, draft: Any, abort: Abort) -> Reading:
+        self.calls += 1
+        return self.reading
+
+
+class Others:
+    def __init__(self, **probabilities: float) -> None:
+        self.probabilities = probabilities
+        self.calls: list[str] = []
+
+    def encode(self, samples: Any, *, final: bool) -> str:
+        self.calls.append("encode")
+        return "encoded"
+
+    def detect(self, encoded: Any) -> dict[str, float]:
+        self.calls.append("detect")
+        return self.probabilities
+
+    def read(self, encoded: Any, language: str, seconds: float, phrases: Any = ()) -> str:
+        self.calls.append(f"read {language}")
+        return f"in {language}"
+
+
+def route(
+    english: English,
+    others: Others,
+    *languages: str,
+    seconds: float = 2,
+    memo: Route | None = None,
+    final: bool = True,
+) -> Pass:
+    ears = Listener(english, others, Workers(1, "test"))  # type: ignore[arg-type]
+    samples = np.zeros(int(seconds * 16000), np.float32)
+    return ears.hear(samples, Hints(languages), memo, Abort(), final=final)
+
+
+def test_english_alone_is_moonshines() -> None:
+    others = Others(de=1)
+    heard = route(English(-0.9, "A doubtful but long enough sentence."), others, "en-GB")
+    assert heard.language == "en"
+    assert not others.calls
+
+
+def test_another_language_alone_is_whispers() -> None:
+    english, others = English(-0.01), Others(en=1)
+    assert route(english, others, "de-DE").text == "in de"
+    assert not english.calls
+    assert "detect" not in others.calls
+
+
+@pytest.mark.parametrize("languages", [(), ("en", ""), ("en", "de")])
+def test_confident_english_asks_nobody_else(languages: tuple[str, ...]) -> None:
+    others = Others()
+    heard = route(English(-0.1), others, *languages)
+    assert (heard.text, heard.language) == ("It sounds like this.", "en")
+    assert not others.calls
+    assert heard.memo.language == ""  # the next pass may doubt it
+    assert heard.carry.language == "en"
+
+
+def test_doubtful_english_is_judged_by_whisper() -> None:
+    assert route(English(-0.5), Others(en=0.6, es=0.4)).text == "It sounds like this."
+    others = Others(en=0.4, es=0.6)
+    heard = route(English(-0.5), others)
+    assert (heard.text, heard.language, heard.memo.language) == ("in es", "es", "es")
+    assert others.calls == ["encode", "detect", "read es"]
+
+
+def test_english_that_was_spoken_last_is_believed_sooner() -> None:
+    assert route(English(-0.4), Others(es=1), "en", "").language == "en"
+    assert route(English(-0.4), Others(es=1)).language == "es"
+
+
+def test_another_expected_language_goes_to_whisper_first() -> None:
+    english, others = English(-0.01), Others(de=0.3, en=0.6)
+    assert route(english, others, "de", "").text == "in de"
+    assert not english.calls
+    assert route(english, Others(de=0.1, en=0.9), "de", "").text == "It sounds like this."
+    assert route(english, Others(de=0.1, en=0.9), "de", "fr").text == "in de"
+
+
+def test_only_allowed_languages_are_detected() -> None:
+    assert route(English(-0.9), Others(it=0.9, fr=0.06, en=0.04), "en", "fr").language == "en"
+    assert route(English(-0.9), Others(it=0.9, fr=0.09, en=0.01), "en", "fr").language == "fr"
+
+
+def test_what_is_settled_stays_for_the_utterance() -> None:
+    english, others = English(-0.01), Others(en=1)
+    assert route(english, others, memo=Route("fr")).text == "in fr"
+    assert route(English(-0.9, "Some long and rather doubtful words."), others, memo=Route("en")).language == "en"
+    assert "detect" not in others.calls
+
+
+def test_little_speech_settles_nothing() -> None:
+    heard = route(English(-0.5), Others(es=1), seconds=1)
+    assert (heard.language, heard.memo.language) == ("es", "")
+
+
+def test_doubts_wait_while_the_user_speaks() -> None:
+    others = Others(es=1)
+    heard = route(English(-0.5), others, final=False)
+    assert (heard.text, others.calls) == ("", [])
+    assert heard.memo.draft == (5, 6)
+    assert route(English(-0.5), others, final=False, seconds=3).language == "es"
+    assert route(English(-0.7), others, final=False).language == "es"
+    assert not worth_asking(-2, 1)
+
+
+def test_noise_does_not_wake_whisper() -> None:
+    others = Others(ko=1)
+    assert route(English(-0.5, "You"), others).text == ""
+    assert not others.calls
+
+
+HUMAN = TRANSCRIPTS["human"]
+LANGUAGES = {clip["lang"][:2]: clip for clip in TRANSCRIPTS["synthetic"] if clip["lang"][:2] != "en"}
+
+
+@pytest.fixture(scope="module")
+def ears() -> Listener:
+    return listener.create("", resources())
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("hints", [(), ("en-US",), ("en", "")])
+def test_ten_human_recordings(ears: Listener, hints: tuple[str, ...]) -> None:
+    heard = [hear(ears, pcm(clip["file"]), hints) for clip in HUMAN]
+    wer = jiwer.wer([words(clip["text"]) for clip in HUMAN], [words(t.text) for t in heard])
+    print(f"hints {hints}: WER {wer:.3f}")
+    assert wer <= 0.04
+    assert {t.language for t in heard} == {"en"}
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("code", ["es", "fr", "it", "pt"])
+def test_other_languages_are_detected_and_heard(ears: Listener, code: str) -> None:
+    clip = LANGUAGES[code]
+    for hints in ((), (code, ""), ("en", "")):
+        heard = hear(ears, pcm(clip["file"]), hints)
+        assert heard.language == code
+        assert words(heard.text) == words(clip["text"])
+
+
+@pytest.mark.weights
+def test_hindi_does_no_harm(ears: Listener) -> None:
+    assert hear(ears, pcm(LANGUAGES["hi"]["file"])).text
+    assert hear(ears, pcm(LANGUAGES["hi"]["file"]), ("hi",)).language == "hi"
+
+
+async def live(audio: bytes, stamps: list[float]) -> AsyncIterator[bytes]:
+    """Chunks of 100 ms as a microphone gives them, and a flush behind the last; notes when that was."""
+    begun = time.perf_counter()
+    for at in range(0, len(audio), CHUNK):
+        await asyncio.sleep(max(0.0, begun + (at + CHUNK) / 32000 - time.perf_counter()))
+        yield audio[at : at + CHUNK]
+    stamps.append(time.perf_counter())
+    yield b""
+
+
+@pytest.mark.weights
+def test_partial_transcripts_come_while_the_user_speaks(ears: Listener) -> None:
+    async def main() -> tuple[list[Transcript], list[float], float]:
+        stamps: list[float] = []
+        heard, times = [], []
+        async for transcript in ears.transcribe(live(pcm("synthetic/q_story.wav"), stamps)):
+            heard.append(transcript)
+            times.append(time.perf_counter())
+        return heard, times, stamps[0]
+
+    heard, times, flushed = asyncio.run(main())
+    partials = [t for t, at in zip(heard, times, strict=True) if not t.final and at < flushed]
+    print(f"{len(partials)} partials, final {(times[-1] - flushed) * 1000:.0f} ms after the flush")
+    assert partials
+    assert partials[0].text
+    assert [t.end for t in heard] == sorted(t.end for t in heard)
+    assert words(heard[-1].text) == words("Please tell me a short story about a lighthouse keeper and his dog.")
+
+
+@pytest.mark.weights
+def test_eight_people_at_once_are_not_mixed_up(ears: Listener) -> None:
+    clips = [*HUMAN[:5], LANGUAGES["es"], LANGUAGES["it"], *HUMAN[8:9]]
+
+    async def main() -> list[list[Transcript]]:
+        return await asyncio.gather(*(all_of(ears, chunks(pcm(clip["file"]))) for clip in clips))
+
+    for clip, heard in zip(clips, asyncio.run(main()), strict=True):
+        assert jiwer.wer(words(clip["text"]), words(heard[-1].text)) < 0.3
+        assert heard[-1].language == clip["lang"][:2]
+
+
+@pytest.mark.weights
+def test_speech_may_go_on_after_a_flush_and_a_flush_may_come_twice(ears: Listener) -> None:
+    async def audio() -> AsyncIterator[bytes]:
+        for name in ("q_pause_a", "q_pause_b"):
+            async for chunk in chunks(pcm(f"synthetic/{name}.wav")):
+                yield chunk
+        yield b""
+
+    finals = [t for t in asyncio.run(all_of(ears, audio())) if t.final]
+    assert words(finals[0].text) == "i would like to book a table"
+    assert "tomorrow evening" in words(finals[1].text).replace("to morrow", "tomorrow")
+    assert finals[1].text.lower().startswith("i would like to book a table")
+    assert finals[2] == finals[1]
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("samples", [0, 1, 1600])
+def test_next_to_nothing_is_no_error(ears: Listener, samples: int) -> None:
+    assert hear(ears, bytes(2 * samples)) == Transcript("", samples, final=True)
+    hear(ears, pcm("human/card_001.wav")[: 2 * samples])
+
+
+@pytest.mark.weights
+def test_an_english_speaker_never_loads_whisper() -> None:
+    ears = listener.create("", resources())
+    for clip in HUMAN:
+        hear(ears, pcm(clip["file"]))
+    assert not ears._others.loaded
+    hear(ears, pcm(LANGUAGES["es"]["file"]))
+    assert ears._others.loaded

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from openlive.engines import silero
+from openlive.engines.silero import FRAME, SileroVAD
+from tests.engines.speech import CHUNK, pcm, resources
+
+
+class Network:
+    """Says 1 for frames that are at their peak, counts in the state how many it saw; fails at `poison`."""
+
+    def __init__(self) -> None:
+        self.lanes: list[int] = []
+        self.poison: float | None = None
+
+    def run(self, _outputs: None, feed: dict[str, Any]) -> list[Any]:
+        frames, state = feed["input"], feed["state"]
+        assert frames.shape[1:] == (576,)
+        assert state.shape == (2, len(frames), 128)
+        if self.poison is not None and (abs(frames - self.poison) < 1e-6).any():
+            raise RuntimeError("not a number")
+        self.lanes.append(len(frames))
+        return [frames.max(axis=1, keepdims=True), state + 1]
+
+
+def audio(frames: float, value: int = 0) -> bytes:
+    return np.full(int(frames * FRAME), value, "<i2").tobytes()
+
+
+def test_an_odd_number_of_bytes_is_refused() -> None:
+    async def push() -> None:
+        await SileroVAD(Network()).stream().push(b"\0\0\0")
+
+    with pytest.raises(ValueError, match="even number of bytes, not 3"):
+        asyncio.run(push())
+
+
+def test_what_does_not_fill_a_frame_waits() -> None:
+    async def push() -> None:
+        stream = SileroVAD(Network()).stream()
+        assert await stream.push(b"") == ()
+        assert await stream.push(audio(0.75, 16384)) == ()
+        assert await stream.push(audio(1.5, 16384)) == [(0.5, FRAME), (0.5, FRAME)]
+        assert await stream.push(audio(0.75, 0)) == [(0.5, FRAME)]
+
+    asyncio.run(push())
+
+
+def test_a_frame_is_seen_with_the_64_samples_before_it() -> None:
+    async def push() -> None:
+        stream = SileroVAD(Network()).stream()
+        loud_end = np.zeros(FRAME, "<i2")
+        loud_end[-64] = 16384
+        await stream.push(loud_end.tobytes())
+        assert await stream.push(audio(2)) == [(0.5, FRAME), (0.0, FRAME)]
+
+    asyncio.run(push())
+
+
+def test_pushes_of_the_same_moment_are_one_batch() -> None:
+    network = Network()
+
+    async def push() -> None:
+        vad = SileroVAD(network)
+        heard = await asyncio.gather(*(vad.stream().push(audio(3, 1024 * i)) for i in range(1, 5)))
+        assert heard == [[(i / 32, FRAME)] * 3 for i in range(1, 5)]
+
+    asyncio.run(push())
+    assert network.lanes == [4, 4, 4]
+
+
+def test_an_error_stays_with_its_stream() -> None:
+    network = Network()
+    network.poison = 0.25
+
+    async def push() -> None:
+        vad = SileroVAD(network)
+        good, bad = vad.stream(), vad.stream()
+        fine, failed = await asyncio.gather(
+            good.push(audio(2, 16384)), bad.push(audio(2, 8192)), return_exceptions=True
+        )
+        assert fine == [(0.5, FRAME)] * 2
+        assert isinstance(failed, RuntimeError)
+        assert await good.push(audio(1, 16384)) == [(0.5, FRAME)]
+
+    asyncio.run(push())
+
+
+def test_a_long_push_lets_others_in_and_ends_complete() -> None:
+    async def push() -> None:
+        vad = SileroVAD(Network())
+        long = asyncio.create_task(vad.stream().push(audio(5000, 16384)))
+        await asyncio.sleep(0)
+        other = vad.stream()
+        while not await other.push(audio(1, 8192)):
+            pass
+        assert not long.done()
+        assert await long == [(0.5, FRAME)] * 5000
+
+    asyncio.run(push())
+
+
+def test_a_closed_stream_takes_nothing_and_holds_nobody_up() -> None:
+    async def push() -> None:
+        vad = SileroVAD(Network())
+        stream = vad.stream()
+        long = asyncio.create_task(stream.push(audio(5000)))
+        await asyncio.sleep(0)
+        stream.close()
+        assert len(await long) < 5000
+        with pytest.raises(RuntimeError, match="closed"):
+            await stream.push(audio(1))
+        assert len(await vad.stream().push(audio(1))) == 1
+
+    asyncio.run(push())
+
+
+def test_a_cancelled_push_is_dropped() -> None:
+    async def push() -> None:
+        vad = SileroVAD(Network())
+        stream = vad.stream()
+        long = asyncio.create_task(stream.push(audio(5000)))
+        await asyncio.sleep(0)
+        long.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await long
+        assert len(await stream.push(audio(2, 16384))) == 2
+
+    asyncio.run(push())
+
+
+@pytest.fixture(scope="module")
+def vad() -> SileroVAD:
+    return silero.create("", resources())
+
+
+@pytest.mark.weights
+def test_speech_is_told_from_silence(vad: SileroVAD) -> None:
+    async def probabilities(sound: bytes) -> list[float]:
+        stream = vad.stream()
+        return [p for at in range(0, len(sound), CHUNK) for p, _ in await stream.push(sound[at : at + CHUNK])]
+
+    speech = asyncio.run(probabilities(pcm("human/goforward.wav")))
+    assert sum(p > 0.5 for p in speech) > 0.4 * len(speech)
+    assert max(asyncio.run(probabilities(bytes(64000)))) < 0.1
+
+
+@pytest.mark.weights
+def test_a_batch_says_what_each_stream_would_say_alone(vad: SileroVAD) -> None:
+    sounds = [pcm(f"human/{name}.wav")[:64000] for name in ("goforward", "something", "card_005")]
+
+    async def together() -> list[Any]:
+        return await asyncio.gather(*(vad.stream().push(sound) for sound in sounds))
+
+    async def alone(sound: bytes) -> list[float]:
+        stream = vad.stream()
+        return [p for at in range(0, len(sound), 999 * 2) for p, _ in await stream.push(sound[at : at + 999 * 2])]
+
+    for batch, sound in zip(asyncio.run(together()), sounds, strict=True):
+        assert [p for p, _ in batch] == pytest.approx(asyncio.run(alone(sound)), abs=1e-4)
+
+
+@pytest.mark.weights
+def test_five_minutes_in_one_push_leave_the_loop_and_other_sessions_alone(vad: SileroVAD) -> None:
+    async def main() -> tuple[float, float]:
+        blob = pcm("human/sense_and_sensibility_01_austen_64kb-0870.wav") * 43
+        long = asyncio.create_task(vad.stream().push(blob))
+        other, late, waited = vad.stream(), [0.0], [0.0]
+        while not long.done():
+            begun = time.perf_counter()
+            await asyncio.sleep(0.01)
+            late.append(time.perf_counter() - begun - 0.01)
+            begun = time.perf_counter()
+            await other.push(bytes(CHUNK))
+            waited.append(time.perf_counter() - begun)
+        assert len(await long) == len(blob) // 1024
+        return max(late), max(waited)
+
+    late, waited = asyncio.run(main())
+    print(f"loop late by {late * 1000:.1f} ms at most, another session waited {waited * 1000:.1f} ms at most")
+    assert late < 0.5
+    assert waited < 0.5

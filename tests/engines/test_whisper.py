@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from openlive.engines import whisper
+from openlive.engines.registry import EngineError
+from openlive.engines.whisper import DENSE, LANGUAGES, SCRIPT, Model, Whisper
+from tests.engines.speech import TRANSCRIPTS, chunks, hear, pcm, resources, words
+
+
+def test_the_language_tables_agree() -> None:
+    assert len(LANGUAGES) == 99
+    assert not DENSE - LANGUAGES
+    assert not SCRIPT.keys() - LANGUAGES
+
+
+def test_a_missing_model_says_where_it_was_looked_for(tmp_path: object) -> None:
+    with pytest.raises(EngineError, match=str(tmp_path)):
+        whisper.create(str(tmp_path), resources())
+
+
+@pytest.fixture(scope="module")
+def engine() -> Whisper:
+    return whisper.create("", resources())
+
+
+OTHERS = [clip for clip in TRANSCRIPTS["synthetic"] if clip["lang"][:2] not in {"en", "hi"}]
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("clip", OTHERS, ids=lambda clip: clip["lang"])
+def test_it_hears_the_language_it_is_told_or_finds_it_out(engine: Whisper, clip: dict[str, str]) -> None:
+    code = clip["lang"][:2]
+    for hints in ((), (code,), ("en", code)):
+        heard = hear(engine, pcm(clip["file"]), hints)
+        assert heard.language == code
+        assert words(heard.text) == words(clip["text"])
+
+
+@pytest.mark.weights
+def test_hindi_comes_in_its_own_script(engine: Whisper) -> None:
+    text = hear(engine, pcm("synthetic/hi_weather.wav"), ("hi",)).text
+    assert sum("\u0900" <= c <= "\u097f" for c in text) > len(text) / 2
+
+
+@pytest.mark.weights
+def test_it_does_not_loop_on_a_word_or_on_noise(engine: Whisper) -> None:
+    assert words(hear(engine, pcm("human/card_001.wav"), ("en",)).text) == "ten of clubs"
+    assert hear(engine, bytes(96000)).text == ""
+    noise = np.random.default_rng(1).normal(0, 600, 48000).astype("<i2").tobytes()
+    assert len(hear(engine, noise, ("en",)).text.split()) <= 4
+
+
+@pytest.mark.weights
+def test_expected_phrases_are_no_speech(engine: Whisper) -> None:
+    async def run() -> str:
+        audio = chunks(pcm("synthetic/it_table.wav"))
+        heard = [t async for t in engine.transcribe(audio, languages=("it",), phrases=("Trattoria", "Lisbona"))]
+        return heard[-1].text
+
+    text = asyncio.run(run())
+    assert "tavolo" in text
+    assert "Trattoria" not in text
+
+
+@pytest.mark.weights
+def test_it_is_loaded_once_and_by_its_first_use() -> None:
+    model = Model(resources().weights("whisper-base"), 1)
+    assert not model.loaded
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: model.load(), range(4)))
+    first = model._loaded
+    assert first
+    model.load()
+    assert model._loaded is first

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from openlive.engines.workers import Abort, AbortedError, Workers
+
+
+class Gate:
+    """Work that says when it has begun and ends when it is let."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go = threading.Event()
+
+    def __call__(self, abort: Abort) -> None:
+        self.begun.set()
+        assert self.go.wait(10)
+
+
+async def begun(gate: Gate) -> None:
+    assert await asyncio.to_thread(gate.begun.wait, 10)
+
+
+def test_the_urgent_goes_first_and_equals_keep_their_order() -> None:
+    order: list[str] = []
+
+    async def main() -> None:
+        workers, gate = Workers(1, "test"), Gate()
+        first = asyncio.create_task(workers.run(gate))
+        await begun(gate)
+        jobs = [
+            asyncio.create_task(workers.run(lambda _, name=name: order.append(name), priority))  # type: ignore[misc]
+            for name, priority in (("c", 2), ("a", 0), ("d", 2), ("b", 1))
+        ]
+        await asyncio.sleep(0)  # they have queued up
+        gate.go.set()
+        await asyncio.gather(first, *jobs)
+
+    asyncio.run(main())
+    assert order == ["a", "b", "c", "d"]
+
+
+def test_cancelled_work_is_dropped_while_it_waits() -> None:
+    ran: list[int] = []
+
+    async def main() -> None:
+        workers, gate = Workers(1, "test"), Gate()
+        first = asyncio.create_task(workers.run(gate))
+        await begun(gate)
+        waiting = asyncio.create_task(workers.run(lambda _: ran.append(1)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        gate.go.set()
+        await first
+        await workers.run(lambda _: ran.append(2))
+
+    asyncio.run(main())
+    assert ran == [2]
+
+
+def end_in_error(begun: threading.Event, stop: threading.Event) -> None:
+    begun.set()
+    assert stop.wait(10)
+    raise RuntimeError("terminated")
+
+
+def test_cancelled_work_is_told_while_it_runs() -> None:
+    async def main() -> None:
+        workers, begun_, told = Workers(1, "test"), threading.Event(), threading.Event()
+
+        def work(abort: Abort) -> None:
+            stop = threading.Event()
+            with pytest.raises(AbortedError), abort.watched(stop.set):
+                end_in_error(begun_, stop)
+            with pytest.raises(AbortedError):
+                abort.check()
+            told.set()
+
+        task = asyncio.create_task(workers.run(work))
+        await asyncio.to_thread(begun_.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(told.wait, 10)
+
+    asyncio.run(main())
+
+
+def test_errors_reach_the_caller() -> None:
+    def fail(_: Abort) -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await Workers(1, "test").run(fail)
+
+    asyncio.run(main())

@@ -1,0 +1,88 @@
+"""A session that is in the middle of a turn while somebody else does something bad, and must not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from openlive.engines.cascade import Cascade
+from openlive.engines.protocols import Emit
+from openlive.types import OUTPUT_RATE, Request, Speech
+from tests.raw import TALK, Raw, client, contents, kind
+from tests.serving import SECONDS, Scripted, Server
+
+PIECE = 0.02
+"""Seconds of audio in each piece, and between two."""
+GAP = 0.5
+"""Seconds without audio that a listener would notice."""
+
+
+class Talkative(Cascade):
+    """Who says `talk` is talked to until `enough` is set, who says `much` gets ten minutes of audio at once; everybody
+    else is answered as scripted."""
+
+    def __init__(self, scripted: Scripted) -> None:
+        super().__init__(scripted.llm, scripted.tts)
+        self.enough = False
+        self.talking = 0
+        self.pieces: Counter[str] = Counter()
+        """Of audio, by session."""
+
+    async def reply(self, request: Request, emit: Emit) -> None:
+        if request.messages[-1].text == "much":
+            for _ in range(60):
+                emit(Speech(bytes(2 * 10 * OUTPUT_RATE), "la "))
+            return
+        if request.messages[-1].text != "talk":
+            await super().reply(request, emit)
+            return
+        self.talking += 1
+        try:
+            while not self.enough:
+                emit(Speech(bytes(2 * round(PIECE * OUTPUT_RATE)), "la "))
+                self.pieces[request.conversation] += 1
+                await anyio.sleep(PIECE)
+        finally:
+            self.talking -= 1
+
+
+@asynccontextmanager
+async def undisturbed(server: Server, talkative: Talkative) -> AsyncIterator[None]:
+    """A neighbour is talked to for as long as the block lasts, without a gap, and its turn ends as it should."""
+    talkative.enough = False
+    async with client(server, TALK) as listener:
+        await listener.ask("talk")
+        flowing = asyncio.Event()
+        log: list[tuple[float, str]] = []
+        task = asyncio.create_task(_listen(listener, log, flowing))
+        try:
+            async with asyncio.timeout(SECONDS):
+                await flowing.wait()
+            yield
+            over = time.monotonic()
+            talkative.enough = True
+            async with asyncio.timeout(SECONDS):
+                await task
+        finally:
+            talkative.enough = True
+            task.cancel()
+        audio = [at for at, what in log if what == "audio"]
+        gaps = [later - sooner for sooner, later in itertools.pairwise(audio)]
+        assert max(gaps, default=0.0) < GAP
+        assert audio[-1] > over - GAP
+        assert len(audio) == talkative.pieces[listener.session]
+        assert [what for _, what in log][-3:] == ["saidFinished", "generationComplete", "turnComplete"]
+
+
+async def _listen(listener: Raw, log: list[tuple[float, str]], flowing: asyncio.Event) -> None:
+    while not log or log[-1][1] != "turnComplete":
+        message = await listener.hear()
+        log.append((time.monotonic(), kind(contents([message])[0])))
+        if log[-1][1] == "audio":
+            flowing.set()
