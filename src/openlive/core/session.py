@@ -75,6 +75,8 @@ class Session:
         """Messages of the client on this connection."""
         self._ends_at: float | None = None
         self._said_goodbye = False
+        self._goodbye_waits = False
+        """A handle comes before the goodbye: clients reconnect at once (protocol.md 11.17)."""
         self._closed = False
         self._out: list[Command] = []
         self._now = 0.0
@@ -132,6 +134,9 @@ class Session:
             case Saved(handle):
                 index = self._consumed if self._dialogue and self._dialogue.settings.transparent else None
                 self._out.append(tell.resumable(handle, index))
+                if self._goodbye_waits and self._ends_at is not None:
+                    self._goodbye_waits = False
+                    self._out.append(tell.go_away(self._ends_at - self._now))
             case _ if self._setup is not None and self._dialogue is None:
                 self._early.append(event)
             case ClientSaid(message):
@@ -339,12 +344,14 @@ class Session:
 
     # The session's state outlives its connection.
 
-    def _save(self, *, leaving: bool = False) -> None:
+    def _save(self, *, leaving: bool = False) -> bool:
+        """Tells whether there is anything to be saved."""
         dialogue, hearing = self._dialogue, self._hearing
         if dialogue is None or hearing is None or not dialogue.settings.resumable:
-            return
+            return False
         snapshot = dialogue.snapshot(self._first, hearing.memory)
         self._out.append(Save(snapshot, tell=not leaving))
+        return True
 
     def _leave(self, event: Left | TakenOver) -> None:
         """What was said so far is kept; of an answer in progress what was heard."""
@@ -379,8 +386,9 @@ class Session:
             self._close(errors.DEADLINE_EXPIRED.code, errors.DEADLINE_EXPIRED.reason)
         elif self._goodbye_at is not None and self._now >= self._goodbye_at and self._ends_at is not None:
             self._said_goodbye = True
-            self._save()  # a handle comes before the goodbye: clients reconnect at once (protocol.md 11.17)
-            self._out.append(tell.go_away(self._ends_at - self._now))
+            self._goodbye_waits = self._save()
+            if not self._goodbye_waits:
+                self._out.append(tell.go_away(self._ends_at - self._now))
 
     def _close(self, code: int, reason: str) -> None:
         if self._dialogue is not None:
