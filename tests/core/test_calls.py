@@ -111,6 +111,14 @@ class TestBlocking:
         world.run(3)
         assert world.kinds()[-1] == "turnComplete"
 
+    def test_a_result_may_come_with_images(self) -> None:
+        world = World(tools("weather"), replies=[WEATHER, SUNNY])
+        world.text("Weather?")
+        world.run(1)
+        parts = [{"inlineData": {"mimeType": "image/jpeg", "data": "/9j/4AAQ"}}]
+        respond(world, answer(asked(world)[0], parts=parts))
+        assert shapes(world, 1)[-1] == ("user", ["FunctionResponse", "Image"])
+
     def test_unknown_late_and_double_answers_change_nothing(self) -> None:
         world = World(tools("weather"), replies=[WEATHER, SUNNY])
         world.text("Weather?")

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from openlive.types import FunctionCall, FunctionDeclaration, FunctionResponse
+from openlive.core.history import image
+from openlive.types import FunctionCall, FunctionDeclaration, FunctionResponse, Image
 from openlive.wire import content as wire
 from openlive.wire.content import FunctionResponseScheduling as Scheduling
 from openlive.wire.errors import ProtocolError
@@ -25,7 +26,8 @@ class Pending(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """What the client says a call came to. `last`: nothing more will follow."""
 
-    response: FunctionResponse
+    parts: tuple[FunctionResponse | Image, ...]
+    """The result, and images that came with it."""
     blocking: bool
     scheduling: Scheduling
     last: bool
@@ -55,7 +57,7 @@ class Calls:
         self._pending[call.id] = Pending(call, blocking, turn, now)
         return call
 
-    def answer(self, responses: Sequence[wire.FunctionResponse]) -> list[Answer]:
+    def answer(self, responses: Sequence[wire.FunctionResponse], image_tokens: int) -> list[Answer]:
         """Matches answers by id, or by name where they have none (Vertex leaves it out, protocol.md 2.3).
 
         Answers to calls that are not pending (cancelled, answered before) are dropped. Raises `ProtocolError` for an
@@ -69,11 +71,12 @@ class Calls:
             last = not (response.will_continue and not pending.blocking)
             if last:
                 del self._pending[pending.call.id]
-            content = FunctionResponse(pending.call.id, pending.call.name, response.response or {})
+            result = FunctionResponse(pending.call.id, pending.call.name, response.response or {})
+            media = _images(response, f"tool_response.function_responses[{i}]", image_tokens)
             scheduling = response.effective_scheduling or Scheduling.WHEN_IDLE
             if scheduling is Scheduling.SCHEDULING_UNSPECIFIED:
                 scheduling = Scheduling.WHEN_IDLE
-            answers.append(Answer(content, pending.blocking, scheduling, last))
+            answers.append(Answer((result, *media), pending.blocking, scheduling, last))
         return answers
 
     def _find(self, response: wire.FunctionResponse, path: str) -> Pending | None:
@@ -96,3 +99,16 @@ class Calls:
         for pending in late:
             del self._pending[pending.call.id]
         return late
+
+
+def _images(response: wire.FunctionResponse, path: str, price: int) -> tuple[Image, ...]:
+    """Media of a result. Raises `ProtocolError` for what is no image."""
+    found = []
+    for i, part in enumerate(response.parts):
+        if part.file_data is not None:
+            where = f"{path}.parts[{i}].file_data"
+            raise ProtocolError(f"Invalid value at '{where}': files are not served here; send inline_data instead.")
+        if part.inline_data is not None:
+            blob = wire.Blob(mime_type=part.inline_data.mime_type, data=part.inline_data.data)
+            found.append(image(blob, f"{path}.parts[{i}].inline_data", price))
+    return tuple(found)

@@ -70,7 +70,7 @@ class Dialogue:
         self._first = 0
         """The number of the first part of the present turn."""
         self._unsent: list[FunctionCall] = []
-        self._answers: list[FunctionResponse] = []
+        self._answers: list[FunctionResponse | Image] = []
         self._joining: list[Part] = []
         """Realtime text that belongs to the turn that is being spoken."""
         self._seen: list[Image] = []
@@ -277,7 +277,7 @@ class Dialogue:
     def answered(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
             if answer.blocking:
-                self._answers.append(answer.response)
+                self._answers += answer.parts
             else:
                 self._answered_beside(answer)
         if self._answers and not self._blocked:
@@ -292,7 +292,7 @@ class Dialogue:
 
     def _answered_beside(self, answer: Answer) -> None:
         """The result of a call that did not hold up the conversation (protocol.md 4.9)."""
-        message = Message("user", (answer.response,))
+        message = Message("user", answer.parts)
         if answer.scheduling is Scheduling.INTERRUPT:
             self.interrupt(keep_calls=True)
             self.history.add(message)
@@ -438,7 +438,7 @@ class Dialogue:
         if late:
             answers = [FunctionResponse(p.call.id, p.call.name, UNANSWERED) for p in late]
             whens = zip(late, answers, strict=True)
-            self.answered([Answer(a, p.blocking, Scheduling.WHEN_IDLE, last=True) for p, a in whens])
+            self.answered([Answer((a,), p.blocking, Scheduling.WHEN_IDLE, last=True) for p, a in whens])
         self.settle()
 
 

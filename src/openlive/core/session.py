@@ -262,7 +262,8 @@ class Session:
 
     def _tool_response(self, said: ToolResponse) -> None:
         assert self._dialogue is not None
-        self._dialogue.answered(self._dialogue.calls.answer(said.function_responses))
+        price = self._dialogue.settings.image_tokens
+        self._dialogue.answered(self._dialogue.calls.answer(said.function_responses, price))
 
     def _context_update(self, update: ContextUpdate) -> None:
         assert self._dialogue is not None

@@ -128,7 +128,7 @@ def functions(tools: Sequence[Tool], path: str) -> tuple[FunctionDeclaration, ..
     found: dict[str, FunctionDeclaration] = {}
     for i, tool in enumerate(tools):
         for name in tool.__struct_fields__:
-            if name != "function_declarations" and getattr(tool, name):
+            if name != "function_declarations" and getattr(tool, name) not in (None, ()):
                 where = f"{path}[{i}].{name}"
                 raise ProtocolError(f"Invalid value at '{where}': this server has no such tool; leave it out.")
         for j, declared in enumerate(tool.function_declarations):

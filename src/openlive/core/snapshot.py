@@ -28,7 +28,7 @@ class Snapshot(Struct, frozen=True):
     turn: int
     instructions: tuple[str, str]
     functions: tuple[tuple[FunctionDeclaration, ...], tuple[FunctionDeclaration, ...]]
-    answers: tuple[FunctionResponse, ...]
+    answers: tuple[FunctionResponse | Image, ...]
     """Of a turn with several calls, those that have come in."""
     hearing: tuple[int, str, int]
     version: int = VERSION
