@@ -3,7 +3,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 INSTALLED := .venv/.installed
 DEVELOP := .venv/.develop
 NODE := $(shell command -v npm)
@@ -19,6 +19,7 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## Make .venv with bin/openlive in it
+	@echo "Installed: $(BIN)/openlive"
 
 demo: $(INSTALLED)  ## Ask a spoken question and show the answer; QUESTION=my.wav asks yours
 	@$(BIN)/openlive demo $(if $(QUESTION),"$(QUESTION)")
@@ -31,8 +32,8 @@ test: $(DEVELOP) $(JAVASCRIPT) weights  ## Run all tests, those of the models la
 	$(BIN)/pytest -m "weights$(if $(NODE), or node)" $(ARGS)
 
 lint: $(DEVELOP)  ## Check style, types and which folder imports which
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -68,7 +69,7 @@ lock: SHELL := bash
 	@"$(PYTHON)" -m venv .venv
 
 $(INSTALLED): requirements.lock pyproject.toml | .venv/bin/python
-	@echo "Installing what openlive needs into .venv"
+	@echo "Installing what openlive needs into .venv (a minute or two)"
 	@$(PIP) install --require-hashes --requirement requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -81,7 +82,7 @@ $(DEVELOP): requirements-dev.lock $(INSTALLED)
 .venv-guide/.installed: requirements-guide.lock | .venv/bin/python
 	@echo "Installing what the guide's programs import into .venv-guide"
 	@"$(PYTHON)" -m venv .venv-guide
-	@.venv-guide/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement requirements-guide.lock
+	@.venv-guide/bin/python -m pip --disable-pip-version-check -qq install --require-hashes --requirement requirements-guide.lock
 	@touch $@
 
 tests/sdk/node_modules/.package-lock.json: tests/sdk/package-lock.json

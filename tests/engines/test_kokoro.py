@@ -69,7 +69,7 @@ class Hum:
 
 @pytest.fixture
 def voices(tmp_path: Path) -> Path:
-    for name in {part for voice in VOICES.values() for part in voice.split("+")} | {"ef_dora", "em_alex", "em_santa"}:
+    for name in {part for voice in VOICES.values() for part in voice.split("+")} | {"em_alex", "em_santa", "ff_siwis"}:
         np.zeros((510, 1, 256), np.float32).tofile(tmp_path / f"{name}.bin")
     return tmp_path
 
@@ -191,9 +191,9 @@ def test_names_keep_their_gender_in_every_language() -> None:
     for name, english in VOICES.items():
         for language, (female, male) in NATIVE.items():
             voice = timbre(name, language)
-            assert voice == english or voice in (female if english[1] == "f" else male)
+            assert voice in (female if english[1] == "f" else male)
     assert timbre("Puck", "it") == "im_nicola"
-    assert timbre("Kore", "fr") == "ff_siwis"
+    assert timbre("Kore", "de") == timbre("Kore", "fr") == "ff_siwis"
     assert timbre("af_heart", "fr") == "af_heart"
 
 
@@ -264,7 +264,7 @@ def whisper() -> Any:
 
 def heard(whisper: Any, speech: list[Speech], language: str) -> str:
     pcm = np.frombuffer(b"".join(s.pcm for s in speech), "<i2").astype(np.float32) / 32768
-    segments, _ = whisper.transcribe(soxr.resample(pcm, OUTPUT_RATE, 16_000), language=language, beam_size=5)
+    segments, _ = whisper.transcribe(soxr.resample(pcm, OUTPUT_RATE, 16_000), language=language, beam_size=1)
     return " ".join(segment.text for segment in segments)
 
 
@@ -308,7 +308,7 @@ async def test_english_is_understood(kokoro: Kokoro, whisper: Any) -> None:
     ("language", "text"),
     [
         ("es", "La capital de España es Madrid, una ciudad muy grande."),
-        ("fr", "La capitale de la France est Paris, une très belle ville."),
+        ("fr", "Bonjour, je voudrais savoir quel temps il fera demain."),
         ("it", "La capitale della Francia è Parigi, una città molto bella."),
         ("pt", "A capital do Brasil é uma cidade moderna e muito bonita."),
     ],

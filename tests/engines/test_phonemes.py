@@ -37,7 +37,8 @@ def test_the_vocabulary_is_the_published_one() -> None:
         ("bˈɛɾɚ", "en-us", "bˈɛTəɹ"),
         ("wˈɜːd", "en-gb", "wˈɜːd"),
         ("lə- (^e^n)wˈiːkˈɛnd(^f^r)", "fr", "lə wˈiːkˈɛnd"),
-        ("sˈɯ^ᵝ (^e^n)t^ʃˈa^ɪniːz(^j^a)kˈä", "ja", "sˈɯᵝ kˈa"),
+        ("a^ɪ kæn", "en-us", "ˈI kæn"),
+        ("sˈɯ^ᵝ kˈä", "ja", "sˈɯᵝ kˈa"),
         ("ʒoˈɐ̃^ʊ̃", "pt", "ʒoˈɐ̃ʊ̃"),
     ],
 )
@@ -71,6 +72,11 @@ def test_languages_do_not_mix(espeak: Espeak) -> None:
     assert espeak.phonemes("chat", dialect("fr")) == "ʃˈa"
     assert espeak.phonemes("chat", US) == "ʧˈæt"
     assert espeak.phonemes("chat", dialect("en-gb")) == "ʧˈat"
+
+
+def test_kanji_are_left_out(espeak: Espeak) -> None:
+    assert espeak.phonemes("東京です。", dialect("ja")) == espeak.phonemes("です。", dialect("ja"))
+    assert espeak.phonemes("東京", dialect("ja")) == ""
 
 
 def test_a_language_that_espeak_does_not_know(espeak: Espeak) -> None:

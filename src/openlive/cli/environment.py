@@ -16,7 +16,7 @@ from openlive.server.tls import TLSError
 
 ANY_KEY = "openlive"
 """What is shown to a server that accepts any key; both SDKs insist on one."""
-ELSEWHERE = ("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_VERTEX_BASE_URL")
+ELSEWHERE = ("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE")
 """With these the SDKs talk to another service than the one whose place openlive takes."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
 

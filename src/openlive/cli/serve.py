@@ -45,7 +45,7 @@ class StoppedError(Exception):
 def serve(host: str | None, port: int | None, config_file: Path | None, attached: bool) -> None:
     """Run the server until Ctrl-C.
 
-    The first start fetches the models (1.5 GB) into the cache folder; from then on no network is needed. When it is
+    The first start fetches the models (1.4 GB) into the cache folder; from then on no network is needed. When it is
     ready it prints what to set in a Python or JavaScript program.
     """
     import anyio

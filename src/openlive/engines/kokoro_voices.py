@@ -52,7 +52,7 @@ VOICES: dict[str, str] = {
 
 NATIVE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "es": (("ef_dora",), ("em_alex", "em_santa")),
-    "fr": (("ff_siwis",), ()),
+    "fr": (("ff_siwis",), ("em_alex",)),
     "hi": (("hf_alpha", "hf_beta"), ("hm_omega", "hm_psi")),
     "it": (("if_sara",), ("im_nicola",)),
     "ja": (("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro"), ("jm_kumo",)),
@@ -62,7 +62,11 @@ NATIVE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("zm_yunjian", "zm_yunxi", "zm_yunxia", "zm_yunyang"),
     ),
 }
-"""Language -> (female, male) voices that grew up with it. Where a gender has none, the English voice keeps speaking."""
+"""Language -> (female, male) voices that grew up with it. French has no man; a Spaniard's voice stands in: read back by
+Whisper base its WER is 9 %, like the French woman's, where English voices reach 80 %.
+"""
+ELSEWHERE = (("ff_siwis",), ("em_alex",))
+"""For languages that Kokoro never learned. German, read back: 10 % and 14 %, where an English voice reaches 31 %."""
 
 SPELLED = {name.lower(): name for name in VOICES}
 
@@ -75,13 +79,15 @@ def canonical(name: str) -> str:
 
 
 def timbre(name: str, language: str) -> str:
-    """Kokoro's voice (or two, joined by +) for a voice name in a language (a bare code). Kokoro's own names stay."""
+    """Kokoro's voice (or two, joined by +) for a name in a language (a bare code). Kokoro's own names stay."""
     if name not in VOICES:
         return name
     english = VOICES[name]
-    female, male = NATIVE.get(language, ((), ()))
+    if language == "en":
+        return english
+    female, male = NATIVE.get(language, ELSEWHERE)
     choice = female if english[1] == "f" else male
-    return choice[list(VOICES).index(name) % len(choice)] if choice else english
+    return choice[list(VOICES).index(name) % len(choice)]
 
 
 class Styles:

@@ -1,0 +1,218 @@
+// What the official JavaScript SDK, unmodified, makes of openlive. Prints what it saw as JSON; test_node.py judges.
+//
+//   node scenarios.mjs BASE_URL SPEECH.wav SPEECH.pcm
+
+import { readFileSync } from 'node:fs';
+import { GoogleGenAI, Modality } from '@google/genai';
+import wavefile from 'wavefile';
+
+const [baseUrl, wavPath, pcmPath] = process.argv.slice(2);
+const MODEL = 'gemini-live-2.5-flash-preview';
+const LIMIT_MS = 20_000;
+const BOTH = { inputAudioTranscription: {}, outputAudioTranscription: {} };
+const MANUAL = { realtimeInputConfig: { automaticActivityDetection: { disabled: true } } };
+
+/** A promise that fails when it takes too long. */
+const soon = (promise, what) => {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing in ${LIMIT_MS} ms: ${what}`)), LIMIT_MS);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+};
+
+/** A connection whose messages can be waited for. */
+const connect = async (config, { model = MODEL, apiKey = 'any', httpOptions = {} } = {}) => {
+  const messages = [];
+  const log = [];
+  let wake = () => {};
+  let told;
+  const closed = new Promise((resolve) => { told = resolve; });
+  const client = new GoogleGenAI({ apiKey, httpOptions: { baseUrl, ...httpOptions } });
+  const opening = client.live.connect({
+    model,
+    config,
+    callbacks: {
+      onopen: () => log.push('open'),
+      onmessage: (message) => { messages.push(message); wake(); },
+      onerror: (error) => log.push(`error ${error.message}`),
+      onclose: (event) => { log.push('close'); told({ code: event.code, reason: event.reason }); },
+    },
+  });
+  const next = async () => {
+    while (messages.length === 0) await soon(new Promise((resolve) => { wake = resolve; }), 'message');
+    return messages.shift();
+  };
+  const turn = async () => {
+    const seen = [];
+    for (;;) {
+      seen.push(await next());
+      if (seen.at(-1).serverContent?.turnComplete) return summary(seen);
+    }
+  };
+  return { opening, closed: () => soon(closed, 'close'), next, turn, log };
+};
+
+/** A session that is set up. */
+const start = async (config, options) => {
+  const connection = await connect(config, options);
+  const session = await soon(connection.opening, 'setup');
+  const first = await connection.next();
+  if (!first.setupComplete) throw new Error('no setupComplete');
+  return { ...connection, session, first };
+};
+
+const kind = (content) => {
+  for (const name of ['interrupted', 'generationComplete', 'turnComplete']) if (content[name]) return name;
+  if (content.inputTranscription) return content.inputTranscription.finished ? 'heard finished' : 'heard';
+  if (content.outputTranscription) return content.outputTranscription.finished ? 'said finished' : 'said';
+  return content.modelTurn.parts[0].inlineData ? 'audio' : 'text';
+};
+
+/** What a turn came to. Audio is joined as the guide does it: chunk by chunk through Int16Array. */
+const summary = (messages) => {
+  const contents = messages.map((m) => m.serverContent);
+  const samples = messages.filter((m) => m.data).flatMap((m) => {
+    const buffer = Buffer.from(m.data, 'base64');
+    return Array.from(new Int16Array(buffer.buffer, buffer.byteOffset, buffer.byteLength / 2));
+  });
+  const kinds = contents.map(kind);
+  return {
+    kinds: kinds.filter((k, i) => k !== kinds[i - 1]),
+    text: messages.map((m) => m.text ?? '').join(''),
+    samples: samples.length,
+    loud: samples.some((s) => Math.abs(s) > 1000),
+    mimes: [...new Set(contents.flatMap((c) => c.modelTurn?.parts ?? []).map((p) => p.inlineData?.mimeType))],
+    heard: contents.map((c) => c.inputTranscription?.text ?? '').join(''),
+    said: contents.map((c) => c.outputTranscription?.text ?? '').join(''),
+    usage: messages.at(-1).usageMetadata,
+  };
+};
+
+const pcm = readFileSync(pcmPath);
+const blob = (bytes) => ({ data: bytes.toString('base64'), mimeType: 'audio/pcm;rate=16000' });
+const text = { responseModalities: [Modality.TEXT] };
+const audio = { responseModalities: [Modality.AUDIO] };
+
+const scenarios = {
+  async connecting() {
+    const { session, closed, log, first } = await start(text);
+    session.close();
+    return { ...(await closed()), log, sessionId: first.setupComplete.sessionId };
+  },
+
+  async texts() {
+    const { session, turn } = await start(text);
+    session.sendClientContent({ turns: 'Hello how are you?' });
+    const one = await turn();
+    session.sendClientContent({ turns: [{ role: 'user', parts: [{ text: 'And you?' }] }], turnComplete: true });
+    const two = await turn();
+    session.sendRealtimeInput({ text: 'Bye.' });
+    const three = await turn();
+    session.close();
+    return [one, two, three];
+  },
+
+  async incremental() {
+    const { session, turn } = await start(text);
+    const turns = [{ role: 'user', parts: [{ text: 'Capital of France?' }] }, { role: 'model', parts: [{ text: 'Paris' }] }];
+    session.sendClientContent({ turns, turnComplete: false });
+    session.sendClientContent({ turns: [{ role: 'user', parts: [{ text: 'Of Germany?' }] }], turnComplete: true });
+    const answer = await turn();
+    session.close();
+    return answer;
+  },
+
+  async speaking() {
+    const { session, turn } = await start({ ...audio, ...BOTH });
+    session.sendClientContent({ turns: 'Hello' });
+    const answer = await turn();
+    session.close();
+    return answer;
+  },
+
+  async wholeWav() {
+    // As in the guide: the file goes through wavefile, and out comes a WAV with its RIFF header.
+    const wav = new wavefile.WaveFile();
+    wav.fromBuffer(readFileSync(wavPath));
+    wav.toSampleRate(16000);
+    wav.toBitDepth('16');
+    const { session, turn } = await start({ ...text, ...BOTH });
+    const riff = Buffer.from(wav.toBase64(), 'base64').subarray(0, 4).toString('ascii');
+    session.sendRealtimeInput({ audio: { data: wav.toBase64(), mimeType: 'audio/pcm;rate=16000' } });
+    const answer = await turn();
+    session.close();
+    return { ...answer, riff };
+  },
+
+  async chunks() {
+    const { session, turn } = await start({ ...audio, ...BOTH });
+    for (let at = 0; at < pcm.length; at += 3200) session.sendRealtimeInput({ audio: blob(pcm.subarray(at, at + 3200)) });
+    session.sendRealtimeInput({ audioStreamEnd: true });
+    const one = await turn();
+    session.sendRealtimeInput({ media: blob(pcm) });
+    const two = await turn();
+    session.close();
+    return [one, two];
+  },
+
+  async manual() {
+    const { session, turn } = await start({ ...text, ...BOTH, ...MANUAL });
+    session.sendRealtimeInput({ activityStart: {} });
+    session.sendRealtimeInput({ audio: blob(pcm) });
+    session.sendRealtimeInput({ activityEnd: {} });
+    const answer = await turn();
+    session.close();
+    return answer;
+  },
+
+  async interruption() {
+    const { session, next, turn } = await start({ ...audio, ...BOTH });
+    session.sendClientContent({ turns: 'x'.repeat(800) });
+    while (!(await next()).serverContent.generationComplete);
+    session.sendRealtimeInput({ audio: blob(pcm) });
+    const cut = await turn();
+    const answer = await turn();
+    session.close();
+    return [cut, answer];
+  },
+
+  async badModel() {
+    const { closed, log } = await connect(text, { model: 'models/none' });
+    return { ...(await closed()), log };
+  },
+
+  async badKey() {
+    const { closed, log } = await connect(text, { apiKey: 'wrong' });
+    return { ...(await closed()), log };
+  },
+
+  async badAudio() {
+    const { session, closed, log } = await start(text);
+    session.sendRealtimeInput({ audio: { data: 'YWJj', mimeType: 'audio/pcm' } });
+    return { ...(await closed()), log };
+  },
+
+  async versions() {
+    const answers = [];
+    for (const apiVersion of ['v1', 'v1beta', 'v1alpha']) {
+      const { session, turn } = await start(text, { httpOptions: { apiVersion } });
+      session.sendClientContent({ turns: apiVersion });
+      answers.push((await turn()).text);
+      session.close();
+    }
+    return answers;
+  },
+};
+
+const results = {};
+const chosen = process.argv[5]?.split(',') ?? Object.keys(scenarios);
+await Promise.all(chosen.map(async (name) => {
+  try {
+    results[name] = await scenarios[name]();
+  } catch (error) {
+    results[name] = { failed: String(error.stack ?? error) };
+  }
+}));
+process.stdout.write(JSON.stringify(results));
+process.exit(0);

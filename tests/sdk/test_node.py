@@ -1,0 +1,169 @@
+"""The official JavaScript SDK, unmodified, over TLS and over plain text on the same port."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openlive.audio import write_wav
+from openlive.config import ServerSettings
+from openlive.engines.scripted import ScriptedLLM, ScriptedSTT
+from openlive.server.auth import Key
+from tests.serving import Scripted, Server, certificates, serving, tone
+
+pytestmark = pytest.mark.node
+
+HERE = Path(__file__).parent
+WORDS = "What is the capital?"
+Seen = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def packages() -> Path:
+    """The folder with the locked packages, which are installed first where they are absent."""
+    if shutil.which("node") is None:
+        pytest.skip("Node.js is not installed")
+    with (HERE / "package.json").open() as lock:  # tests may run in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (HERE / "node_modules" / ".package-lock.json").is_file():
+            npm = shutil.which("npm")
+            assert npm, "npm is needed once, to install the packages of tests/sdk"
+            made = subprocess.run([npm, "ci"], cwd=HERE, capture_output=True, text=True, timeout=240, check=False)
+            assert made.returncode == 0, made.stderr
+    return HERE
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("speech")
+    pcm = tone(1.0)
+    (folder / "speech.pcm").write_bytes(pcm)
+    write_wav(folder / "speech.wav", tone(1.0, rate=44100), 44100)
+    return folder / "speech.wav", folder / "speech.pcm"
+
+
+@pytest.fixture(scope="module")
+def scripted() -> Scripted:
+    return Scripted(stt=ScriptedSTT(transcripts=(WORDS,)), llm=ScriptedLLM())
+
+
+def run(packages: Path, url: str, speech: tuple[Path, Path], *only: str) -> Seen:
+    """What the scenarios saw."""
+    node = subprocess.run(
+        ["node", "scenarios.mjs", url, *map(str, speech), *([",".join(only)] if only else [])],
+        cwd=packages,
+        env={**os.environ, "NODE_EXTRA_CA_CERTS": str(certificates().ca), "NO_PROXY": "*"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert node.returncode == 0, node.stderr
+    seen: Seen = json.loads(node.stdout)
+    failed = {name: what["failed"] for name, what in seen.items() if isinstance(what, dict) and "failed" in what}
+    assert not failed, failed
+    return seen
+
+
+@pytest.fixture(scope="module", params=["https", "http"])
+def seen(
+    request: pytest.FixtureRequest, packages: Path, speech: tuple[Path, Path], scripted: Scripted
+) -> Iterator[Seen]:
+    with serving(scripted.engines) as server:
+        names = (
+            *("connecting", "texts", "incremental", "speaking", "wholeWav", "chunks", "manual", "interruption"),
+            *("badModel", "badAudio", "versions"),
+        )
+        yield run(packages, address(server, request.param), speech, *names)
+
+
+def address(server: Server, scheme: str) -> str:
+    return f"{scheme}://localhost:{server.port}"
+
+
+def test_connects_and_leaves(seen: Seen) -> None:
+    assert seen["connecting"]["log"] == ["open", "close"]
+    assert seen["connecting"]["sessionId"]
+
+
+def test_text(seen: Seen) -> None:
+    assert [turn["text"] for turn in seen["texts"]] == [
+        "You said: Hello how are you?",
+        "You said: And you?",
+        "You said: Bye.",
+    ]
+    for turn in seen["texts"]:
+        assert turn["kinds"] == ["text", "generationComplete", "turnComplete"]
+        assert turn["usage"]["responseTokensDetails"][0]["modality"] == "TEXT"
+
+
+def test_incremental_content(seen: Seen, scripted: Scripted) -> None:
+    assert seen["incremental"]["text"] == "You said: Of Germany?"
+    asked = [[m.text for m in request.messages] for request in scripted.llm.requests]
+    assert ["Capital of France?", "Paris", "Of Germany?"] in asked
+
+
+def test_text_to_audio(seen: Seen) -> None:
+    turn = seen["speaking"]
+    assert turn["said"] == "You said: Hello"
+    assert turn["samples"] == 240 * len("You said: Hello")
+    assert turn["loud"]
+    assert "audio/pcm;rate=24000" in turn["mimes"]
+    assert turn["kinds"][-3:] == ["said finished", "generationComplete", "turnComplete"]
+
+
+def test_a_whole_wav_with_its_header(seen: Seen) -> None:
+    turn = seen["wholeWav"]
+    assert turn["riff"] == "RIFF"
+    assert turn["heard"] == WORDS
+    assert turn["text"] == f"You said: {WORDS}"
+    assert turn["kinds"] == ["heard", "heard finished", "text", "generationComplete", "turnComplete"]
+
+
+def test_audio_in_chunks(seen: Seen) -> None:
+    for turn in seen["chunks"]:
+        assert turn["heard"] == WORDS
+        assert turn["said"] == f"You said: {WORDS}"
+        assert turn["samples"]
+
+
+def test_manual_activity(seen: Seen) -> None:
+    assert seen["manual"]["heard"] == WORDS
+    assert seen["manual"]["text"] == f"You said: {WORDS}"
+
+
+def test_interruption(seen: Seen) -> None:
+    cut, answer = seen["interruption"]
+    assert cut["kinds"] == ["interrupted", "turnComplete"]
+    assert cut["samples"] == 0
+    assert answer["heard"] == WORDS
+    assert answer["said"] == f"You said: {WORDS}"
+
+
+def test_a_bad_model_is_told_by_onclose(seen: Seen) -> None:
+    assert seen["badModel"]["code"] == 1008
+    assert seen["badModel"]["reason"].startswith("models/none is not found for API version v1beta")
+    assert seen["badModel"]["log"] == ["open", "close"]
+
+
+def test_a_mistake_later_on_is_told_by_onclose(seen: Seen) -> None:
+    assert seen["badAudio"]["code"] == 1007
+    assert "3 bytes are not a whole number of 16-bit samples" in seen["badAudio"]["reason"]
+
+
+def test_every_version(seen: Seen) -> None:
+    assert seen["versions"] == ["You said: v1", "You said: v1beta", "You said: v1alpha"]
+
+
+def test_a_bad_key_is_told_by_onclose(packages: Path, speech: tuple[Path, Path]) -> None:
+    with serving(server=ServerSettings(keys=(Key("me", "the-right-key-0123456789"),))) as locked:
+        told = run(packages, address(locked, "https"), speech, "badKey")["badKey"]
+    assert (told["code"], told["reason"]) == (1007, "API key not valid. Please pass a valid API key.")
