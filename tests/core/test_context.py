@@ -166,7 +166,7 @@ class TestWindow:
 
 class TestActivityMessages:
     def test_come_where_the_client_asks(self) -> None:
-        world = World({**TALK, "explicitVadSignal": True}, plan=words("what is it", 1.0))
+        world = World({**TALK, "explicitVadSignal": True}, plan=words("what is it", 1.0), vertex=True)
         world.stream(4)
         kinds = world.kinds()
         assert kinds.index("ACTIVITY_START") < kinds.index("VAD_SIGNAL_TYPE_SOS") < kinds.index("heard")

@@ -96,6 +96,7 @@ class World:
         stt_delay: float | None = 0.05,
         vad_delay: float = 0.001,
         dead_streams: Sequence[int] = (),
+        vertex: bool = False,
     ) -> None:
         self.now = 0.0
         self.session = Session({profile.name: profile} if profile else PROFILES, limits)
@@ -123,7 +124,7 @@ class World:
         self._guesses: dict[int, int] = {}
         self._over: dict[int, str] = {}
         if setup is not None:
-            self.event(Opened("s"))
+            self.event(Opened("s", vertex=vertex))
             self.client({"setup": setup})
 
     # What a test does.

@@ -26,16 +26,18 @@ class Constraints(Struct, frozen=True):
 
 
 class Opened(Struct, frozen=True, tag=True):
-    """A client is there. `session` is a fresh unguessable id; `version` that of its path (`v1beta`).
+    """A client is there. `session` is a fresh unguessable id; `version` that of its path (`v1beta`), and `vertex` says
+    that it came by Vertex's, where more can be asked for.
 
-    `refusal` is set where its key was not accepted: it is told once its setup has been read, because the SDKs
-    understand a close only then (protocol.md 11.3).
+    Told again just before the setup: only then is it known who may come in and on what terms. `refusal` is set where
+    the client may not; it is told at the setup, because the SDKs understand a close only then (protocol.md 11.3).
     """
 
     session: str
     version: str = "v1beta"
     refusal: Refusal | None = None
     constraints: Constraints = Constraints()
+    vertex: bool = False
 
 
 class Restored(Struct, frozen=True, tag=True):

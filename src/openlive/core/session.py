@@ -122,7 +122,8 @@ class Session:
     def _take(self, event: Event) -> None:
         match event:
             case Opened():
-                self._opened, self._opened_at = event, self._now
+                self._opened = event
+                self._opened_at = self._now if self._opened_at is None else self._opened_at
             case BadRequest(code, reason):
                 self._close(code, reason)
             case Restored():
@@ -193,7 +194,9 @@ class Session:
         self._setup = setup = masks.locked(setup, constraints.setup, constraints.mask)
         handle = setup.session_resumption.handle if setup.session_resumption else None
         if handle:
-            from_setup(setup, self._profiles, self._opened.version)  # refuses before anything is taken over
+            from_setup(
+                setup, self._profiles, self._opened.version, vertex=self._opened.vertex
+            )  # refuses before anything is taken over
             self._out.append(Restore(handle))
         else:
             self._begin(setup, None)
@@ -210,7 +213,7 @@ class Session:
             self._pump()
 
     def _begin(self, setup: Setup, snapshot: Snapshot | None) -> None:
-        settings = from_setup(setup, self._profiles, self._opened.version)
+        settings = from_setup(setup, self._profiles, self._opened.version, vertex=self._opened.vertex)
         self._first = (settings.instructions, settings.functions)
         limits = self._limits
         session = snapshot.session if snapshot else self._opened.session

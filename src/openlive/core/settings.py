@@ -69,8 +69,10 @@ class Settings(Struct, frozen=True):
     transparent: bool
 
 
-def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str) -> Settings:
+def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, vertex: bool = False) -> Settings:
     """Raises `ProtocolError` with the field's path for what the model or the protocol does not allow."""
+    if not vertex:
+        _refuse_vertex(setup)
     profile = find(setup.model, profiles, version)
     generation = setup.generation_config or GenerationConfig()
     speech = generation.speech_config or SpeechConfig()
@@ -88,7 +90,9 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str) -> S
         sampling=_sampling(generation),
         voice=Voice(voice_name, language) if modality is Modality.AUDIO else None,
         language=language,
-        activity=_policy(realtime.automatic_activity_detection or AutomaticActivityDetection(), coverage),
+        activity=_policy(
+            realtime.automatic_activity_detection or AutomaticActivityDetection(), coverage, vertex=vertex
+        ),
         interruptible=realtime.activity_handling is not ActivityHandling.NO_INTERRUPTION,
         all_video=coverage
         in (TurnCoverage.TURN_INCLUDES_ALL_INPUT, TurnCoverage.TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO),
@@ -106,6 +110,14 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str) -> S
         resumable=setup.session_resumption is not None,
         transparent=bool(setup.session_resumption and setup.session_resumption.transparent),
     )
+
+
+def _refuse_vertex(setup: Setup) -> None:
+    """Fields that only Vertex's door knows."""
+    if setup.session_resumption is not None and setup.session_resumption.transparent is not None:
+        raise errors.unknown_name("transparent", "setup.session_resumption").error()
+    if setup.explicit_vad_signal is not None:
+        raise errors.unknown_name("explicitVadSignal", "setup").error()
 
 
 def find(name: str | None, profiles: Mapping[str, Profile], version: str) -> Profile:
@@ -200,10 +212,15 @@ def _image_tokens(resolution: MediaResolution | None) -> int:
     return IMAGE_TOKENS.get(resolution, IMAGE_TOKENS_DEFAULT) if resolution is not None else IMAGE_TOKENS_DEFAULT
 
 
-def _policy(detection: AutomaticActivityDetection, coverage: TurnCoverage | None) -> Policy:
-    """Defaults are those of the Gemini API: both sensitivities high (protocol.md 4.1)."""
-    easy_start = detection.start_of_speech_sensitivity is not StartSensitivity.START_SENSITIVITY_LOW
-    easy_end = detection.end_of_speech_sensitivity is not EndSensitivity.END_SENSITIVITY_LOW
+def _policy(detection: AutomaticActivityDetection, coverage: TurnCoverage | None, *, vertex: bool) -> Policy:
+    """Both sensitivities are high by default, on Vertex low (protocol.md 4.1)."""
+    start_high, end_high = StartSensitivity.START_SENSITIVITY_HIGH, EndSensitivity.END_SENSITIVITY_HIGH
+    start_low, end_low = StartSensitivity.START_SENSITIVITY_LOW, EndSensitivity.END_SENSITIVITY_LOW
+    easy_start = detection.start_of_speech_sensitivity is not start_low
+    easy_end = detection.end_of_speech_sensitivity is not end_low
+    if vertex:
+        easy_start = detection.start_of_speech_sensitivity is start_high
+        easy_end = detection.end_of_speech_sensitivity is end_high
     default = Policy()
     start = 0.5 if easy_start else 0.75
     padding, silence = detection.prefix_padding_ms, detection.silence_duration_ms

@@ -74,6 +74,11 @@ TOO_MANY_MODALITIES = Refusal(
 )
 
 
+def unknown_name(name: str, path: str) -> Refusal:
+    """For a field that is not known where it stands; `path` is that of its message, in snake_case."""
+    return Refusal(1007, f"Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field.")
+
+
 def modalities_not_supported(asked: Sequence[str], model: str, accepted: Sequence[str]) -> Refusal:
     """`model` with its `models/`; `accepted` are the combinations as the list shows them ('AUDIO', 'TEXT')."""
     listed = "".join(f"* {combination}\n" for combination in accepted)
