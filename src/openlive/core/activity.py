@@ -56,6 +56,11 @@ class Activity:
         self.paused = False
         self._run = 0
 
+    @property
+    def rising(self) -> bool:
+        """There is speech, too short to count yet."""
+        return self._run > 0
+
     def push(self, probability: float, samples: int) -> Change | None:
         """The next frame of the stream. At most one thing changes with a frame."""
         begin, self.position = self.position, self.position + samples

@@ -86,6 +86,11 @@ class Calls:
             raise ProtocolError(f"Invalid value at '{path}.id': a function response needs the id of its call.")
         return next((p for p in self._pending.values() if p.call.name == response.name), None)
 
+    def drop(self, calls: Iterable[FunctionCall]) -> None:
+        """What was never sent is not asked for after all."""
+        for call in calls:
+            del self._pending[call.id]
+
     def cancel(self, turn: int) -> list[FunctionCall]:
         """What that turn is still waiting for is over."""
         cancelled = [p.call for p in self._pending.values() if p.turn == turn]

@@ -86,10 +86,14 @@ class Restore(Struct, frozen=True, tag=True):
 
 
 class Save(Struct, frozen=True, tag=True):
-    """Store the latest state of the session. Where `tell` is set, `Saved` is wanted with a fresh handle."""
+    """Store the latest state of the session. Where `tell` is set, `Saved` is wanted with a fresh handle.
+
+    `consumed` counts the client's messages of this connection whose effect is in it.
+    """
 
     snapshot: Snapshot
     tell: bool
+    consumed: int = 0
 
 
 class Mark(Struct, frozen=True, tag=True):

@@ -12,7 +12,7 @@ from openlive.core.commands import Command, Prefill, Respond, Send, Step, Stop
 from openlive.core.history import History
 from openlive.core.reply import Reply
 from openlive.core.settings import Settings
-from openlive.core.snapshot import Snapshot
+from openlive.core.snapshot import Asking, Ears, Snapshot
 from openlive.core.utterance import normalised
 from openlive.types import (
     FunctionCall,
@@ -31,6 +31,7 @@ from openlive.wire import content as wire
 from openlive.wire import errors
 from openlive.wire.content import FunctionResponseScheduling as Scheduling
 from openlive.wire.server import (
+    MediaModality,
     ServerContent,
     ServerMessage,
     ToolCall,
@@ -218,6 +219,8 @@ class Dialogue:
             return
         self.out.append(Stop(reply.turn))
         self._ask()
+        if reply.calls:
+            self.history.add(_model(reply.text, reply.calls))
         reply.fail(TurnCompleteReason.RESPONSE_REJECTED)
         self.settle()
 
@@ -257,8 +260,7 @@ class Dialogue:
         if not reply.calls:
             self.out += reply.generation_complete()
             return
-        parts: list[Part] = [Text(reply.text)] if reply.text.strip() else []
-        self.history.add(Message("model", (*parts, *reply.calls)))
+        self.history.add(_model(reply.text, reply.calls))
         if self.settings.profile.turn_complete_after_call:
             self.out += reply.generation_complete()
             return
@@ -323,7 +325,7 @@ class Dialogue:
             self.rested = True
             self._reply = None
             if not reply.calls:
-                self.history.add(_model(reply.text))
+                self.history.add(_model(reply.text, ()))
             elif not self._blocked:
                 self.waiting.insert(0, (_running(reply.calls), True))
         if not self._blocked and self._take_waiting():
@@ -350,9 +352,8 @@ class Dialogue:
             self.out.append(Stop(reply.turn))
         self.out.append(Send(ServerMessage(server_content=ServerContent(interrupted=True))))
         if self._reply is not None:
-            sent = self.settings.profile.history == "sent"
-            if not (reply.generated and reply.calls):
-                self._remember_cut(reply, reply.text if sent else reply.heard(self.now))
+            self.history.add(self._cut(reply))
+        self.calls.drop(self._unsent)
         self._unsent.clear()
         if not keep_calls:
             self._cancel_calls()
@@ -360,9 +361,15 @@ class Dialogue:
         self._reply = self._asking = None
         self.rested = True
 
-    def _remember_cut(self, reply: Reply, text: str) -> None:
-        parts: list[Part] = [Text(text)] if text.strip() else []
-        self.history.add(Message("model", (*parts, *reply.calls)))
+    def _cut(self, reply: Reply) -> Message | None:
+        """What is remembered of an answer that ends here: the words that were heard, the calls that were sent."""
+        if reply.generated and reply.calls:
+            return None  # it is in the history already
+        text = reply.text if self.settings.profile.history == "sent" else reply.heard(self.now)
+        return _model(text, self._sent_calls(reply))
+
+    def _sent_calls(self, reply: Reply) -> list[FunctionCall]:
+        return [call for call in reply.calls if call not in self._unsent]
 
     def end_without_reply(self, reason: TurnCompleteReason) -> None:
         """The user's turn ends in nothing that could be answered; a client that waits is told so."""
@@ -387,37 +394,64 @@ class Dialogue:
             self.settings = replace(self.settings, functions=functions)
         self.prepare()
 
-    def snapshot(self, first: Setting, hearing: tuple[int, str, int]) -> Snapshot:
-        """The state at a rest, or as if there were one. `first`: what the setup said."""
+    def snapshot(self, first: Setting, ears: Ears) -> Snapshot:
+        """The state now. `first`: what the setup said. An answer in progress is cut: what was heard of it is kept."""
+        reply = self._reply if self._reply is not None and not self._reply.held else None
+        cut, waiting, asking = None, list(self.waiting), self._asking
+        if reply is not None:
+            cut, calls = self._cut(reply), self._sent_calls(reply)
+            if calls and not self._blocked:
+                waiting.insert(0, (_running(calls), True))
+            elif calls and not self.settings.profile.turn_complete_after_call:
+                asking = reply
+        if self._joining and not self.settings.transparent:  # such a client says it again
+            waiting.append((Message("user", tuple(self._joining)), True))
         return Snapshot(
             session=self._conversation,
-            messages=self.history.messages,
+            messages=self.history.messages + ((cut,) if cut is not None and cut.parts else ()),
             kept=self.history.kept,
-            waiting=tuple(self.waiting),
+            engine_ratio=self.history.engine_ratio,
+            waiting=tuple(waiting),
             loading=self.loading,
             seen=tuple(self._seen),
-            calls=self.calls.pending,
+            calls=tuple(replace(p, asked_at=p.asked_at - self.now) for p in self.calls.pending if self._asked(p.call)),
             call_number=self.calls.number,
             turn=self._turn,
+            first=self._first,
+            asking=None if asking is None else self._as_asked(asking),
             instructions=(first[0], self.settings.instructions),
             functions=(first[1], self.settings.functions),
             answers=tuple(self._answers),
-            hearing=hearing,
+            ears=ears,
         )
+
+    def _asked(self, call: FunctionCall) -> bool:
+        return call not in self._unsent
+
+    def _as_asked(self, reply: Reply) -> Asking:
+        spent = reply.spent()
+        left = replace(spent, plays_until=max(0.0, spent.plays_until - self.now))
+        return Asking(left, {modality.name: count for modality, count in reply.prompt.items()})
 
     def restore(self, snapshot: Snapshot, first: Setting) -> None:
         """Goes on from `snapshot`. `first`: what the new setup says; its changes since hold where it says the same."""
-        self.history.restore(snapshot.messages, snapshot.kept)
+        self.history.restore(snapshot.messages, snapshot.kept, snapshot.engine_ratio)
         self.waiting = list(snapshot.waiting)
         self.loading = snapshot.loading
         self._seen = list(snapshot.seen)
         self._answers = list(snapshot.answers)
-        self.calls = Calls(snapshot.call_number, (replace(p, asked_at=self.now) for p in snapshot.calls))
-        self._turn = self._first = snapshot.turn
+        pending = (replace(p, asked_at=p.asked_at + self.now) for p in snapshot.calls)
+        self.calls = Calls(snapshot.call_number, pending)
+        self._turn, self._first = snapshot.turn, snapshot.first
         if snapshot.instructions[0] == first[0]:
             self.settings = replace(self.settings, instructions=snapshot.instructions[1])
         if snapshot.functions[0] == first[1]:
             self.settings = replace(self.settings, functions=snapshot.functions[1])
+        if snapshot.asking is not None:
+            spent, counts = snapshot.asking.spent, snapshot.asking.prompt
+            spent = replace(spent, plays_until=spent.plays_until + self.now)
+            prompt = {MediaModality[name]: count for name, count in counts.items()}
+            self._asking = Reply.resumed(snapshot.turn, self._request(()), spent, prompt)
 
     # Time.
 
@@ -442,8 +476,9 @@ class Dialogue:
         self.settle()
 
 
-def _model(text: str) -> Message | None:
-    return Message("model", (Text(text),)) if text.strip() else None
+def _model(text: str, calls: Sequence[FunctionCall]) -> Message:
+    parts: list[Part] = [Text(text)] if text.strip() else []
+    return Message("model", (*parts, *calls))
 
 
 def _running(calls: Sequence[FunctionCall]) -> Message:

@@ -12,7 +12,7 @@ from openlive.wire.client import ClientMessage
 from openlive.wire.errors import Refusal
 from openlive.wire.setup import Setup
 
-Stage = Literal["vad", "stt", "reply"]
+Stage = Literal["vad", "stt", "reply", "store"]
 
 
 class Constraints(Struct, frozen=True):
@@ -48,9 +48,10 @@ class Restored(Struct, frozen=True, tag=True):
 
 
 class Saved(Struct, frozen=True, tag=True):
-    """The latest state was stored; `handle` names it from now on."""
+    """A state was stored: `handle` names the session from now on. `consumed` is that of its `Save`."""
 
     handle: str
+    consumed: int = 0
 
 
 class Left(Struct, frozen=True, tag=True):
@@ -68,9 +69,13 @@ class Draining(Struct, frozen=True, tag=True):
 
 
 class ClientSaid(Struct, frozen=True, tag=True):
-    """A message of the client, its audio taken out: that has become `AudioArrived`."""
+    """A message of the client, its audio taken out: that has become `AudioArrived`.
+
+    `more`: it is a part of a message, and another one follows.
+    """
 
     message: ClientMessage
+    more: bool = False
 
 
 class BadRequest(Struct, frozen=True, tag=True):
@@ -81,9 +86,10 @@ class BadRequest(Struct, frozen=True, tag=True):
 
 
 class AudioArrived(Struct, frozen=True, tag=True):
-    """`samples` more of the user's audio (16 kHz) lie in the shell's buffer."""
+    """`samples` more of the user's audio (16 kHz) lie in the shell's buffer. `more` is that of `ClientSaid`."""
 
     samples: int
+    more: bool = False
 
 
 class Detected(Struct, frozen=True, tag=True):
@@ -112,7 +118,7 @@ class Finished(Struct, frozen=True, tag=True):
 
 
 class Failed(Struct, frozen=True, tag=True):
-    """An engine raised. `number` is the stream, utterance or turn that it worked for."""
+    """An engine raised, or a state could not be stored. `number`: the stream, utterance or turn that it was for."""
 
     stage: Stage
     number: int

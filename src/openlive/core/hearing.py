@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from openlive.core.activity import MS, Activity, Change, Policy
 from openlive.core.commands import Command, Detect, Flush, Forget, HangUp, Hear, Listen
+from openlive.core.snapshot import Ears
 from openlive.core.utterance import Utterance
 from openlive.types import INPUT_RATE, Transcript, Word
 
@@ -38,6 +39,10 @@ class Limits(Struct, frozen=True):
     """Without the result of a function call; 0: for ever."""
     connection: float = 0.0
     """Of a connection's life; 0: unlimited. Announced a minute before."""
+    session: float = 0.0
+    """Of a session's life over all its connections, where its window does not slide; 0: unlimited."""
+    video: float = 0.0
+    """The same from its first image on."""
     backlog: float = 600.0
     """Of audio that waits to be judged; more ends the session."""
     utterance: float = 600.0
@@ -142,13 +147,31 @@ class Hearing:
         return self._utterance is not None
 
     @property
-    def memory(self) -> tuple[int, str, int]:
-        """What has to outlive the connection: samples received, the language spoken, its contradictions."""
-        return self._origin + self._received, self._spoken, self._contradictions
+    def memory(self) -> Ears:
+        """What has to outlive the connection."""
+        received, floor = self._origin + self._received, self._origin + self._turn_floor
+        return Ears(received, self._spoken, self._contradictions, floor)
 
-    def remember(self, memory: tuple[int, str, int]) -> None:
+    def remember(self, memory: Ears) -> None:
         """Goes on where an earlier connection ended: offsets count from the session's beginning."""
-        self._origin, self._spoken, self._contradictions = memory
+        self._origin, self._spoken, self._contradictions = memory.received, memory.spoken, memory.contradictions
+        self._turn_floor = memory.turn_floor - memory.received
+
+    @property
+    def received(self) -> int:
+        """Samples of this connection."""
+        return self._received
+
+    @property
+    def settled(self) -> int:
+        """The samples before it have had their effect; a connection that is lost takes the others with it."""
+        if self._utterance is not None:
+            return self._utterance.start
+        if self._policy.automatic and self._activity.rising:
+            return self._activity.onset
+        if self._policy.automatic and self._unjudged(self._received) >= FRAME:
+            return self._activity.position
+        return self._received
 
     def drain(self) -> list[Command | Signal]:
         out, self._out = self._out, []

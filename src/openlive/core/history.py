@@ -39,7 +39,7 @@ class History:
         self._counts: list[int] = []
         self.kept = 0
         """So many messages at the beginning are never dropped: they were loaded as the history of the session."""
-        self._engine_ratio = 0.0
+        self.engine_ratio = 0.0
         """Tokens by the engine's count for each of ours, as last measured."""
 
     @property
@@ -58,15 +58,15 @@ class History:
             self.add(message)
         self.kept = len(self._messages)
 
-    def restore(self, messages: Sequence[Message], kept: int) -> None:
+    def restore(self, messages: Sequence[Message], kept: int, engine_ratio: float) -> None:
         for message in messages:
             self.add(message)
-        self.kept = kept
+        self.kept, self.engine_ratio = kept, engine_ratio
 
     def measured(self, engine: int, request: Request) -> None:
         """The engine counted `engine` tokens for `request` and its answer."""
         ours = sum(tokens.of_request(request).values())
-        self._engine_ratio = engine / ours if ours else 0.0
+        self.engine_ratio = engine / ours if ours else 0.0
 
     def slide(self, preamble: int) -> None:
         """Drops the oldest turns where the window asks for it. `preamble`: tokens before the messages.
@@ -81,8 +81,8 @@ class History:
                 f"The context window is full: {total} of {window.limit} tokens. "
                 "Ask for contextWindowCompression, which drops the oldest turns."
             )
-        if window.engine and total * self._engine_ratio > 0.85 * window.engine:
-            self._drop(total, int(window.engine / 2 / self._engine_ratio))
+        if window.engine and total * self.engine_ratio > 0.85 * window.engine:
+            self._drop(total, int(window.engine / 2 / self.engine_ratio))
 
     def _drop(self, total: int, target: int) -> int:
         """Cuts at the first turn of the user that leaves no more than `target`, else at the last one there is."""

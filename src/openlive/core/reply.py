@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from openlive.core import tokens
 from openlive.core.commands import Command, Mark, Send, Step
+from openlive.core.snapshot import Spent
 from openlive.types import OUTPUT_RATE, FunctionCall, Output, Request, Speech, Text, Thought, Usage
 from openlive.wire.content import Blob, Content, Part
 from openlive.wire.server import (
@@ -34,15 +35,6 @@ class Piece(Struct):
     """When each word of `text` has been played; () where the engine does not tell."""
 
 
-class Spent(Struct, frozen=True):
-    """What earlier parts of the same turn produced: before a function call the model may have spoken already."""
-
-    plays_until: float = 0.0
-    samples: int = 0
-    text: int = 0
-    thoughts: int = 0
-
-
 class Reply:
     """The output is held while the end of the user's turn is undecided; `release` gives it back to be sent."""
 
@@ -67,6 +59,14 @@ class Reply:
         self._thoughts = 0
         self._plays_until = max(now, self._spent.plays_until)
         self._steps: dict[Step, float] = {}
+        self._prompt: tokens.Counts | None = None
+
+    @classmethod
+    def resumed(cls, turn: int, request: Request, spent: Spent, prompt: tokens.Counts) -> Reply:
+        """A part that an earlier connection asked for, whose request is not there any more."""
+        reply = cls(turn, request, held=False, transcribe=False, now=0.0, spent=spent)
+        reply.generated, reply._prompt = True, prompt
+        return reply
 
     # What comes in.
 
@@ -132,12 +132,17 @@ class Reply:
         written = tokens.of_text("".join(self._written))
         return written + sum(tokens.of_call(call) for call in self.calls)
 
+    @property
+    def prompt(self) -> tokens.Counts:
+        """What its request counts."""
+        return tokens.of_request(self.request) if self._prompt is None else self._prompt
+
     def _usage(self) -> UsageMetadata:
         spent = self.spent()
         spoken = self.request.voice is not None
         response = Counter({MediaModality.AUDIO: tokens.of_speech(spent.samples)} if spoken else {})
         response[MediaModality.TEXT] += spent.text
-        return tokens.usage(tokens.of_request(self.request), response, spent.thoughts)
+        return tokens.usage(self.prompt, response, spent.thoughts)
 
     # What goes out.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from openlive.core import history, masks, tell
-from openlive.core.commands import Close, Command, Restore, Save, Send, Step
+from openlive.core.commands import Close, Command, Restore, Save, Step
 from openlive.core.dialogue import Dialogue
 from openlive.core.events import (
     AudioArrived,
@@ -39,8 +42,9 @@ from openlive.core.hearing import (
     Uttered,
 )
 from openlive.core.history import ContextFullError
+from openlive.core.lifetime import Lifetime
 from openlive.core.profile import Profile
-from openlive.core.settings import from_setup, functions, instructions
+from openlive.core.settings import Settings, from_setup, functions, instructions
 from openlive.core.snapshot import Snapshot
 from openlive.types import FunctionDeclaration, Heard, Message
 from openlive.wire import errors
@@ -48,9 +52,6 @@ from openlive.wire.client import ClientContent, ClientMessage, ContextUpdate, Re
 from openlive.wire.errors import ProtocolError, Refusal, close_reason
 from openlive.wire.server import TurnCompleteReason
 from openlive.wire.setup import Setup
-
-GO_AWAY = 60.0
-"""Seconds before the end of a connection at which it is announced (protocol.md 4.3)."""
 
 
 class Session:
@@ -73,8 +74,9 @@ class Session:
         """Instructions and functions as the setup has them."""
         self._consumed = 0
         """Messages of the client on this connection."""
-        self._ends_at: float | None = None
-        self._said_goodbye = False
+        self._unsettled: deque[tuple[int, int]] = deque()
+        """Of those with audio that may still matter: number, and the samples received with it."""
+        self._lifetime = Lifetime(self._limits)
         self._goodbye_waits = False
         """A handle comes before the goodbye: clients reconnect at once (protocol.md 11.17)."""
         self._closed = False
@@ -103,8 +105,11 @@ class Session:
     def deadline(self) -> float | None:
         if self._closed:
             return None
-        candidates = [self._ends_at, self._goodbye_at, self._opened.constraints.until]
-        if self._dialogue is None and self._opened_at is not None:
+        end = self._lifetime.end
+        candidates = [None if end is None else end[0], self._opened.constraints.until]
+        if self._dialogue is not None:
+            candidates.append(self._lifetime.goodbye_at)
+        elif self._opened_at is not None:
             candidates.append(self._opened_at + self._limits.setup)
         if self._hearing is not None:
             candidates.append(self._hearing.deadline)
@@ -129,18 +134,20 @@ class Session:
             case Restored():
                 self._restored(event)
             case Draining(seconds):
-                self._ends_at = min(self._ends_at or self._now + seconds, self._now + seconds)
+                self._lifetime.drain(self._now, seconds)
+                self._say_goodbye()
             case Left() | TakenOver():
                 self._leave(event)
-            case Saved(handle):
-                index = self._consumed if self._dialogue and self._dialogue.settings.transparent else None
+            case Saved(handle, consumed):
+                index = consumed if self._dialogue and self._dialogue.settings.transparent else None
                 self._out.append(tell.resumable(handle, index))
-                if self._goodbye_waits and self._ends_at is not None:
-                    self._goodbye_waits = False
-                    self._out.append(tell.go_away(self._ends_at - self._now))
+                self._go_away()
+            case Failed("store"):
+                self._go_away()
             case _ if self._setup is not None and self._dialogue is None:
                 self._early.append(event)
-            case ClientSaid(message):
+            case ClientSaid(message, more):
+                self._consumed += not more
                 self._client_said(message)
             case _ if self._hearing is None or self._dialogue is None:
                 raise errors.SETUP_FIRST.error()
@@ -150,9 +157,11 @@ class Session:
     def _happened(self, event: Event, hearing: Hearing, dialogue: Dialogue) -> None:
         """The audio, and what the engines answer."""
         match event:
-            case AudioArrived(samples):
-                self._consumed += 1
+            case AudioArrived(samples, more):
                 hearing.arrived(samples, self._now)
+                if dialogue.settings.transparent:
+                    self._unsettled.append((self._consumed, hearing.received))
+                self._consumed += not more
             case Detected(stream, frames):
                 hearing.detected(stream, frames, self._now)
             case Transcribed(utterance, transcript):
@@ -171,7 +180,6 @@ class Session:
     # The setup.
 
     def _client_said(self, message: ClientMessage) -> None:
-        self._consumed += 1
         if self._setup is None:
             if message.setup is None:
                 raise errors.SETUP_FIRST.error()
@@ -190,13 +198,13 @@ class Session:
     def _set_up(self, setup: Setup) -> None:
         if self._opened.refusal is not None:
             raise self._opened.refusal.error()
+        if self._lifetime.draining:
+            raise errors.UNAVAILABLE.error()
         constraints = self._opened.constraints
         self._setup = setup = masks.locked(setup, constraints.setup, constraints.mask)
         handle = setup.session_resumption.handle if setup.session_resumption else None
         if handle:
-            from_setup(
-                setup, self._profiles, self._opened.version, vertex=self._opened.vertex
-            )  # refuses before anything is taken over
+            self._settings(setup)  # refuses before anything is taken over
             self._out.append(Restore(handle))
         else:
             self._begin(setup, None)
@@ -213,22 +221,25 @@ class Session:
             self._pump()
 
     def _begin(self, setup: Setup, snapshot: Snapshot | None) -> None:
-        settings = from_setup(setup, self._profiles, self._opened.version, vertex=self._opened.vertex)
+        settings = self._settings(setup)
         self._first = (settings.instructions, settings.functions)
         limits = self._limits
         session = snapshot.session if snapshot else self._opened.session
+        age, video_since = (snapshot.age, snapshot.video_since) if snapshot else (0.0, None)
+        self._lifetime.begin(self._now, age, video_since, bounded=settings.window.trigger is None)
         self._hearing = Hearing(settings.activity, limits, settings.languages, settings.phrases)
         dialogue = self._dialogue = Dialogue(settings, session, stall=limits.reply, patience=limits.call)
         dialogue.now = self._now
-        if limits.connection:
-            self._ends_at = self._now + limits.connection
         self._out.append(tell.setup_complete(session))
         if snapshot is not None:
-            self._hearing.remember(snapshot.hearing)
+            self._hearing.remember(snapshot.ears)
             dialogue.restore(snapshot, self._first)
         dialogue.prepare()
         dialogue.rested = True
         dialogue.settle()
+
+    def _settings(self, setup: Setup) -> Settings:
+        return from_setup(setup, self._profiles, self._opened.version, vertex=self._opened.vertex)
 
     # What the client says.
 
@@ -254,6 +265,7 @@ class Session:
             hearing.begin()
             self._pump()
         if said.video is not None:
+            self._lifetime.saw(self._now)
             seen = history.image(said.video, "realtime_input.video", dialogue.settings.image_tokens)
             dialogue.see(seen, speaking=hearing.speaking)
         if said.text is not None:
@@ -353,31 +365,29 @@ class Session:
         dialogue, hearing = self._dialogue, self._hearing
         if dialogue is None or hearing is None or not dialogue.settings.resumable:
             return False
-        snapshot = dialogue.snapshot(self._first, hearing.memory)
-        self._out.append(Save(snapshot, tell=not leaving))
+        life = self._lifetime
+        snapshot = replace(
+            dialogue.snapshot(self._first, hearing.memory), age=life.age(self._now), video_since=life.video_since
+        )
+        while self._unsettled and self._unsettled[0][1] <= hearing.settled:
+            self._unsettled.popleft()
+        consumed = self._unsettled[0][0] if self._unsettled else self._consumed
+        self._out.append(Save(snapshot, tell=not leaving, consumed=consumed))
         return True
 
     def _leave(self, event: Left | TakenOver) -> None:
-        """What was said so far is kept; of an answer in progress what was heard."""
-        if self._dialogue is not None:
-            silenced, self._dialogue.out = self._dialogue.out, []
-            self._dialogue.interrupt(keep_calls=True)
-            self._out += [c for c in self._dialogue.out if not isinstance(c, Send)]
-            self._dialogue.out = silenced
-            self._save(leaving=True)
         refusal = errors.RESUMED_ELSEWHERE if isinstance(event, TakenOver) else Refusal(1000, "")
         self._close(refusal.code, refusal.reason)
 
     # Time and the end.
 
-    @property
-    def _goodbye_at(self) -> float | None:
-        return None if self._ends_at is None or self._said_goodbye else self._ends_at - GO_AWAY
-
     def _expire(self) -> None:
+        end = self._lifetime.end
+        if end is not None and self._now >= end[0]:
+            self._close(end[1].code, end[1].reason)
+            return
         if self._dialogue is None or self._hearing is None:
-            if self._opened_at is not None and self._now >= self._opened_at + self._limits.setup:
-                self._close(1008, f"No setup message within {self._limits.setup:.0f} s.")
+            self._expire_setup()
             return
         self._hearing.expire(self._now)
         self._pump()
@@ -385,16 +395,34 @@ class Session:
         until = self._opened.constraints.until
         if until is not None and self._now >= until:
             self._close(errors.TOKEN_EXPIRED_IN_SESSION.code, errors.TOKEN_EXPIRED_IN_SESSION.reason)
-        elif self._ends_at is not None and self._now >= self._ends_at:
-            self._save(leaving=True)
-            self._close(errors.DEADLINE_EXPIRED.code, errors.DEADLINE_EXPIRED.reason)
-        elif self._goodbye_at is not None and self._now >= self._goodbye_at and self._ends_at is not None:
-            self._said_goodbye = True
-            self._goodbye_waits = self._save()
-            if not self._goodbye_waits:
-                self._out.append(tell.go_away(self._ends_at - self._now))
+        self._say_goodbye()
+
+    def _expire_setup(self) -> None:
+        if self._opened_at is None or self._now < self._opened_at + self._limits.setup:
+            return
+        if self._setup is None:
+            self._close(1008, f"No setup message within {self._limits.setup:.0f} s.")
+        else:
+            self._close(errors.UNAVAILABLE.code, errors.UNAVAILABLE.reason)
+
+    def _say_goodbye(self) -> None:
+        at = self._lifetime.goodbye_at
+        if self._closed or self._dialogue is None or at is None or self._now < at:
+            return
+        self._lifetime.announced = self._goodbye_waits = True
+        if not self._save():
+            self._go_away()
+
+    def _go_away(self) -> None:
+        """The end is told once there is a handle to go on with, or when there can be none."""
+        end = self._lifetime.end
+        if self._goodbye_waits and end is not None:
+            self._goodbye_waits = False
+            self._out.append(tell.go_away(end[0] - self._now))
 
     def _close(self, code: int, reason: str) -> None:
+        """What was said so far is kept; of an answer in progress what was heard."""
+        self._save(leaving=True)
         if self._dialogue is not None:
             self._out += self._dialogue.out
             self._dialogue.out = []
