@@ -8,18 +8,35 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from openlive.wire.setup import Setup
+from openlive.wire.setup import SessionResumptionConfig, Setup
 
 
 def locked(client: Setup, token: Setup | None, mask: Sequence[str] | None) -> Setup:
-    """The setup in force. `mask`: the fields that come from the token, as snake_case paths; None: all, if any."""
+    """The setup in force. `mask`: the fields that come from the token, as snake_case paths; None: all, if any.
+
+    A token that locks `session_resumption` locks whether there is one, not which session is resumed: handles are born
+    later than tokens. One that locks everything leaves that, and a model that it does not name, to the client.
+    """
     if mask is None:
         if token is None:
             return client
-        return replace(token, session_resumption=client.session_resumption or token.session_resumption)
+        model = token.model if token.model is not None else client.model
+        resumption = _with_handle(token.session_resumption, client) or client.session_resumption
+        return replace(token, model=model, session_resumption=resumption)
+    setup = client
     for path in mask:
-        client = _copy(client, token or Setup(), path.split("."))
-    return client
+        setup = _copy(setup, token or Setup(), path.split("."))
+    if "session_resumption" in mask:
+        setup = replace(setup, session_resumption=_with_handle(setup.session_resumption, client))
+    return setup
+
+
+def _with_handle(said: SessionResumptionConfig | None, client: Setup) -> SessionResumptionConfig | None:
+    """What the token says, with the client's handle where it names none of its own."""
+    asked = client.session_resumption
+    if said is None or said.handle is not None or asked is None:
+        return said
+    return replace(said, handle=asked.handle)
 
 
 def _copy(into: Any, source: Any, path: Sequence[str]) -> Any:

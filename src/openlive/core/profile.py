@@ -33,6 +33,8 @@ class Profile(Struct, frozen=True):
     output_token_limit: int = 8_192
     engine_token_limit: int = 0
     """What the language model behind it can hold, by its own count; 0: not known."""
+    thinking: bool = False
+    """Whether it is one that thinks, as `GET models` tells."""
     turn_complete_after_call: bool = False
     """Whether the turn ends with a function call (protocol.md 11.15)."""
     queues_during_calls: bool = False
