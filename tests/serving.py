@@ -36,7 +36,7 @@ from openlive.types import INPUT_RATE
 
 MODEL = "gemini-live-2.5-flash-preview"
 PATH = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
-SERVER = ServerSettings(port=0)
+SERVER = ServerSettings(port=0, drain_seconds=1.0)
 LIMITS = LimitSettings()
 SECONDS = 15.0
 """No wait of a test lasts longer than this."""
