@@ -126,6 +126,16 @@ class TestWindow:
             assert sum(len(m.text) for m in request.messages) / 4 <= 10000
         assert world.requests[-1].messages[-1].text.startswith("0011")
 
+    def test_it_slides_for_a_prepared_answer_too(self) -> None:
+        """Each answer is a thousand tokens; the turns are spoken, so their replies are held before they are sent."""
+        plan = [word for i in range(8) for word in words("tell me more", 0.5 + 4 * i)]
+        compression = {"triggerTokens": "4000", "slidingWindow": {"targetTokens": "1500"}}
+        setup = {**TEXT, "contextWindowCompression": compression}
+        world = World(setup, plan=plan, replies=[say(4000)] * 8)
+        world.stream(33)
+        assert len(world.requests) == 8
+        assert max(sum(len(m.text) for m in r.messages) / 4 for r in world.requests) <= 4100
+
     def test_what_was_loaded_stays(self) -> None:
         setup = {"historyConfig": {"initialHistoryInClientContent": True}}
         world = World({**TEXT, **setup, "contextWindowCompression": {"triggerTokens": 5000}}, replies=[say(4000)] * 9)

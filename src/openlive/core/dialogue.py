@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from openlive.core import tokens
 from openlive.core.calls import Answer, Calls
 from openlive.core.commands import Command, Prefill, Respond, Send, Step, Stop
-from openlive.core.history import History
+from openlive.core.history import ContextFullError, History
 from openlive.core.reply import Reply
 from openlive.core.settings import Settings
 from openlive.core.snapshot import Asking, Ears, Snapshot
@@ -136,8 +136,13 @@ class Dialogue:
     def speculate(self, heard: Heard) -> None:
         """The user may have finished: the reply is prepared, and held until that is decided."""
         self.drop_held()
-        if self._reply is None and not self._blocked:
-            self._begin(self._request((*self.history.messages, self._user_message((heard,)))), held=True)
+        if self._reply is not None or self._blocked:
+            return
+        try:
+            self._slide()
+        except ContextFullError:
+            return  # told once the turn is decided
+        self._begin(self._request((*self.history.messages, self._user_message((heard,)))), held=True)
 
     def prepare(self, text: str = "") -> None:
         """The next request will begin like this."""
@@ -167,9 +172,13 @@ class Dialogue:
             language=settings.language,
         )
 
+    def _slide(self) -> None:
+        """Raises `ContextFullError`."""
+        self.history.slide(tokens.of_preamble(self._request(())))
+
     def _respond(self, *, goes_on: bool = False) -> Reply:
         """Answers the history. Where the turn goes on after a call, what it spent so far is carried along."""
-        self.history.slide(tokens.of_preamble(self._request(())))
+        self._slide()
         return self._begin(self._request(self.history.messages), held=False, goes_on=goes_on)
 
     def _begin(self, request: Request, *, held: bool, goes_on: bool = False) -> Reply:
