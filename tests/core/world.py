@@ -242,10 +242,10 @@ class World:
             case Stop(turn):
                 self._answering.discard(turn)
                 self.finished.add(turn)
-            case Save(snapshot, tell):
+            case Save(snapshot, tell, consumed):
                 self.saved = snapshot
                 if tell:
-                    self.later(0, Saved(f"handle-{len(self.of(Save))}"))
+                    self.later(0, Saved(f"handle-{len(self.of(Save))}", consumed))
             case Prefill() | Mark() | Forget() | Restore():
                 pass
 
