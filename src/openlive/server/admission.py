@@ -63,7 +63,7 @@ class Places:
         if self._sessions and len(self) >= factor * self._sessions:
             return server_full(self._sessions)
         if sessions and self._open[principal.name] >= factor * sessions:
-            return quota(f"{sessions} sessions at once are open with this key.")
+            return quota(f"sessions at once with this key: {sessions}.")
         if not resumes and (refusal := self.count(principal.name, per_minute, "new sessions")):
             return refusal
         self._open[principal.name] += 1
@@ -81,7 +81,7 @@ class Places:
         while begun and begun[0] <= now - MINUTE:
             begun.popleft()
         if len(begun) >= per_minute:
-            return quota(f"{per_minute} {words} a minute are allowed with this key.")
+            return quota(f"{words} a minute with this key: {per_minute}.")
         begun.append(now)
         return None
 
