@@ -258,13 +258,16 @@ class Hearing:
         self._out.append(Partial(utterance.told.text, told, transcript.text))
 
     def detector_failed(self, stream: int, now: float) -> None:
-        """Starts anew at the newest audio; what was open ends with what was heard."""
+        """Starts anew at the newest audio. What was open ends with what was heard; else a turn may have been missed."""
         if stream != self._stream:
             return
+        missed = self._unjudged(self._received) >= FRAME
         self._stream += 1
         self._activity.reset(self._received)
         self._caught_up_at = now
-        if self._utterance is not None and not self._utterance.committed:
+        if self._utterance is None and missed:
+            self._out.append(Lost())
+        elif self._utterance is not None and not self._utterance.committed:
             self._commit(now)
 
     def recogniser_failed(self, number: int) -> None:
