@@ -162,17 +162,50 @@ actions = st.one_of(
 def test_saving_and_restoring_at_any_rest_changes_nothing_that_follows(
     setup: dict[str, Any], profile: Profile, replies: list[Script], plan: list[Any], breaks: set[int]
 ) -> None:
+    compare(setup, profile, replies, plan, breaks)
+
+
+ASK, ONE, TWO = ("ask", "one"), ("respond", 1), ("respond", 2)
+SOON, LATER = ("wait", 0.3), ("wait", 6.0)
+
+
+@pytest.mark.parametrize(
+    ("profile", "replies", "plan", "rest"),
+    [
+        (0, [3, 0], [ASK, SOON, SOON, TWO, LATER], 1),  # a call after speech that is still being played
+        (0, [4, 0], [ASK, LATER, ONE, SOON, TWO, LATER], 3),  # one of two answers
+        (0, [3, 4, 0], [ASK, LATER, ONE, LATER, ASK, LATER], 3),  # a second call in one turn, then interrupted
+        (0, [3, 0], [ASK, LATER, ("wait", 37.0)], 1),  # a call that is never answered
+        (2, [4, 0], [ASK, LATER, ASK, SOON, TWO, LATER], 3),  # what waits for the answer
+        (0, [5, 0, 0], [ASK, LATER, ONE, LATER, ASK, LATER], 1),  # a call beside the talk
+        (1, [3, 0], [ASK, LATER, ONE, LATER], 1),
+        (1, [5, 0, 0], [ASK, LATER, ASK, LATER, ONE, LATER], 1),
+        (2, [2, 2, 2, 2, 2], [("say", "hello there")] * 5, 3),  # the window by the engine's count
+        (0, [], [("say", "hello there"), ("show", None), ("say", "and now this"), LATER], 1),
+    ],
+)
+@pytest.mark.parametrize("setup", range(4))
+def test_at_these_rests_too(setup: int, profile: int, replies: list[int], plan: list[Any], rest: int) -> None:
+    given_replies = [REPLIES[i] for i in replies]
+    assert compare(SETUPS[setup], PROFILES[profile], given_replies, plan, {rest}) == 1, "it was no rest"
+
+
+def compare(setup: dict[str, Any], profile: Profile, replies: list[Script], plan: list[Any], breaks: set[int]) -> int:
+    """Runs the plan straight through, and with breaks. Returns how many there were."""
+    count = 0
     straight, broken = Driver(setup, list(replies), profile), Driver(setup, list(replies), profile)
     for i, action in enumerate(plan):
         straight.act(action)
         broken.act(action)
         if i in breaks and broken.rests and broken.world.closed is None:
             broken.reconnect()
+            count += 1
     for driver in (straight, broken):
         driver.hush(8)
     assert shown(broken.world) == shown(straight.world)
     assert broken.world.requests == straight.world.requests
     assert broken.world.closed == straight.world.closed
+    return count
 
 
 def shown(world: World) -> list[tuple[float, ServerMessage]]:

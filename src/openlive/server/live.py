@@ -38,6 +38,8 @@ TAKE_OVER = 5.0
 """Seconds for the connection that holds a session to store its latest state."""
 OWNER = 16
 SECRET = 28
+_JSON = b"\xc1"
+"""A byte that begins no msgpack."""
 _HANDLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LOG = logging.getLogger(__name__)
 
@@ -46,20 +48,25 @@ _LOG = logging.getLogger(__name__)
 
 
 def encode(owner: bytes, snapshot: Snapshot) -> bytes:
-    return VERSION + owner + msgspec.msgpack.encode(snapshot)
+    try:
+        return VERSION + owner + msgspec.msgpack.encode(snapshot)
+    except OverflowError:  # arguments of a function are JSON, where integers have no bounds
+        return VERSION + owner + _JSON + msgspec.json.encode(snapshot)
 
 
 def decode(value: bytes) -> Snapshot | Refusal:
     if not value.startswith(VERSION):
         return OTHER_VERSION
     try:
-        return _decoder.decode(memoryview(value)[1 + OWNER :])
+        state = value[1 + OWNER :]
+        return _json_decoder.decode(state[1:]) if state.startswith(_JSON) else _decoder.decode(state)
     except msgspec.DecodeError:
         _LOG.exception("A stored session cannot be read")
         return OTHER_VERSION
 
 
 _decoder = msgspec.msgpack.Decoder(Snapshot)
+_json_decoder = msgspec.json.Decoder(Snapshot)
 
 
 def _owner(value: bytes) -> bytes:
