@@ -167,7 +167,7 @@ async def test_what_only_vertex_knows(server: Server, path: str, setup: dict[str
 
 
 async def test_a_response_without_an_id_is_matched_by_name() -> None:
-    llm = ScriptedLLM(replies=("call:f {}", "It is {}."))
+    llm = ScriptedLLM(replies=("call:f", "It is {}."))
     with serving(Scripted(llm=llm).engines) as server:
         setup = {**TEXT, "tools": [{"functionDeclarations": [{"name": "f"}]}]}
         async with client(server, setup, path=VERTEX) as raw:
