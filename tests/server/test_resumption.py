@@ -15,6 +15,7 @@ from openlive.config import Config, ServerSettings, StoreSettings
 from openlive.engines.scripted import ScriptedLLM, ScriptedTTS
 from openlive.server import live
 from openlive.server.auth import Key
+from openlive.server.store import StoreError
 from openlive.types import FunctionCall, FunctionResponse, Request
 from tests.core.test_resumption import TOOLS
 from tests.raw import TALK, TEXT, Raw, client
@@ -307,7 +308,7 @@ async def test_what_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_store_that_fails_ends_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object) -> None:
-        raise live.StoreError("the disk is full")
+        raise StoreError("the disk is full")
 
     with serving(fails=["could not be stored", "the store failed"]) as server:
         async with client(server, resumable(TEXT)) as raw:
