@@ -89,7 +89,7 @@ async def test_errors_of_rest_are_read(server: Server) -> None:
 
 async def token(server: Server, **config: Any) -> str:
     async with client(server, KEY, **ALPHA).aio as web:
-        created = await web.auth_tokens.create(config=config)  # type: ignore[arg-type]
+        created: types.AuthToken = await web.auth_tokens.create(config=config)
     assert created.name is not None
     assert created.name.startswith("auth_tokens/")
     return created.name

@@ -134,7 +134,7 @@ async def test_the_gemini_doors_keep_their_names(server: Server) -> None:
 async def test_vertex_signals_of_speech(server: Server) -> None:
     async with client(server, {**TALK, "explicitVadSignal": True}, path=VERTEX) as raw:
         await raw.speak(tone(1.0) + silence(1.5))
-        heard = []
+        heard: list[dict[str, Any]] = []
         while not heard or not heard[-1].get("serverContent", {}).get("turnComplete"):
             heard.append(await raw.hear())
     signals = [m["voiceActivityDetectionSignal"]["vadSignalType"] for m in heard if "voiceActivityDetectionSignal" in m]
