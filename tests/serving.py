@@ -30,13 +30,14 @@ from openlive.core.session import Session
 from openlive.engines.cascade import Cascade
 from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 from openlive.server import app, tls
+from openlive.server.auth import Keyring
 from openlive.server.engines import Engines
 from openlive.server.run import Running, run
 from openlive.types import INPUT_RATE
 
 MODEL = "gemini-live-2.5-flash-preview"
 PATH = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
-SERVER = ServerSettings(port=0)
+SERVER = ServerSettings(port=0, drain_seconds=1.0)
 LIMITS = LimitSettings()
 SECONDS = 15.0
 """No wait of a test lasts longer than this."""
@@ -157,6 +158,7 @@ def serving(
     limits: LimitSettings = LIMITS,
     fails: Sequence[str] = (),
     config: Config | None = None,
+    keys: Keyring | None = None,
 ) -> Iterator[Server]:
     """A server for as long as the block lasts. `fails` are words of the errors that it may log."""
     settings = replace(
@@ -170,7 +172,7 @@ def serving(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "Session", partial(_noted, sessions))
         logger.addHandler(errors)
-        thread = _Thread(settings, engines or Scripted().engines)
+        thread = _Thread(settings, engines or Scripted().engines, keys)
         thread.start()
         try:
             yield Server(thread.port(), thread.loop, sessions, errors.records, thread.stop)
@@ -189,9 +191,10 @@ def _noted(sessions: list[Session], *arguments: Any) -> Session:
 class _Thread:
     """The server's thread: `start`, `port` once it listens, `stop`."""
 
-    def __init__(self, config: Config, engines: Engines) -> None:
+    def __init__(self, config: Config, engines: Engines, keys: Keyring | None) -> None:
         self.loop: asyncio.AbstractEventLoop
         self._config = config
+        self._keys = keys
         self._engines = engines
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
         self._ready = threading.Event()
@@ -213,7 +216,7 @@ class _Thread:
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._shutdown = anyio.Event()
-        await run(self._config, self._engines, shutdown=self._shutdown, ready=self._listens)
+        await run(self._config, self._engines, shutdown=self._shutdown, ready=self._listens, keys=self._keys)
 
     def _listens(self, running: Running) -> None:
         self._running = running

@@ -15,6 +15,7 @@ from openlive.config import (
     EngineSettings,
     LimitSettings,
     ServerSettings,
+    StoreSettings,
     choose_llm,
     load,
     parse,
@@ -44,7 +45,12 @@ def test_the_example_is_the_default() -> None:
 
 def test_the_example_holds_every_option_and_nothing_else() -> None:
     data = tomllib.loads(EXAMPLE.read_text())
-    sections = {"server": ServerSettings, "limits": LimitSettings, "engines": EngineSettings}
+    sections = {
+        "server": ServerSettings,
+        "limits": LimitSettings,
+        "store": StoreSettings,
+        "engines": EngineSettings,
+    }
     assert set(data) == {*sections, "models"} == set(get_type_hints(Config))
     for name, struct in sections.items():
         assert list(data[name]) == list(get_type_hints(struct)), name
@@ -82,7 +88,7 @@ def test_the_example_names_every_built_in_model_and_the_listener_agrees_with_the
     ("text", "message"),
     [
         ("[server", "openlive.toml: Expected ']'"),
-        ("x = 1", "openlive.toml: x: there is no such option. There are: server, limits, engines, models"),
+        ("x = 1", "openlive.toml: x: there is no such option. There are: server, limits, store, engines, models"),
         ("[sever]\nport = 1", "openlive.toml: sever: there is no such option; did you mean 'server'?"),
         ("[server]\nprot = 1", "openlive.toml: server.prot: there is no such option; did you mean 'port'?"),
         ("[server]\nport = 'x'", "openlive.toml: server.port: Expected `int`, got `str`"),
@@ -93,6 +99,11 @@ def test_the_example_names_every_built_in_model_and_the_listener_agrees_with_the
         ("[[server.keys]]\nname = 'a'\nkye = 'k'", "server.keys[0].kye: there is no such option; did you mean 'key'?"),
         ("[[server.keys]]\nname = 'a'", "openlive.toml: server.keys[0]: Object missing required field `key`"),
         ("[limits]\nreply_seconds = 0", "openlive.toml: limits: reply_seconds must be positive"),
+        ("[limits]\nconnection_seconds = -1", "connection_seconds must not be negative"),
+        ("[limits]\npreset = 'google'", "limits: preset 'google' is none of unlimited, documented"),
+        ("[server]\ndrain_seconds = -1", "drain_seconds must not be negative"),
+        ("[store]\nlocation = 'redis://x'", "store: location 'redis://x' is neither memory nor sqlite:/path/to/file"),
+        ("[store]\nmemory_bytes = 0", "memory_bytes and resumption_seconds must be positive"),
         ("[engines]\nllm = 3", "openlive.toml: engines.llm: Expected `str`, got `int`"),
         ("[engines]\nllm = ''", "openlive.toml: engines: llm names no engine"),
         ("[engines]\nttl = ''", "openlive.toml: engines.ttl: there is no such option; did you mean"),
@@ -193,6 +204,19 @@ def test_the_environment_wins() -> None:
     assert config.server.names == ("a.example", "b.example")
     assert config.engines.llm == "gguf:/x.gguf"
     assert config.limits.setup_seconds == 2.5
+
+
+def test_a_preset_fills_in_what_is_not_set() -> None:
+    limits = parse("[limits]\npreset = 'documented'\nsession_seconds = 1e9").limits
+    durations = [limits.duration(name) for name in ("connection_seconds", "session_seconds", "video_seconds")]
+    assert durations == [600, 1e9, 120]
+    assert LimitSettings().duration("connection_seconds") == 0
+
+
+def test_the_store_is_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "openlive.toml").write_text("[store]\nlocation = 'sqlite:data/sessions.db'")
+    assert load(tmp_path / "openlive.toml").store.location == f"sqlite:{tmp_path}/data/sessions.db"
+    assert parse("", environ={"OPENLIVE_STORE_LOCATION": "sqlite:/x.db"}).store.location == "sqlite:/x.db"
 
 
 @pytest.mark.parametrize(

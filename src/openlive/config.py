@@ -19,7 +19,7 @@ import psutil
 from msgspec import Struct
 
 from openlive.profiles import PROFILES, ProfileSettings, default_profile
-from openlive.server.auth import Key, KeysError, check_keys, parse_keys, read_keys
+from openlive.server.auth import Key, Keyring, KeysError, Reread, check_keys, parse_keys, read_keys
 
 FILE_NAME = "openlive.toml"
 COMFORTABLE_MEMORY = 3_500_000_000
@@ -42,12 +42,24 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     allowed_origins: tuple[str, ...] = ()
     keys: tuple[Key, ...] = ()
     key_file: str = ""
+    drain_seconds: float = 10.0
 
     def __post_init__(self) -> None:
+        if self.drain_seconds < 0:
+            raise ValueError("drain_seconds must not be negative")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is outside 0 to 65535")
         if self.certificate_key and not self.certificate:
             raise ValueError("certificate_key needs a certificate")
+
+
+UNLIMITED = ("sessions", "connection_seconds", "session_seconds", "video_seconds", "call_seconds")
+"""Limits that 0 switches off."""
+PRESETS: dict[str, dict[str, float]] = {
+    "unlimited": {},
+    "documented": {"connection_seconds": 600.0, "session_seconds": 900.0, "video_seconds": 120.0},
+}
+"""What a preset puts in the place of 0 (protocol.md 4.3)."""
 
 
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,16 +70,48 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     setup_seconds: float = 10.0
     first_byte_seconds: float = 5.0
     unauthenticated_sockets: int = 256
+    sessions: int = 0
     detector_seconds: float = 10.0
     recogniser_seconds: float = 30.0
     reply_seconds: float = 60.0
     backlog_seconds: float = 600.0
     utterance_seconds: float = 600.0
+    preset: str = "unlimited"
+    connection_seconds: float = 0.0
+    session_seconds: float = 0.0
+    video_seconds: float = 0.0
+    call_seconds: float = 0.0
+
+    def duration(self, name: str) -> float:
+        """One of the options that the preset has a say in; 0: no limit."""
+        set_here: float = getattr(self, name)
+        return set_here or PRESETS[self.preset].get(name, 0.0)
 
     def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset {self.preset!r} is none of {', '.join(PRESETS)}")
         for name in self.__struct_fields__:
-            if getattr(self, name) <= 0:
+            if name == "preset":
+                continue
+            if name in UNLIMITED and getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative; 0 is no limit")
+            if name not in UNLIMITED and getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")
+
+
+class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where sessions that can be resumed and ephemeral tokens are kept: `memory`, or `sqlite:` and a path."""
+
+    location: str = "memory"
+    memory_bytes: int = 256 * 1024 * 1024
+    resumption_seconds: float = 7200.0
+
+    def __post_init__(self) -> None:
+        kind, _, path = self.location.partition(":")
+        if (kind, bool(path)) not in (("memory", False), ("sqlite", True)):
+            raise ValueError(f"location {self.location!r} is neither memory nor sqlite:/path/to/file")
+        if self.memory_bytes <= 0 or self.resumption_seconds <= 0:
+            raise ValueError("memory_bytes and resumption_seconds must be positive")
 
 
 class EngineSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +137,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
+    store: StoreSettings = StoreSettings()
     engines: EngineSettings = EngineSettings()
     models: dict[str, ProfileSettings] = msgspec.field(default_factory=lambda: dict(PROFILES))
 
@@ -111,10 +156,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     """The configuration of a file (else of OPENLIVE_CONFIG, else of `openlive.toml` here if there is one), overridden
     by the environment. Raises `ConfigError`."""
     environ = os.environ if environ is None else environ
-    if path is None and environ.get("OPENLIVE_CONFIG"):
-        path = Path(environ["OPENLIVE_CONFIG"])
-    if path is None and Path(FILE_NAME).is_file():
-        path = Path(FILE_NAME)
+    path = _file(path, environ)
     if path is None:
         return parse("", "defaults", environ)
     try:
@@ -122,6 +164,33 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     return parse(text, str(path), environ, path.parent)
+
+
+def _file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if path is None and environ.get("OPENLIVE_CONFIG"):
+        path = Path(environ["OPENLIVE_CONFIG"])
+    if path is None and Path(FILE_NAME).is_file():
+        path = Path(FILE_NAME)
+    return path
+
+
+def keyring(config: Config, path: Path | None = None, environ: Mapping[str, str] | None = None) -> Keyring:
+    """The keys of a configuration that was loaded from there. They follow the files that they stand in."""
+    environ = os.environ if environ is None else environ
+    found = _file(path, environ)
+
+    def files(config: Config) -> list[Path]:
+        key_file = config.server.key_file
+        return [*([found] if found else []), *([Path(key_file)] if key_file else [])]
+
+    def reread() -> Reread:
+        try:
+            now = load(found, environ)
+        except ConfigError as error:
+            raise KeysError(str(error)) from error
+        return Reread(now.server.keys, files(now))
+
+    return Keyring(config.server.keys, files(config), reread if files(config) else None)
 
 
 def parse(text: str, source: str = FILE_NAME, environ: Mapping[str, str] | None = None, base: Path = Path()) -> Config:
@@ -224,7 +293,12 @@ def _refuse_double_names(models: dict[str, Any], own: set[str], source: str) -> 
 
 # --- the environment --------------------------------------------------------------------------------------------------
 
-_SECTIONS: dict[str, type[Struct]] = {"server": ServerSettings, "limits": LimitSettings, "engines": EngineSettings}
+_SECTIONS: dict[str, type[Struct]] = {
+    "server": ServerSettings,
+    "limits": LimitSettings,
+    "store": StoreSettings,
+    "engines": EngineSettings,
+}
 
 
 def variables() -> dict[str, tuple[str, str]]:
@@ -249,7 +323,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], Any]:
                 found[section, name] = msgspec.convert(value, kind, strict=False)
             except msgspec.ValidationError as error:
                 raise ConfigError(f"{variable}: {_at_path(error)}") from error
-        elif re.match(r"OPENLIVE_(SERVER|LIMITS|ENGINES)_", variable):
+        elif re.match(r"OPENLIVE_(SERVER|LIMITS|STORE|ENGINES)_", variable):
             raise ConfigError(f"{variable}: there is no such option{_suggestion(variable, known)}")
     return found
 
@@ -276,11 +350,14 @@ def _with_keys(config: Config, source: str, environ: Mapping[str, str], base: Pa
     def path(text: str) -> str:
         return str(base / Path(text).expanduser()) if text else ""
 
+    kind, _, file = config.store.location.partition(":")
     return msgspec.structs.replace(
         config,
+        store=msgspec.structs.replace(config.store, location=f"{kind}:{path(file)}" if file else kind),
         server=msgspec.structs.replace(
             server,
             keys=together,
+            key_file=path(server.key_file),
             certificate=path(server.certificate),
             certificate_key=path(server.certificate_key),
         ),

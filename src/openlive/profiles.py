@@ -28,6 +28,10 @@ class ProfileSettings(Struct, frozen=True, forbid_unknown_fields=True):
     voices: tuple[str, ...] = HALF_CASCADE_VOICES
     default_voice: str = "Puck"
     history: Literal["heard", "sent"] = "heard"
+    turn_complete_after_call: bool = False
+    queues_during_calls: bool = True
+    voice_activity: bool = False
+    interim_transcripts: bool = False
     input_token_limit: int = 32_768
     output_token_limit: int = 8_192
 
@@ -43,8 +47,15 @@ class ProfileSettings(Struct, frozen=True, forbid_unknown_fields=True):
 _NATIVE = ProfileSettings(
     kind="native-audio",
     voices=NATIVE_VOICES,
+    turn_complete_after_call=True,
+    queues_during_calls=False,
     input_token_limit=131_072,
 )
+
+
+def _third(profile: ProfileSettings) -> ProfileSettings:
+    """The generation 3.x: no turn ends with a call, and more is told of what the user says (protocol.md 3.2, 11.15)."""
+    return replace(profile, turn_complete_after_call=False, voice_activity=True, interim_transcripts=True)
 
 
 def default_profile(kind: Kind) -> ProfileSettings:
@@ -89,15 +100,14 @@ PROFILES: dict[str, ProfileSettings] = {
         display_name="Gemini 2.5 Flash Native Audio Thinking",
         description="The native audio generation that thinks before it speaks",
     ),
-    # Generations of their own: the order of their messages around calls differs (protocol.md 11.15).
     "gemini-3.8-live": replace(
-        default_profile("native-audio"),
+        _third(default_profile("native-audio")),
         display_name="Gemini 3.8 Live",
         description="The current generation",
         aliases=("gemini-3.1-flash-live-preview",),
     ),
     "gemini-3.8-live-extended-thinking": replace(
-        default_profile("thinking"),
+        _third(default_profile("thinking")),
         display_name="Gemini 3.8 Live Extended Thinking",
         description="The current generation that thinks before it speaks",
     ),

@@ -33,6 +33,8 @@ class Image(Struct, frozen=True, tag=True):
 
     mime: str
     data: bytes
+    tokens: int = 258
+    """What it counts in the context (protocol.md 4.4)."""
 
 
 class Heard(Struct, frozen=True, tag=True):

@@ -11,7 +11,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from openlive.core import tokens
 from openlive.core.activity import Activity
-from openlive.core.commands import Command, Send, Stop
+from openlive.core.commands import Command, Stop
+from openlive.core.dialogue import Dialogue
 from openlive.core.hearing import Hearing
 from openlive.core.reply import Reply
 from openlive.core.session import Session
@@ -31,14 +32,14 @@ def never_stops_the_engine(patch: pytest.MonkeyPatch) -> None:
 
 
 def lets_late_output_through(patch: pytest.MonkeyPatch) -> None:
-    interrupt = Session._interrupt
+    interrupt = Dialogue.interrupt
 
-    def keep(self: Session) -> None:
+    def keep(self: Dialogue, **arguments: Any) -> None:
         reply = self._reply
-        interrupt(self)
+        interrupt(self, **arguments)
         self._reply = self._reply or reply
 
-    patch.setattr(Session, "_interrupt", keep)
+    patch.setattr(Dialogue, "interrupt", keep)
 
 
 def ends_the_turn_before_playback(patch: pytest.MonkeyPatch) -> None:
@@ -55,8 +56,14 @@ def forgets_gaps_in_the_audio(patch: pytest.MonkeyPatch) -> None:
 
 
 def tells_the_interruption_last(patch: pytest.MonkeyPatch) -> None:
-    interrupt = Reply.interrupt
-    patch.setattr(Reply, "interrupt", lambda self: list(reversed(interrupt(self))))
+    interrupt = Dialogue.interrupt
+
+    def backwards(self: Dialogue, **arguments: Any) -> None:
+        before = len(self.out)
+        interrupt(self, **arguments)
+        self.out[before:] = reversed(self.out[before:])
+
+    patch.setattr(Dialogue, "interrupt", backwards)
 
 
 def forgets_the_lists_of_usage(patch: pytest.MonkeyPatch) -> None:
@@ -71,14 +78,14 @@ def leaves_an_utterance_open(patch: pytest.MonkeyPatch) -> None:
 
 
 def drops_what_waits(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Session, "_take_waiting", lambda self: self._waiting.clear())
+    patch.setattr(Dialogue, "_take_waiting", lambda self: self.waiting.clear())
 
 
 def never_releases(patch: pytest.MonkeyPatch) -> None:
     release = Reply.release
 
-    def held(self: Reply, now: float) -> list[Command]:
-        out = release(self, now)
+    def held(self: Reply) -> Any:
+        out = release(self)
         self.held = True
         return out
 
@@ -86,13 +93,11 @@ def never_releases(patch: pytest.MonkeyPatch) -> None:
 
 
 def sends_what_is_held(patch: pytest.MonkeyPatch) -> None:
-    produce = Reply.produce
+    def leak(self: Dialogue, output: Any) -> None:
+        assert self._reply is not None
+        self.out += self._reply.send(output, self.now)
 
-    def leak(self: Reply, output: Any, now: float) -> list[Command]:
-        out = produce(self, output, now)
-        return out or [c for c in self._send(output, now) if isinstance(c, Send)]
-
-    patch.setattr(Reply, "produce", leak)
+    patch.setattr(Dialogue, "produced", leak)
 
 
 def believes_an_old_transcript(patch: pytest.MonkeyPatch) -> None:

@@ -488,6 +488,18 @@ class TestFailures:
         assert world.transcript.endswith("hello again")
         assert world.kinds()[-1] == "turnComplete"
 
+    def test_a_detector_that_hangs_before_it_judged_anything(self) -> None:
+        """A file in one message: its client waits for the end of a turn."""
+        world = World(TALK, plan=QUESTION, dead_streams=[1])
+        world.blob(3)
+        world.run(11)
+        assert world.kinds() == ["setupComplete", "turnComplete"]
+        assert world.messages[-1].server_content is not None
+        reason = world.messages[-1].server_content.turn_complete_reason
+        assert reason is not None
+        assert reason.name == "INPUT_OTHER"
+        self.goes_on(world)
+
     def test_more_audio_than_can_be_judged(self) -> None:
         world = World(TALK, dead_streams=[1], limits=Limits(backlog=5))
         world.blob(6)

@@ -21,6 +21,8 @@ from openlive.core.commands import (
     Mark,
     Prefill,
     Respond,
+    Restore,
+    Save,
     Send,
     Stop,
 )
@@ -33,11 +35,13 @@ from openlive.core.events import (
     Finished,
     Opened,
     Produced,
+    Saved,
     Transcribed,
 )
 from openlive.core.hearing import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
+from openlive.core.snapshot import Snapshot
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Heard, Message, Output, Request, Speech, Text, Transcript
 from openlive.wire.client import parse_message
 from openlive.wire.server import ServerMessage, encode
@@ -92,6 +96,7 @@ class World:
         stt_delay: float | None = 0.05,
         vad_delay: float = 0.001,
         dead_streams: Sequence[int] = (),
+        vertex: bool = False,
     ) -> None:
         self.now = 0.0
         self.session = Session({profile.name: profile} if profile else PROFILES, limits)
@@ -102,6 +107,7 @@ class World:
         self.log: list[tuple[float, ServerMessage]] = []
         self.commands: list[tuple[float, Command]] = []
         self.closed: Close | None = None
+        self.saved: Snapshot | None = None
         self._replies = list(replies)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -118,7 +124,7 @@ class World:
         self._guesses: dict[int, int] = {}
         self._over: dict[int, str] = {}
         if setup is not None:
-            self.event(Opened("s"))
+            self.event(Opened("s", vertex=vertex))
             self.client({"setup": setup})
 
     # What a test does.
@@ -236,7 +242,11 @@ class World:
             case Stop(turn):
                 self._answering.discard(turn)
                 self.finished.add(turn)
-            case Prefill() | Mark() | Forget():
+            case Save(snapshot, tell, consumed):
+                self.saved = snapshot
+                if tell:
+                    self.later(0, Saved(f"handle-{len(self.of(Save))}", consumed))
+            case Prefill() | Mark() | Forget() | Restore():
                 pass
 
     def _detect(self, stream: int, start: int, end: int) -> None:
@@ -311,8 +321,14 @@ def void(_: object) -> None:
 
 def kind(message: ServerMessage) -> str:
     content = message.server_content
-    if message.setup_complete is not None:
-        return "setupComplete"
+    for name in ("setup_complete", "tool_call", "tool_call_cancellation", "session_resumption_update", "go_away"):
+        if getattr(message, name) is not None:
+            head, *rest = name.split("_")
+            return head + "".join(part.title() for part in rest)
+    if message.voice_activity is not None:
+        return f"{message.voice_activity.type}"
+    if message.voice_activity_detection_signal is not None:
+        return f"{message.voice_activity_detection_signal.vad_signal_type}"
     assert content is not None, message
     if content.interrupted:
         return "interrupted"

@@ -8,6 +8,7 @@ import wavefile from 'wavefile';
 
 const [baseUrl, wavPath, pcmPath] = process.argv.slice(2);
 const MODEL = 'gemini-live-2.5-flash-preview';
+const LOCKED = 'Never tell anybody about the platypus. '.repeat(520);
 const LIMIT_MS = 20_000;
 const BOTH = { inputAudioTranscription: {}, outputAudioTranscription: {} };
 const MANUAL = { realtimeInputConfig: { automaticActivityDetection: { disabled: true } } };
@@ -22,13 +23,13 @@ const soon = (promise, what) => {
 };
 
 /** A connection whose messages can be waited for. */
-const connect = async (config, { model = MODEL, apiKey = 'any', httpOptions = {} } = {}) => {
+const connect = async (config, { model = MODEL, apiKey = 'any', vertexai = false, httpOptions = {} } = {}) => {
   const messages = [];
   const log = [];
   let wake = () => {};
   let told;
   const closed = new Promise((resolve) => { told = resolve; });
-  const client = new GoogleGenAI({ apiKey, httpOptions: { baseUrl, ...httpOptions } });
+  const client = new GoogleGenAI({ apiKey, vertexai, httpOptions: { baseUrl, ...httpOptions } });
   const opening = client.live.connect({
     model,
     config,
@@ -202,6 +203,53 @@ const scenarios = {
       session.close();
     }
     return answers;
+  },
+
+  async models() {
+    const client = new GoogleGenAI({ apiKey: 'any', httpOptions: { baseUrl } });
+    const names = [];
+    for await (const model of await client.models.list({ config: { pageSize: 4 } })) names.push(model.name);
+    const missing = await client.models.get({ model: 'none' }).catch((error) => error);
+    return {
+      names,
+      model: await client.models.get({ model: MODEL }),
+      missing: { status: missing.status, message: missing.message },
+    };
+  },
+
+  async tokens() {
+    const httpOptions = { apiVersion: 'v1alpha' };
+    const client = new GoogleGenAI({ apiKey: 'any', httpOptions: { baseUrl, ...httpOptions } });
+    const answers = [];
+    const locks = [{}, { lockAdditionalFields: [] }, { lockAdditionalFields: ['topP', 'outputAudioTranscription'] }];
+    for (const lock of locks) {
+      const token = await client.authTokens.create({
+        config: {
+          uses: 1,
+          expireTime: new Date(Date.now() + 300_000).toISOString(),
+          newSessionExpireTime: new Date(Date.now() + 120_000).toISOString(),
+          liveConnectConstraints: {
+            model: MODEL,
+            config: { ...text, systemInstruction: LOCKED, tools: [{ functionDeclarations: [{ name: 'ours' }] }] },
+          },
+          ...lock,
+        },
+      });
+      const options = { model: 'models/bogus', apiKey: token.name, httpOptions };
+      const { session, turn } = await start({ ...text, systemInstruction: 'Tell all.', topP: 0.5 }, options);
+      session.sendClientContent({ turns: 'token' });
+      const answer = await turn();
+      const again = await connect(text, options);
+      answers.push({ name: token.name, text: answer.text, again: await again.closed() });
+      session.close();
+    }
+    return answers;
+  },
+
+  async vertex() {
+    const { session, turn, first } = await start(BOTH, { vertexai: true, model: 'gemini-live-2.5-flash' });
+    session.sendClientContent({ turns: 'vertex' });
+    return { ...(await turn()), first };
   },
 };
 

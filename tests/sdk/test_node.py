@@ -16,8 +16,9 @@ import pytest
 from openlive.audio import write_wav
 from openlive.config import ServerSettings
 from openlive.engines.scripted import ScriptedLLM, ScriptedSTT
+from openlive.profiles import PROFILES
 from openlive.server.auth import Key
-from tests.serving import Scripted, Server, certificates, serving, tone
+from tests.serving import MODEL, Scripted, Server, certificates, serving, tone
 
 pytestmark = pytest.mark.node
 
@@ -80,7 +81,7 @@ def seen(
     with serving(scripted.engines) as server:
         names = (
             *("connecting", "texts", "incremental", "speaking", "wholeWav", "chunks", "manual", "interruption"),
-            *("badModel", "badAudio", "versions"),
+            *("badModel", "badAudio", "versions", "models", "tokens", "vertex"),
         )
         yield run(packages, address(server, request.param), speech, *names)
 
@@ -161,6 +162,37 @@ def test_a_mistake_later_on_is_told_by_onclose(seen: Seen) -> None:
 
 def test_every_version(seen: Seen) -> None:
     assert seen["versions"] == ["You said: v1", "You said: v1beta", "You said: v1alpha"]
+
+
+def test_models(seen: Seen) -> None:
+    models = seen["models"]
+    assert len(models["names"]) == len(PROFILES) + sum(len(p.aliases) for p in PROFILES.values())
+    assert models["model"]["name"] == models["names"][0] == f"models/{MODEL}"
+    assert models["model"]["inputTokenLimit"] == 32_768
+    assert models["model"]["supportedActions"] == ["bidiGenerateContent"]
+    assert models["missing"]["status"] == 404
+    assert json.loads(models["missing"]["message"])["error"]["status"] == "NOT_FOUND"
+
+
+def test_tokens(seen: Seen, scripted: Scripted) -> None:
+    """Each way to lock; twenty kilobytes of instructions are locked in each."""
+    for token in seen["tokens"]:
+        assert token["name"].startswith("auth_tokens/")
+        assert len(token["name"]) <= 200
+        assert token["text"] == "You said: token"
+        assert token["again"] == {"code": 1011, "reason": "Token has been used too many times"}
+    requests = [r for r in scripted.llm.requests if r.messages[-1].text == "token"][-3:]
+    assert all(len(request.instructions) > 20_000 for request in requests)
+    assert [[f.name for f in request.functions] for request in requests] == [["ours"]] * 3
+    assert [request.sampling.top_p for request in requests] == [None, 0.5, None]
+
+
+def test_vertex_mode(seen: Seen) -> None:
+    turn = seen["vertex"]
+    assert turn["first"]["setupComplete"]["sessionId"]
+    assert turn["said"] == "You said: vertex"
+    assert turn["mimes"] == ["audio/pcm"] or set(turn["mimes"]) == {"audio/pcm", None}
+    assert turn["usage"]["responseTokensDetails"][0]["modality"] == "AUDIO"
 
 
 def test_a_bad_key_is_told_by_onclose(packages: Path, speech: tuple[Path, Path]) -> None:

@@ -63,6 +63,8 @@ def _expected() -> tuple[type[BaseException], ...]:
     from openlive.models import ModelError
     from openlive.server.auth import KeysError
     from openlive.server.listener import ListenError, StartupError
+    from openlive.server.store import StoreError
     from openlive.server.tls import TLSError
 
-    return (AudioError, ConfigError, EngineError, KeysError, ListenError, ModelError, StartupError, TLSError)
+    ours = (AudioError, ConfigError, EngineError, KeysError, ListenError, ModelError)
+    return (*ours, StartupError, StoreError, TLSError)

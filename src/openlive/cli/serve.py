@@ -63,16 +63,19 @@ def serve(host: str | None, port: int | None, config_file: Path | None, attached
     except StoppedError:
         leave(0)
     with ExitStack() as stack:
-        anyio.run(partial(_serve, config, engines, stop, partial(_ready, config, attached, stack)))
+        anyio.run(partial(_serve, config, config_file, engines, stop, partial(_ready, config, attached, stack)))
     if not attached:
         click.echo("Stopped.", err=True)
     leave(0)
 
 
-async def _serve(config: Config, engines: Engines, stop: Stop, ready: Callable[[Running], None]) -> None:
+async def _serve(
+    config: Config, config_file: Path | None, engines: Engines, stop: Stop, ready: Callable[[Running], None]
+) -> None:
+    from openlive.config import keyring
     from openlive.server.run import run
 
-    await run(config, engines, shutdown=stop, ready=ready)
+    await run(config, engines, shutdown=stop, ready=ready, keys=keyring(config, config_file))
 
 
 def _until_input_ends(stop: Stop) -> None:
@@ -105,11 +108,14 @@ def configured(config_file: Path | None, host: str | None = None, port: int | No
 
 def refuse_early(config: Config) -> None:
     """Finds out before the minutes of a first fetch what would be found out after them."""
+    import anyio
+
     from openlive.cli import state
     from openlive.engines import registry
     from openlive.server import listener, tls
     from openlive.server.auth import require_keys_or_loopback
     from openlive.server.run import certificates
+    from openlive.server.store import open_store
 
     server = config.server
     require_keys_or_loopback(server.host, server.keys)
@@ -131,6 +137,7 @@ def refuse_early(config: Config) -> None:
                 f"openlive is already running at {running.url} (process {running.pid})."
             ) from None
         raise
+    anyio.run(open_store(config.store.location, config.store.memory_bytes).close)
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------

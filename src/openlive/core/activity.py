@@ -37,6 +37,8 @@ class Policy(Struct, frozen=True):
     stop: float = 0.35
     padding: int = 96 * MS
     silence: int = 700 * MS
+    all_audio: bool = False
+    """The silence before speech belongs to its turn, too."""
 
 
 class Activity:
@@ -53,6 +55,11 @@ class Activity:
         self.active = False
         self.paused = False
         self._run = 0
+
+    @property
+    def rising(self) -> bool:
+        """There is speech, too short to count yet."""
+        return self._run > 0
 
     def push(self, probability: float, samples: int) -> Change | None:
         """The next frame of the stream. At most one thing changes with a frame."""

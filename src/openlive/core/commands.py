@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from openlive.core.snapshot import Snapshot
 from openlive.types import Request
 from openlive.wire.server import ServerMessage
 
@@ -78,6 +79,23 @@ class Stop(Struct, frozen=True, tag=True):
     turn: int
 
 
+class Restore(Struct, frozen=True, tag=True):
+    """The state behind `handle` is wanted; a connection that still holds the session loses it."""
+
+    handle: str
+
+
+class Save(Struct, frozen=True, tag=True):
+    """Store the latest state of the session. Where `tell` is set, `Saved` is wanted with a fresh handle.
+
+    `consumed` counts the client's messages of this connection whose effect is in it.
+    """
+
+    snapshot: Snapshot
+    tell: bool
+    consumed: int = 0
+
+
 class Mark(Struct, frozen=True, tag=True):
     """A step of the turn's waterfall was reached at the time `at`."""
 
@@ -93,4 +111,6 @@ class Close(Struct, frozen=True, tag=True):
     reason: str
 
 
-Command = Send | Detect | Listen | Hear | Flush | HangUp | Forget | Prefill | Respond | Stop | Mark | Close
+Command = (
+    Send | Detect | Listen | Hear | Flush | HangUp | Forget | Prefill | Respond | Stop | Restore | Save | Mark | Close
+)

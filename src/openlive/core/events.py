@@ -6,29 +6,76 @@ from typing import Literal
 
 from msgspec import Struct
 
+from openlive.core.snapshot import Snapshot
 from openlive.types import Output, Transcript
 from openlive.wire.client import ClientMessage
 from openlive.wire.errors import Refusal
+from openlive.wire.setup import Setup
 
-Stage = Literal["vad", "stt", "reply"]
+Stage = Literal["vad", "stt", "reply", "store"]
+
+
+class Constraints(Struct, frozen=True):
+    """What the client's token locks. `mask` names the fields (snake_case paths) that come from `setup` whatever the
+    client says; None: all of it does, if there is a setup (protocol.md 1.5). `until`: when the token ends a session.
+    """
+
+    setup: Setup | None = None
+    mask: tuple[str, ...] | None = None
+    until: float | None = None
 
 
 class Opened(Struct, frozen=True, tag=True):
-    """A client is there. `session` is a fresh unguessable id; `version` that of its path (`v1beta`).
+    """A client is there. `session` is a fresh unguessable id; `version` that of its path (`v1beta`), and `vertex` says
+    that it came by Vertex's, where more can be asked for.
 
-    `refusal` is set where its key was not accepted: it is told once its setup has been read, because the SDKs
-    understand a close only then (protocol.md 11.3).
+    Told again just before the setup: only then is it known who may come in and on what terms. `refusal` is set where
+    the client may not; it is told at the setup, because the SDKs understand a close only then (protocol.md 11.3).
     """
 
     session: str
     version: str = "v1beta"
     refusal: Refusal | None = None
+    constraints: Constraints = Constraints()
+    vertex: bool = False
+
+
+class Restored(Struct, frozen=True, tag=True):
+    """The answer to `Restore`: the state behind the handle, or why there is none."""
+
+    snapshot: Snapshot | None
+    refusal: Refusal | None = None
+
+
+class Saved(Struct, frozen=True, tag=True):
+    """A state was stored: `handle` names the session from now on. `consumed` is that of its `Save`."""
+
+    handle: str
+    consumed: int = 0
+
+
+class Left(Struct, frozen=True, tag=True):
+    """The client is gone."""
+
+
+class TakenOver(Struct, frozen=True, tag=True):
+    """The session is resumed on another connection."""
+
+
+class Draining(Struct, frozen=True, tag=True):
+    """The server ends; connections are closed after `seconds`."""
+
+    seconds: float
 
 
 class ClientSaid(Struct, frozen=True, tag=True):
-    """A message of the client, its audio taken out: that has become `AudioArrived`."""
+    """A message of the client, its audio taken out: that has become `AudioArrived`.
+
+    `more`: it is a part of a message, and another one follows.
+    """
 
     message: ClientMessage
+    more: bool = False
 
 
 class BadRequest(Struct, frozen=True, tag=True):
@@ -39,9 +86,10 @@ class BadRequest(Struct, frozen=True, tag=True):
 
 
 class AudioArrived(Struct, frozen=True, tag=True):
-    """`samples` more of the user's audio (16 kHz) lie in the shell's buffer."""
+    """`samples` more of the user's audio (16 kHz) lie in the shell's buffer. `more` is that of `ClientSaid`."""
 
     samples: int
+    more: bool = False
 
 
 class Detected(Struct, frozen=True, tag=True):
@@ -70,11 +118,26 @@ class Finished(Struct, frozen=True, tag=True):
 
 
 class Failed(Struct, frozen=True, tag=True):
-    """An engine raised. `number` is the stream, utterance or turn that it worked for."""
+    """An engine raised, or a state could not be stored. `number`: the stream, utterance or turn that it was for."""
 
     stage: Stage
     number: int
     reason: str
 
 
-Event = Opened | ClientSaid | BadRequest | AudioArrived | Detected | Transcribed | Produced | Finished | Failed
+Event = (
+    Opened
+    | Restored
+    | Saved
+    | Left
+    | TakenOver
+    | Draining
+    | ClientSaid
+    | BadRequest
+    | AudioArrived
+    | Detected
+    | Transcribed
+    | Produced
+    | Finished
+    | Failed
+)

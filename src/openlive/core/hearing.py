@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from openlive.core.activity import MS, Activity, Change, Policy
 from openlive.core.commands import Command, Detect, Flush, Forget, HangUp, Hear, Listen
+from openlive.core.snapshot import Ears
 from openlive.core.utterance import Utterance
-from openlive.types import INPUT_RATE, Transcript
+from openlive.types import INPUT_RATE, Transcript, Word
 
 FRAME = 32 * MS
 """The longest frame of a detector: less than this may stay unjudged at the end of a stream."""
@@ -34,6 +35,14 @@ class Limits(Struct, frozen=True):
     """Without an answer to a flush."""
     reply: float = 60.0
     """Without anything new from the responder."""
+    call: float = 0.0
+    """Without the result of a function call; 0: for ever."""
+    connection: float = 0.0
+    """Of a connection's life; 0: unlimited. Announced a minute before."""
+    session: float = 0.0
+    """Of a session's life over all its connections, where its window does not slide; 0: unlimited."""
+    video: float = 0.0
+    """The same from its first image on."""
     backlog: float = 600.0
     """Of audio that waits to be judged; more ends the session."""
     utterance: float = 600.0
@@ -41,7 +50,15 @@ class Limits(Struct, frozen=True):
 
 
 class SpeechStarted(Struct, frozen=True):
-    """The user speaks: the start of the activity is committed."""
+    """The user speaks: the start of the activity, at the sample `at`, is committed."""
+
+    at: int
+
+
+class SpeechEnded(Struct, frozen=True):
+    """The end of the activity, at the sample `at`, is committed."""
+
+    at: int
 
 
 class SpeechResumed(Struct, frozen=True):
@@ -49,10 +66,14 @@ class SpeechResumed(Struct, frozen=True):
 
 
 class Partial(Struct, frozen=True):
-    """`told` is to be appended to the transcript that the client has; that makes it `text`."""
+    """`told` is to be appended to the transcript that the client has; that makes it `text`.
+
+    `hypothesis` is all that was heard, its end still uncertain.
+    """
 
     text: str
     told: str
+    hypothesis: str
 
 
 class Guessed(Struct, frozen=True):
@@ -77,6 +98,8 @@ class Uttered(Struct, frozen=True):
     ended_at: float
     decided_at: float
     transcribed_at: float
+    words: tuple[Word, ...] = ()
+    language: str = ""
 
 
 class Lost(Struct, frozen=True):
@@ -87,7 +110,7 @@ class Overrun(Struct, frozen=True):
     """More audio waits than `Limits.backlog`."""
 
 
-Signal = SpeechStarted | SpeechResumed | Partial | Guessed | Uttered | Lost | Overrun
+Signal = SpeechStarted | SpeechEnded | SpeechResumed | Partial | Guessed | Uttered | Lost | Overrun
 
 
 class Hearing:
@@ -100,8 +123,11 @@ class Hearing:
         self._utterance: Utterance | None = None
         self._number = 0
         self._stream = 1
+        self._origin = 0
+        """Samples of earlier connections: what is told counts from the session's beginning, the rest from ours."""
         self._received = 0
         self._forgotten = 0
+        self._turn_floor = 0
         self._floor = 0
         """No pre-roll reaches before it: what lies there was said in an earlier turn."""
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=512)
@@ -119,6 +145,33 @@ class Hearing:
     def speaking(self) -> bool:
         """An utterance is open: its turn is not decided or its transcript not there."""
         return self._utterance is not None
+
+    @property
+    def memory(self) -> Ears:
+        """What has to outlive the connection."""
+        received, floor = self._origin + self._received, self._origin + self._turn_floor
+        return Ears(received, self._spoken, self._contradictions, floor)
+
+    def remember(self, memory: Ears) -> None:
+        """Goes on where an earlier connection ended: offsets count from the session's beginning."""
+        self._origin, self._spoken, self._contradictions = memory.received, memory.spoken, memory.contradictions
+        self._turn_floor = memory.turn_floor - memory.received
+
+    @property
+    def received(self) -> int:
+        """Samples of this connection."""
+        return self._received
+
+    @property
+    def settled(self) -> int:
+        """The samples before it have had their effect; a connection that is lost takes the others with it."""
+        if self._utterance is not None:
+            return self._utterance.start
+        if self._policy.automatic and self._activity.rising:
+            return self._activity.onset
+        if self._policy.automatic and self._unjudged(self._received) >= FRAME:
+            return self._activity.position
+        return self._received
 
     def drain(self) -> list[Command | Signal]:
         out, self._out = self._out, []
@@ -197,22 +250,24 @@ class Hearing:
         if utterance.final is transcript:
             self._transcribed_at = now
             if not utterance.committed and transcript.text:
-                self._out.append(Guessed(transcript.text, utterance.start, utterance.end))
+                self._out.append(Guessed(transcript.text, *self._span(utterance)))
             self._settle(now)
         if utterance.flushed:
             return
         told = utterance.told.partial(transcript.text)
-        if told:
-            self._out.append(Partial(utterance.told.text, told))
+        self._out.append(Partial(utterance.told.text, told, transcript.text))
 
     def detector_failed(self, stream: int, now: float) -> None:
-        """Starts anew at the newest audio; what was open ends with what was heard."""
+        """Starts anew at the newest audio. What was open ends with what was heard; else a turn may have been missed."""
         if stream != self._stream:
             return
+        missed = self._unjudged(self._received) >= FRAME
         self._stream += 1
         self._activity.reset(self._received)
         self._caught_up_at = now
-        if self._utterance is not None and not self._utterance.committed:
+        if self._utterance is None and missed:
+            self._out.append(Lost())
+        elif self._utterance is not None and not self._utterance.committed:
             self._commit(now)
 
     def recogniser_failed(self, number: int) -> None:
@@ -273,9 +328,12 @@ class Hearing:
         self._utterance = Utterance(self._number, start)
         self._out.append(Listen(self._number, self._languages(), self._phrases))
         self._hear(max(start, self._activity.position))
-        self._out.append(SpeechStarted())
+        onset = self._activity.onset if self._policy.automatic else start
+        self._out.append(SpeechStarted(self._origin + onset))
 
     def _resume(self, utterance: Utterance) -> None:
+        if utterance.committed:
+            self._out.append(SpeechStarted(self._origin + self._activity.onset))
         utterance.resume()
         self._out.append(SpeechResumed())
 
@@ -304,6 +362,7 @@ class Hearing:
             self._hear(self._received if utterance.horizon is None else utterance.horizon)
         self._flush(now)
         utterance.committed = True
+        self._out.append(SpeechEnded(self._origin + utterance.end))
         self._decided_at = now
         self._activity.reset(self._activity.position)
         self._settle(now)
@@ -318,23 +377,32 @@ class Hearing:
                 return
         if utterance is None or not utterance.committed or utterance.final is None:
             return
-        final = utterance.final
+        final, (start, end) = utterance.final, self._span(utterance)
+        offset = self._origin + utterance.start
         self._close(utterance)
         self._out.append(
             Uttered(
                 text=final.text,
                 told=utterance.told.final(final.text),
-                start=utterance.start,
-                end=utterance.end,
+                start=start,
+                end=end,
                 manual=not self._policy.automatic,
                 ended_at=self._arrival(utterance.end),
                 decided_at=self._decided_at,
                 transcribed_at=self._transcribed_at,
+                words=tuple(Word(w.text, w.start + offset, w.end + offset) for w in final.words),
+                language=utterance.language,
             )
         )
         self._note_language(utterance.language)
 
+    def _span(self, utterance: Utterance) -> tuple[int, int]:
+        """Where the turn lies in the session: from its speech on, or from the end of the turn before it."""
+        start = self._turn_floor if self._policy.all_audio else utterance.start
+        return self._origin + start, self._origin + utterance.end
+
     def _close(self, utterance: Utterance) -> None:
+        self._turn_floor = utterance.end
         self._out.append(HangUp(utterance.number))
         self._utterance = None
         self._floor = utterance.heard

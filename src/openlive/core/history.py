@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import binascii
+from collections.abc import Sequence
 
-from openlive.types import FunctionCall, FunctionResponse, Image, Message, Part, Role, Text
+from msgspec import Struct
+
+from openlive.core import tokens
+from openlive.types import FunctionCall, FunctionResponse, Image, Message, Part, Request, Role, Text
 from openlive.wire import content as wire
 from openlive.wire.errors import ProtocolError
 
 IMAGES = ("image/jpeg", "image/png", "image/webp")
 
 
+class Window(Struct, frozen=True):
+    """How much is remembered, in tokens as the protocol counts them.
+
+    Over `trigger` the oldest turns go until `target` is reached; without a trigger, more than `limit` ends the session.
+    `engine` is what the language model can hold by its own count, 0 where that is not known.
+    """
+
+    limit: int = 32_768
+    trigger: int | None = None
+    target: int = 0
+    engine: int = 0
+
+
+class ContextFullError(Exception):
+    """The conversation has outgrown its window."""
+
+
 class History:
-    def __init__(self) -> None:
+    def __init__(self, window: Window) -> None:
+        self._window = window
         self._messages: list[Message] = []
+        self._counts: list[int] = []
+        self.kept = 0
+        """So many messages at the beginning are never dropped: they were loaded as the history of the session."""
+        self.engine_ratio = 0.0
+        """Tokens by the engine's count for each of ours, as last measured."""
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -23,12 +50,63 @@ class History:
         """Appends. Neighbours of one role stay apart: they are what was said one after the other."""
         if message is not None and message.parts:
             self._messages.append(message)
+            self._counts.append(sum(tokens.of_messages([message]).values()))
+
+    def load(self, messages: Sequence[Message]) -> None:
+        """Appends messages that stay for ever."""
+        for message in messages:
+            self.add(message)
+        self.kept = len(self._messages)
+
+    def restore(self, messages: Sequence[Message], kept: int, engine_ratio: float) -> None:
+        for message in messages:
+            self.add(message)
+        self.kept, self.engine_ratio = kept, engine_ratio
+
+    def measured(self, engine: int, request: Request) -> None:
+        """The engine counted `engine` tokens for `request` and its answer."""
+        ours = sum(tokens.of_request(request).values())
+        self.engine_ratio = engine / ours if ours else 0.0
+
+    def slide(self, preamble: int) -> None:
+        """Drops the oldest turns where the window asks for it. `preamble`: tokens before the messages.
+
+        Raises `ContextFullError`.
+        """
+        window, total = self._window, preamble + sum(self._counts)
+        if window.trigger is not None and total > window.trigger:
+            total = self._drop(total, window.target)
+        elif total > window.limit:
+            raise ContextFullError(
+                f"The context window is full: {total} of {window.limit} tokens. "
+                "Ask for contextWindowCompression, which drops the oldest turns."
+            )
+        if window.engine and total * self.engine_ratio > 0.85 * window.engine:
+            self._drop(total, int(window.engine / 2 / self.engine_ratio))
+
+    def _drop(self, total: int, target: int) -> int:
+        """Cuts at the first turn of the user that leaves no more than `target`, else at the last one there is."""
+        end, left = self.kept, total
+        for i in range(self.kept, len(self._messages)):
+            if i > self.kept and self._can_begin(i):
+                end, left = i, total - sum(self._counts[self.kept : i])
+                if left <= target:
+                    break
+        del self._messages[self.kept : end], self._counts[self.kept : end]
+        return left
+
+    def _can_begin(self, index: int) -> bool:
+        """The context begins with a turn of the user, and no result is parted from its call."""
+        rest = self._messages[index:]
+        calls = {part.id for message in rest for part in message.parts if isinstance(part, FunctionCall)}
+        answers = {part.id for message in rest for part in message.parts if isinstance(part, FunctionResponse)}
+        return rest[0].role == "user" and answers <= calls
 
 
-def from_content(content: wire.Content, path: str) -> Message:
+def from_content(content: wire.Content, path: str, price: int) -> Message:
     """A turn of `clientContent`. Raises `ProtocolError` for what cannot be part of one."""
     role = _role(content.role, f"{path}.role")
-    parts = tuple(_part(part, f"{path}.parts[{i}]") for i, part in enumerate(content.parts))
+    parts = tuple(_part(part, f"{path}.parts[{i}]", price) for i, part in enumerate(content.parts))
     return Message(role, tuple(part for part in parts if part is not None))
 
 
@@ -43,11 +121,11 @@ def _role(role: str | None, path: str) -> Role:
     raise ProtocolError(f"Invalid value at '{path}': {role!r} is not one of user, model, system.")
 
 
-def _part(part: wire.Part, path: str) -> Part | None:
+def _part(part: wire.Part, path: str, price: int) -> Part | None:
     if part.text is not None:
         return None if part.thought else Text(part.text)
     if part.inline_data is not None:
-        return image(part.inline_data, f"{path}.inline_data")
+        return image(part.inline_data, f"{path}.inline_data", price)
     if part.function_call is not None:
         call = part.function_call
         return FunctionCall(call.id or "", call.name or "", call.args or {})
@@ -61,8 +139,8 @@ def _part(part: wire.Part, path: str) -> Part | None:
     return None
 
 
-def image(blob: wire.Blob, path: str) -> Image:
-    """Checks the type and the first bytes only: decoding is the engine's, away from the session."""
+def image(blob: wire.Blob, path: str, price: int) -> Image:
+    """`price` is what it counts in tokens. Checks the type and the first bytes only: decoding is the engine's."""
     mime = (blob.mime_type or "").split(";")[0].strip().lower()
     if mime not in IMAGES:
         raise ProtocolError(f"Invalid value at '{path}.mime_type': {mime!r} is not one of {', '.join(IMAGES)}.")
@@ -70,4 +148,4 @@ def image(blob: wire.Blob, path: str) -> Image:
     if not data.startswith((b"\xff\xd8", b"\x89PNG", b"RIFF")):
         start = binascii.hexlify(data[:4]).decode() or "nothing"
         raise ProtocolError(f"Invalid value at '{path}.data': not a JPEG, PNG or WebP image (it begins with {start}).")
-    return Image(mime, data)
+    return Image(mime, data, price)

@@ -29,5 +29,17 @@ class Profile(Struct, frozen=True):
     voices: tuple[str, ...] = HALF_CASCADE_VOICES
     default_voice: str = "Puck"
     history: Literal["heard", "sent"] = "heard"
-    input_token_limit: int = 8192
-    output_token_limit: int = 2048
+    input_token_limit: int = 32_768
+    output_token_limit: int = 8_192
+    engine_token_limit: int = 0
+    """What the language model behind it can hold, by its own count; 0: not known."""
+    thinking: bool = False
+    """Whether it is one that thinks, as `GET models` tells."""
+    turn_complete_after_call: bool = False
+    """Whether the turn ends with a function call (protocol.md 11.15)."""
+    queues_during_calls: bool = False
+    """Whether contents wait while a function's result is awaited, instead of interrupting (protocol.md 11.15)."""
+    voice_activity: bool = False
+    """Whether `voiceActivity` is told unasked, as the 3.x generation does."""
+    interim_transcripts: bool = False
+    """Whether what may still change is told, too, as `interimInputTranscription`."""

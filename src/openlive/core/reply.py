@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from openlive.core import tokens
 from openlive.core.commands import Command, Mark, Send, Step
-from openlive.types import OUTPUT_RATE, FunctionCall, Message, Output, Request, Speech, Text, Thought, Usage
+from openlive.core.snapshot import Spent
+from openlive.types import OUTPUT_RATE, FunctionCall, Output, Request, Speech, Text, Thought, Usage
 from openlive.wire.content import Blob, Content, Part
 from openlive.wire.server import (
     MediaModality,
@@ -35,9 +36,11 @@ class Piece(Struct):
 
 
 class Reply:
-    """The output is held while the end of the user's turn is undecided; `release` lets it go."""
+    """The output is held while the end of the user's turn is undecided; `release` gives it back to be sent."""
 
-    def __init__(self, turn: int, request: Request, *, held: bool, transcribe: bool, now: float) -> None:
+    def __init__(
+        self, turn: int, request: Request, *, held: bool, transcribe: bool, now: float, spent: Spent | None = None
+    ) -> None:
         self.turn = turn
         self.request = request
         self.held = held
@@ -45,43 +48,51 @@ class Reply:
         self.progress_at = now
         """When the responder was last heard of."""
         self.generated = False
+        self.calls: list[FunctionCall] = []
+        """The function calls that were made in it."""
+        self._spent = spent or Spent(plays_until=now)
         self._transcribe = transcribe
         self._waiting: list[Output] = []
         self._pieces: list[Piece] = []
         self._written: list[str] = []
         self._samples = 0
         self._thoughts = 0
-        self._plays_until = now
+        self._plays_until = max(now, self._spent.plays_until)
         self._steps: dict[Step, float] = {}
+        self._prompt: tokens.Counts | None = None
+
+    @classmethod
+    def resumed(cls, turn: int, request: Request, spent: Spent, prompt: tokens.Counts) -> Reply:
+        """A part that an earlier connection asked for, whose request is not there any more."""
+        reply = cls(turn, request, held=False, transcribe=False, now=0.0, spent=spent)
+        reply.generated, reply._prompt = True, prompt
+        return reply
 
     # What comes in.
 
-    def produce(self, output: Output, now: float) -> list[Command]:
+    def note(self, output: Output, now: float) -> list[Command]:
+        """The responder is at work: keeps its clock and its waterfall."""
         self.progress_at = now
-        out = self._note(output, now)
-        if self.held:
-            self._waiting.append(output)
-            return out
-        return out + self._send(output, now)
+        match output:
+            case Text() | Thought() | FunctionCall():
+                return self.mark("first_token", now)
+            case Speech(pcm) if pcm:
+                return self.mark("first_audio", now)
+            case Usage() | Speech():
+                return []
 
-    def finish(self, now: float) -> list[Command]:
-        """The responder is done; the turn lasts until its playback would have ended."""
-        self.generated, self.progress_at = True, now
-        return [] if self.held else self._generation_complete()
+    def hold(self, output: Output) -> None:
+        self._waiting.append(output)
+
+    def release(self) -> tuple[list[Output], list[Command]]:
+        """What was held, and the waterfall so far."""
+        self.held = False
+        waiting, self._waiting = self._waiting, []
+        return waiting, [Mark(self.turn, step, at) for step, at in self._steps.items()]
 
     def fail(self, reason: TurnCompleteReason) -> None:
         """The responder broke: what was sent is played out, then the turn ends and says why."""
         self.generated, self.reason = True, reason
-
-    def release(self, now: float) -> list[Command]:
-        self.held = False
-        waiting, self._waiting = self._waiting, []
-        out: list[Command] = [Mark(self.turn, step, at) for step, at in self._steps.items()]
-        for output in waiting:
-            out += self._send(output, now)
-        if self.generated and self.reason is None:
-            out += self._generation_complete()
-        return out
 
     # How it ends.
 
@@ -94,9 +105,14 @@ class Reply:
         content = ServerContent(turn_complete=True, turn_complete_reason=self.reason)
         return Send(ServerMessage(server_content=content, usage_metadata=self._usage()))
 
-    def interrupt(self) -> list[Command]:
-        """`interrupted` alone in its message, then the end of the turn (protocol.md 11.11 and 11.13)."""
-        return [Send(ServerMessage(server_content=ServerContent(interrupted=True))), self.complete()]
+    def spent(self) -> Spent:
+        """What a next part of the same turn begins with."""
+        return Spent(
+            plays_until=self._plays_until,
+            samples=self._spent.samples + self._samples,
+            text=self._spent.text + self._text_tokens(),
+            thoughts=self._spent.thoughts + self._thoughts,
+        )
 
     def heard(self, now: float) -> str:
         """The words whose playback had ended by `now`; of a text reply what was sent."""
@@ -111,20 +127,27 @@ class Reply:
             return "".join(self._written)
         return "".join(piece.text for piece in self._pieces)
 
-    def message(self, text: str) -> Message | None:
-        return Message("model", (Text(text),)) if text.strip() else None
+    def _text_tokens(self) -> int:
+        """Text that was sent, and the calls: they are text, too (protocol.md 3.3, T4)."""
+        written = tokens.of_text("".join(self._written))
+        return written + sum(tokens.of_call(call) for call in self.calls)
+
+    @property
+    def prompt(self) -> tokens.Counts:
+        """What its request counts."""
+        return tokens.of_request(self.request) if self._prompt is None else self._prompt
 
     def _usage(self) -> UsageMetadata:
-        response: Counter[MediaModality] = Counter()
-        if self.request.voice is None:
-            response[MediaModality.TEXT] = tokens.of_text("".join(self._written))
-        else:
-            response[MediaModality.AUDIO] = tokens.of_speech(self._samples)
-        return tokens.usage(tokens.of_request(self.request), response, self._thoughts)
+        spent = self.spent()
+        spoken = self.request.voice is not None
+        response = Counter({MediaModality.AUDIO: tokens.of_speech(spent.samples)} if spoken else {})
+        response[MediaModality.TEXT] += spent.text
+        return tokens.usage(self.prompt, response, spent.thoughts)
 
     # What goes out.
 
-    def _send(self, output: Output, now: float) -> list[Command]:
+    def send(self, output: Output, now: float) -> list[Command]:
+        """Text, thoughts and speech; calls are the dialogue's."""
         match output:
             case Text(text) if self.request.voice is None:
                 self._written.append(text)
@@ -150,7 +173,7 @@ class Reply:
             out.append(self._content(Part(inline_data=blob)))
         return out
 
-    def _generation_complete(self) -> list[Command]:
+    def generation_complete(self) -> list[Command]:
         out: list[Command] = []
         if self._transcribe and any(piece.text for piece in self._pieces):
             out.append(self._transcript(Transcription(finished=True)))
@@ -172,15 +195,6 @@ class Reply:
             return []
         self._steps[step] = at
         return [] if self.held else [Mark(self.turn, step, at)]
-
-    def _note(self, output: Output, now: float) -> list[Command]:
-        match output:
-            case Text() | Thought() | FunctionCall():
-                return self.mark("first_token", now)
-            case Speech(pcm) if pcm:
-                return self.mark("first_audio", now)
-            case Usage() | Speech():
-                return []
 
 
 def _heard(piece: Piece, now: float) -> str:

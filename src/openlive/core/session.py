@@ -1,22 +1,31 @@
-"""The session: one gate for all events, and the couplings between hearing, reply and history."""
+"""The session: one gate for all events, and the couplings between hearing and dialogue."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import assert_never
 
-from openlive.core import history, tokens
-from openlive.core.commands import Close, Command, Prefill, Respond, Send, Step, Stop
+from msgspec.structs import replace
+
+from openlive.core import history, masks, tell
+from openlive.core.commands import Close, Command, Restore, Save, Step
+from openlive.core.dialogue import Dialogue
 from openlive.core.events import (
     AudioArrived,
     BadRequest,
     ClientSaid,
     Detected,
+    Draining,
     Event,
     Failed,
     Finished,
+    Left,
     Opened,
     Produced,
+    Restored,
+    Saved,
+    TakenOver,
     Transcribed,
 )
 from openlive.core.hearing import (
@@ -27,28 +36,22 @@ from openlive.core.hearing import (
     Overrun,
     Partial,
     Signal,
+    SpeechEnded,
     SpeechResumed,
     SpeechStarted,
     Uttered,
 )
+from openlive.core.history import ContextFullError
+from openlive.core.lifetime import Lifetime
 from openlive.core.profile import Profile
-from openlive.core.reply import Reply
-from openlive.core.settings import Settings, from_setup
-from openlive.core.utterance import normalised
-from openlive.types import Heard, Image, Message, Part, Request, Text
+from openlive.core.settings import Settings, from_setup, functions, instructions
+from openlive.core.snapshot import Snapshot
+from openlive.types import FunctionDeclaration, Heard, Message
 from openlive.wire import errors
-from openlive.wire.client import ClientContent, ClientMessage, RealtimeInput
-from openlive.wire.errors import ProtocolError, close_reason
-from openlive.wire.server import (
-    ServerContent,
-    ServerMessage,
-    SetupComplete,
-    Transcription,
-    TurnCompleteReason,
-)
+from openlive.wire.client import ClientContent, ClientMessage, ContextUpdate, RealtimeInput, ToolResponse
+from openlive.wire.errors import ProtocolError, Refusal, close_reason
+from openlive.wire.server import TurnCompleteReason
 from openlive.wire.setup import Setup
-
-NO_STEPS: Mapping[Step, float] = {}
 
 
 class Session:
@@ -62,16 +65,20 @@ class Session:
         self._limits = limits or Limits()
         self._opened = Opened("")
         self._opened_at: float | None = None
-        self._settings: Settings | None = None
+        self._setup: Setup | None = None
+        self._early: list[Event] = []
+        """What arrived while the state of a resumed session was being fetched."""
         self._hearing: Hearing | None = None
-        self._history = history.History()
-        self._reply: Reply | None = None
-        self._turn = 0
-        self._joining: list[Part] = []
-        """Realtime text that belongs to the turn that is being spoken."""
-        self._waiting: list[Message] = []
-        """What is answered after the present reply."""
-        self._frame: Image | None = None
+        self._dialogue: Dialogue | None = None
+        self._first: tuple[str, tuple[FunctionDeclaration, ...]] = ("", ())
+        """Instructions and functions as the setup has them."""
+        self._consumed = 0
+        """Messages of the client on this connection."""
+        self._unsettled: deque[tuple[int, int]] = deque()
+        """Of those with audio that may still matter: number, and the samples received with it."""
+        self._lifetime = Lifetime(self._limits)
+        self._goodbye_waits = False
+        """A handle comes before the goodbye: clients reconnect at once (protocol.md 11.17)."""
         self._closed = False
         self._out: list[Command] = []
         self._now = 0.0
@@ -80,13 +87,17 @@ class Session:
         if self._closed:
             return []
         self._now = now
-        self._expire()
-        if event is not None and not self._closed:
-            try:
+        if self._dialogue is not None:
+            self._dialogue.now = now
+        try:
+            self._expire()
+            if event is not None and not self._closed:
                 self._take(event)
-            except ProtocolError as error:
-                self._close(error.code, error.reason)
-        self._pump()
+            self._pump()
+        except ProtocolError as error:
+            self._close(error.code, error.reason)
+        except ContextFullError as error:
+            self._close(errors.INVALID_ARGUMENT.code, str(error))
         out, self._out = self._out, []
         return out
 
@@ -94,54 +105,82 @@ class Session:
     def deadline(self) -> float | None:
         if self._closed:
             return None
-        candidates = []
-        if self._settings is None and self._opened_at is not None:
+        end = self._lifetime.end
+        candidates = [None if end is None else end[0], self._opened.constraints.until]
+        if self._dialogue is not None:
+            candidates.append(self._lifetime.goodbye_at)
+        elif self._opened_at is not None:
             candidates.append(self._opened_at + self._limits.setup)
-        if self._hearing is not None and self._hearing.deadline is not None:
+        if self._hearing is not None:
             candidates.append(self._hearing.deadline)
-        if self._reply is not None and not self._reply.generated:
-            candidates.append(self._reply.progress_at + self._limits.reply)
-        elif self._reply is not None and not self._reply.held:
-            candidates.append(self._reply.plays_until)
-        return min(candidates, default=None)
+        if self._dialogue is not None:
+            candidates.append(self._dialogue.deadline)
+        return min((at for at in candidates if at is not None), default=None)
 
     @property
     def messages(self) -> tuple[Message, ...]:
         """The conversation so far, as the next request will begin."""
-        return self._history.messages
+        return self._dialogue.history.messages if self._dialogue is not None else ()
 
     # The gate: what is stale or comes before the setup goes no further.
 
     def _take(self, event: Event) -> None:
         match event:
             case Opened():
-                self._opened, self._opened_at = event, self._now
+                self._opened = event
+                self._opened_at = self._now if self._opened_at is None else self._opened_at
             case BadRequest(code, reason):
                 self._close(code, reason)
-            case ClientSaid(message):
+            case Restored():
+                self._restored(event)
+            case Draining(seconds):
+                self._lifetime.drain(self._now, seconds)
+                self._say_goodbye()
+            case Left() | TakenOver():
+                self._leave(event)
+            case Saved(handle, consumed):
+                index = consumed if self._dialogue and self._dialogue.settings.transparent else None
+                self._out.append(tell.resumable(handle, index))
+                self._go_away()
+            case Failed("store"):
+                self._go_away()
+            case _ if self._setup is not None and self._dialogue is None:
+                self._early.append(event)
+            case ClientSaid(message, more):
+                self._consumed += not more
                 self._client_said(message)
-            case _ if self._hearing is None:
+            case _ if self._hearing is None or self._dialogue is None:
                 raise errors.SETUP_FIRST.error()
-            case AudioArrived(samples):
-                self._hearing.arrived(samples, self._now)
-            case Detected(stream, frames):
-                self._hearing.detected(stream, frames, self._now)
-            case Transcribed(utterance, transcript):
-                self._hearing.transcribed(utterance, transcript, self._now)
-            case Failed("vad", number):
-                self._hearing.detector_failed(number, self._now)
-            case Failed("stt", number):
-                self._hearing.recogniser_failed(number)
-            case Produced(turn) | Finished(turn) | Failed("reply", turn):
-                if self._reply is not None and self._reply.turn == turn and not self._reply.generated:
-                    self._replied(self._reply, event)
-            case Failed():
-                pass
             case _:
-                assert_never(event)
+                self._happened(event, self._hearing, self._dialogue)
+
+    def _happened(self, event: Event, hearing: Hearing, dialogue: Dialogue) -> None:
+        """The audio, and what the engines answer."""
+        match event:
+            case AudioArrived(samples, more):
+                hearing.arrived(samples, self._now)
+                if dialogue.settings.transparent:
+                    self._unsettled.append((self._consumed, hearing.received))
+                self._consumed += not more
+            case Detected(stream, frames):
+                hearing.detected(stream, frames, self._now)
+            case Transcribed(utterance, transcript):
+                hearing.transcribed(utterance, transcript, self._now)
+            case Failed("vad", number):
+                hearing.detector_failed(number, self._now)
+            case Failed("stt", number):
+                hearing.recogniser_failed(number)
+            case Produced(turn, output) if dialogue.works_on(turn):
+                dialogue.produced(output)
+            case Finished(turn) if dialogue.works_on(turn):
+                dialogue.finished()
+            case Failed("reply", turn) if dialogue.works_on(turn):
+                dialogue.failed()
+
+    # The setup.
 
     def _client_said(self, message: ClientMessage) -> None:
-        if self._settings is None:
+        if self._setup is None:
             if message.setup is None:
                 raise errors.SETUP_FIRST.error()
             self._set_up(message.setup)
@@ -151,267 +190,243 @@ class Session:
             self._content(message.client_content)
         elif message.realtime_input is not None:
             self._realtime(message.realtime_input)
-
-    # What the client says.
+        elif message.tool_response is not None:
+            self._tool_response(message.tool_response)
+        elif message.context_update is not None:
+            self._context_update(message.context_update)
 
     def _set_up(self, setup: Setup) -> None:
         if self._opened.refusal is not None:
             raise self._opened.refusal.error()
-        settings = from_setup(setup, self._profiles, self._opened.version)
-        self._settings = settings
-        self._hearing = Hearing(settings.activity, self._limits, settings.languages, settings.phrases)
-        self._out.append(Send(ServerMessage(setup_complete=SetupComplete(session_id=self._opened.session))))
-        self._out.append(Prefill(self._request(())))
+        if self._lifetime.draining:
+            raise errors.UNAVAILABLE.error()
+        constraints = self._opened.constraints
+        self._setup = setup = masks.locked(setup, constraints.setup, constraints.mask)
+        handle = setup.session_resumption.handle if setup.session_resumption else None
+        if handle:
+            self._settings(setup)  # refuses before anything is taken over
+            self._out.append(Restore(handle))
+        else:
+            self._begin(setup, None)
+
+    def _restored(self, event: Restored) -> None:
+        if self._setup is None or self._dialogue is not None:
+            return
+        if event.snapshot is None:
+            raise (event.refusal or errors.ENTITY_NOT_FOUND).error()
+        self._begin(self._setup, event.snapshot)
+        early, self._early = self._early, []
+        for waiting in early:
+            self._take(waiting)
+            self._pump()
+
+    def _begin(self, setup: Setup, snapshot: Snapshot | None) -> None:
+        settings = self._settings(setup)
+        self._first = (settings.instructions, settings.functions)
+        limits = self._limits
+        session = snapshot.session if snapshot else self._opened.session
+        age, video_since = (snapshot.age, snapshot.video_since) if snapshot else (0.0, None)
+        self._lifetime.begin(self._now, age, video_since, bounded=settings.window.trigger is None)
+        self._hearing = Hearing(settings.activity, limits, settings.languages, settings.phrases)
+        dialogue = self._dialogue = Dialogue(settings, session, stall=limits.reply, patience=limits.call)
+        dialogue.now = self._now
+        self._out.append(tell.setup_complete(session))
+        if snapshot is not None:
+            self._hearing.remember(snapshot.ears)
+            dialogue.restore(snapshot, self._first)
+        dialogue.prepare()
+        dialogue.rested = True
+        dialogue.settle()
+
+    def _settings(self, setup: Setup) -> Settings:
+        return from_setup(setup, self._profiles, self._opened.version, vertex=self._opened.vertex)
+
+    # What the client says.
 
     def _content(self, content: ClientContent) -> None:
-        """Interrupts always (protocol.md 2.4), whatever `activityHandling` says."""
-        turns = [history.from_content(c, f"client_content.turns[{i}]") for i, c in enumerate(content.turns)]
-        self._interrupt()
-        unanswered = self._take_waiting()
-        for message in turns:
-            self._history.add(message)
-        if content.turn_complete or unanswered:
-            if not self._history.messages:
-                raise errors.NO_TURN.error()
-            self._respond()
+        assert self._dialogue is not None
+        price = self._dialogue.settings.image_tokens
+        turns = [history.from_content(c, f"client_content.turns[{i}]", price) for i, c in enumerate(content.turns)]
+        system = [message.text for message in turns if message.role == "system"]
+        if system:  # replaces the instructions, on every model (protocol.md 2.4)
+            self._dialogue.update("\n\n".join(system), None)
+        said = [message for message in turns if message.role != "system"]
+        if said or content.turn_complete or not system:
+            self._dialogue.content(said, complete=bool(content.turn_complete))
 
     def _realtime(self, said: RealtimeInput) -> None:
         assert self._hearing is not None
-        assert self._settings is not None
-        if said.video is not None:
-            self._frame = history.image(said.video, "realtime_input.video")
-        if (said.activity_start is not None or said.activity_end is not None) and self._settings.activity.automatic:
+        assert self._dialogue is not None
+        hearing, dialogue = self._hearing, self._dialogue
+        manual = said.activity_start is not None or said.activity_end is not None
+        if manual and dialogue.settings.activity.automatic:
             raise errors.EXPLICIT_ACTIVITY.error()
         if said.activity_start is not None:
-            self._hearing.begin()
+            hearing.begin()
             self._pump()
+        if said.video is not None:
+            self._lifetime.saw(self._now)
+            seen = history.image(said.video, "realtime_input.video", dialogue.settings.image_tokens)
+            dialogue.see(seen, speaking=hearing.speaking)
         if said.text is not None:
-            self._text(said.text)
+            dialogue.text(said.text, speaking=hearing.speaking)
         if said.audio_stream_end:
-            self._hearing.stream_ended(self._now)
+            hearing.stream_ended(self._now)
         if said.activity_end is not None:
-            self._hearing.end(self._now)
+            hearing.end(self._now)
 
-    def _text(self, text: str) -> None:
-        """Realtime text counts as activity."""
-        assert self._hearing is not None
-        if self._hearing.speaking:
-            self._joining.append(Text(text))
-        else:
-            self._user_said((Text(text),))
+    def _tool_response(self, said: ToolResponse) -> None:
+        assert self._dialogue is not None
+        price = self._dialogue.settings.image_tokens
+        self._dialogue.answered(self._dialogue.calls.answer(said.function_responses, price))
+
+    def _context_update(self, update: ContextUpdate) -> None:
+        assert self._dialogue is not None
+        told = None if update.system_instruction is None else instructions(update.system_instruction)
+        tools = None if update.tools is None else functions(update.tools.tools, "context_update.tools.tools")
+        self._dialogue.update(told, tools)
 
     # What hearing tells.
 
     def _pump(self) -> None:
-        """Passes on what hearing wants done, and couples what it noticed with the reply."""
-        while self._hearing is not None and not self._closed and (items := self._hearing.drain()):
+        """Passes on what hearing and dialogue want done, and couples what the one notices with the other."""
+        dialogue = self._dialogue
+        if dialogue is None or self._hearing is None or self._closed:
+            return
+        while True:
+            self._out += dialogue.out
+            dialogue.out = []
+            items = self._hearing.drain()
+            if not items or self._closed:
+                break
             for item in items:
                 if isinstance(item, Signal):
-                    self._noticed(item)
+                    self._noticed(item, dialogue)
+                    self._out += dialogue.out
+                    dialogue.out = []
                 else:
                     self._out.append(item)
+        if dialogue.rested and not self._closed:
+            dialogue.rested = False
+            self._save()
 
-    def _noticed(self, signal: Signal) -> None:
+    def _noticed(self, signal: Signal, dialogue: Dialogue) -> None:
+        settings = dialogue.settings
         match signal:
-            case SpeechStarted():
-                if self._interruptible:
-                    self._interrupt()
+            case SpeechStarted(at):
+                self._out += tell.activity(settings, started=True, at=at)
+                if settings.interruptible:
+                    dialogue.interrupt()
+            case SpeechEnded(at):
+                self._out += tell.activity(settings, started=False, at=at)
             case SpeechResumed():
-                self._drop_held()
-            case Partial(text, told):
-                self._tell(told)
-                if self._reply is None:
-                    self._out.append(Prefill(self._request((*self._history.messages, Message("user", (Text(text),))))))
+                dialogue.drop_held()
+            case Partial(text, told, hypothesis):
+                self._out += tell.heard(settings, told)
+                self._out += tell.heard_perhaps(settings, hypothesis)
+                if told:
+                    dialogue.prepare(text)
             case Guessed(text, start, end):
-                self._speculate(Heard(text, start, end))
+                dialogue.speculate(Heard(text, start, end))
             case Uttered():
-                self._uttered(signal)
+                self._uttered(signal, dialogue)
             case Lost():
-                self._drop_held()
-                if self._joining:
-                    self._user_said(())
+                dialogue.drop_held()
+                if dialogue.joining:
+                    dialogue.said(())
                 else:
-                    self._end_turn_without_reply(TurnCompleteReason.INPUT_OTHER)
+                    dialogue.end_without_reply(TurnCompleteReason.INPUT_OTHER)
             case Overrun():
                 reason = f"More than {self._limits.backlog:.0f} s of audio wait to be processed; send it more slowly."
                 self._close(1008, reason)
             case _:
                 assert_never(signal)
 
-    def _tell(self, text: str, *, finished: bool = False) -> None:
-        assert self._settings is not None
-        if not self._settings.transcribe_input:
-            return
-        for transcription in (Transcription(text=text) if text else None, Transcription(finished=True)):
-            if transcription is not None and (finished or transcription.text):
-                content = ServerContent(input_transcription=transcription)
-                self._out.append(Send(ServerMessage(server_content=content)))
-
-    def _speculate(self, heard: Heard) -> None:
-        """The user may have finished: the reply is prepared, and held until that is decided."""
-        self._drop_held()
-        if self._reply is None:
-            self._begin(self._request((*self._history.messages, self._user_message((heard,)))), held=True)
-
-    def _uttered(self, said: Uttered) -> None:
-        if not said.text and not self._joining:
-            self._drop_held()
+    def _uttered(self, said: Uttered, dialogue: Dialogue) -> None:
+        if not said.text and not dialogue.joining:
+            dialogue.drop_held()
             if said.manual:
-                self._end_turn_without_reply(TurnCompleteReason.NEED_MORE_INPUT)
+                dialogue.end_without_reply(TurnCompleteReason.NEED_MORE_INPUT)
             return
         if said.text:
-            self._tell(said.told, finished=True)
+            self._out += tell.heard(dialogue.settings, said.told, said.words)
+            self._out += tell.heard_all(dialogue.settings)
         steps: dict[Step, float] = {
             "speech_end": said.ended_at,
             "decision": said.decided_at,
             "transcript": said.transcribed_at,
         }
-        self._user_said((Heard(said.text, said.start, said.end),) if said.text else (), steps)
+        dialogue.said((Heard(said.text, said.start, said.end),) if said.text else (), steps)
 
-    def _user_said(self, parts: tuple[Part, ...], steps: Mapping[Step, float] = NO_STEPS) -> None:
-        """A turn of the user is complete: it is answered now, or after a reply that may not be interrupted."""
-        message = self._user_message(parts)
-        self._joining.clear()
-        self._frame = None
-        held = self._reply if self._reply is not None and self._reply.held else None
-        if held is not None and _same(held.request.messages[-1], message):
-            self._history.add(held.request.messages[-1])
-            self._mark(held, steps)
-            self._out += held.release(self._now)
-            self._settle()
-            return
-        self._drop_held()
-        if self._reply is not None and not self._interruptible:
-            self._waiting.append(message)
-            return
-        self._interrupt()
-        self._history.add(message)
-        self._mark(self._respond(), steps)
+    # The session's state outlives its connection.
 
-    def _mark(self, reply: Reply, steps: Mapping[Step, float]) -> None:
-        for step, at in steps.items():
-            self._out += reply.mark(step, at)
-
-    def _user_message(self, parts: tuple[Part, ...]) -> Message:
-        seen = (self._frame,) if self._frame is not None else ()
-        return Message("user", (*seen, *parts, *self._joining))
-
-    # The reply.
-
-    @property
-    def _interruptible(self) -> bool:
-        return self._settings is not None and self._settings.interruptible
-
-    def _request(self, messages: tuple[Message, ...]) -> Request:
-        settings = self._settings
-        assert settings is not None
-        return Request(
-            conversation=self._opened.session,
-            messages=messages,
-            instructions=settings.instructions,
-            sampling=settings.sampling,
-            voice=settings.voice,
-            language=settings.language,
+    def _save(self, *, leaving: bool = False) -> bool:
+        """Tells whether there is anything to be saved."""
+        dialogue, hearing = self._dialogue, self._hearing
+        if dialogue is None or hearing is None or not dialogue.settings.resumable:
+            return False
+        life = self._lifetime
+        snapshot = replace(
+            dialogue.snapshot(self._first, hearing.memory), age=life.age(self._now), video_since=life.video_since
         )
+        while self._unsettled and self._unsettled[0][1] <= hearing.settled:
+            self._unsettled.popleft()
+        consumed = self._unsettled[0][0] if self._unsettled else self._consumed
+        self._out.append(Save(snapshot, tell=not leaving, consumed=consumed))
+        return True
 
-    def _respond(self) -> Reply:
-        return self._begin(self._request(self._history.messages), held=False)
-
-    def _begin(self, request: Request, *, held: bool) -> Reply:
-        assert self._settings is not None
-        self._turn += 1
-        transcribe = self._settings.transcribe_output
-        self._reply = reply = Reply(self._turn, request, held=held, transcribe=transcribe, now=self._now)
-        self._out.append(Respond(self._turn, request))
-        return reply
-
-    def _replied(self, reply: Reply, event: Produced | Finished | Failed) -> None:
-        match event:
-            case Produced(_, output):
-                self._out += reply.produce(output, self._now)
-            case Finished():
-                self._out += reply.finish(self._now)
-            case Failed():
-                self._reply_failed(reply)
-        self._settle()
-
-    def _reply_failed(self, reply: Reply) -> None:
-        """A held reply is simply not there: the turn is answered anew once it is decided."""
-        if reply.held:
-            self._drop_held()
-        else:
-            self._out.append(Stop(reply.turn))
-            reply.fail(TurnCompleteReason.RESPONSE_REJECTED)
-
-    def _settle(self) -> None:
-        """Ends a turn whose playback is over, and goes on with what waited for that."""
-        reply = self._reply
-        if reply is None or reply.held or not reply.generated or self._now < reply.plays_until:
-            return
-        self._out.append(reply.complete())
-        self._reply = None
-        self._remember(reply, reply.text)
-        if self._take_waiting():
-            self._respond()
-
-    def _take_waiting(self) -> bool:
-        """Moves what waited for the end of a reply into the history."""
-        waiting, self._waiting = self._waiting, []
-        for message in waiting:
-            self._history.add(message)
-        return bool(waiting)
-
-    def _interrupt(self) -> None:
-        """Ends the present reply, if there is one: what nobody has seen yet is dropped without a word."""
-        reply = self._reply
-        if reply is None or reply.held:
-            self._drop_held()
-            return
-        self._out.append(Stop(reply.turn))
-        self._out += reply.interrupt()
-        self._reply = None
-        keep_all = self._settings is not None and self._settings.profile.history == "sent"
-        self._remember(reply, reply.text if keep_all else reply.heard(self._now))
-
-    def _drop_held(self) -> None:
-        if self._reply is not None and self._reply.held:
-            self._out.append(Stop(self._reply.turn))
-            self._reply = None
-
-    def _remember(self, reply: Reply, text: str) -> None:
-        self._history.add(reply.message(text))
-
-    def _end_turn_without_reply(self, reason: TurnCompleteReason) -> None:
-        if self._reply is not None:
-            return
-        content = ServerContent(turn_complete=True, turn_complete_reason=reason)
-        prompt = tokens.of_messages(self._history.messages)
-        self._out.append(Send(ServerMessage(server_content=content, usage_metadata=tokens.usage(prompt, {}))))
+    def _leave(self, event: Left | TakenOver) -> None:
+        refusal = errors.RESUMED_ELSEWHERE if isinstance(event, TakenOver) else Refusal(1000, "")
+        self._close(refusal.code, refusal.reason)
 
     # Time and the end.
 
     def _expire(self) -> None:
-        if self._settings is None:
-            if self._opened_at is not None and self._now >= self._opened_at + self._limits.setup:
-                self._close(1008, f"No setup message within {self._limits.setup:.0f} s.")
+        end = self._lifetime.end
+        if end is not None and self._now >= end[0]:
+            self._close(end[1].code, end[1].reason)
             return
-        assert self._hearing is not None
+        if self._dialogue is None or self._hearing is None:
+            self._expire_setup()
+            return
         self._hearing.expire(self._now)
         self._pump()
-        reply = self._reply
-        if reply is not None and not reply.generated and self._now >= reply.progress_at + self._limits.reply:
-            self._reply_failed(reply)
-        self._settle()
+        self._dialogue.expire()
+        until = self._opened.constraints.until
+        if until is not None and self._now >= until:
+            self._close(errors.TOKEN_EXPIRED_IN_SESSION.code, errors.TOKEN_EXPIRED_IN_SESSION.reason)
+        self._say_goodbye()
+
+    def _expire_setup(self) -> None:
+        if self._opened_at is None or self._now < self._opened_at + self._limits.setup:
+            return
+        if self._setup is None:
+            self._close(1008, f"No setup message within {self._limits.setup:.0f} s.")
+        else:
+            self._close(errors.UNAVAILABLE.code, errors.UNAVAILABLE.reason)
+
+    def _say_goodbye(self) -> None:
+        at = self._lifetime.goodbye_at
+        if self._closed or self._dialogue is None or at is None or self._now < at:
+            return
+        self._lifetime.announced = self._goodbye_waits = True
+        if not self._save():
+            self._go_away()
+
+    def _go_away(self) -> None:
+        """The end is told once there is a handle to go on with, or when there can be none."""
+        end = self._lifetime.end
+        if self._goodbye_waits and end is not None:
+            self._goodbye_waits = False
+            self._out.append(tell.go_away(end[0] - self._now))
 
     def _close(self, code: int, reason: str) -> None:
-        if self._reply is not None:
-            self._out.append(Stop(self._reply.turn))
-            self._reply = None
+        """What was said so far is kept; of an answer in progress what was heard."""
+        self._save(leaving=True)
+        if self._dialogue is not None:
+            self._out += self._dialogue.out
+            self._dialogue.out = []
+            self._dialogue.stop()
+            self._out += self._dialogue.out
         self._out.append(Close(code, close_reason(reason)))
         self._closed = True
-
-
-def _same(guess: Message, said: Message) -> bool:
-    """The guess was answered; does the answer fit what was said in the end?"""
-    others = [p for p in guess.parts if not isinstance(p, Heard)], [p for p in said.parts if not isinstance(p, Heard)]
-    return others[0] == others[1] and normalised(guess.text) == normalised(said.text)

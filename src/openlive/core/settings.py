@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from openlive.core.activity import MS, Policy
+from openlive.core.history import Window
 from openlive.core.profile import Profile
-from openlive.types import Sampling, Voice
+from openlive.types import FunctionDeclaration, Sampling, Voice
 from openlive.wire import errors
+from openlive.wire.content import Content
 from openlive.wire.errors import ProtocolError
 from openlive.wire.setup import (
     ActivityHandling,
@@ -17,11 +19,25 @@ from openlive.wire.setup import (
     AutomaticActivityDetection,
     EndSensitivity,
     GenerationConfig,
+    MediaResolution,
     Modality,
+    RealtimeInputConfig,
     Setup,
     SpeechConfig,
     StartSensitivity,
+    TurnCoverage,
 )
+from openlive.wire.tools import Behavior, Tool
+
+IMAGE_TOKENS = {
+    MediaResolution.MEDIA_RESOLUTION_LOW: 64,
+    MediaResolution.MEDIA_RESOLUTION_MEDIUM: 256,
+    MediaResolution.MEDIA_RESOLUTION_HIGH: 256,
+}
+IMAGE_TOKENS_DEFAULT = 258
+"""protocol.md 4.4."""
+TRIGGER, TARGET = 0.8, 0.5
+"""Of the limit, and of the trigger, where the client asks for compression without numbers (protocol.md 4.3)."""
 
 
 class Settings(Struct, frozen=True):
@@ -29,42 +45,79 @@ class Settings(Struct, frozen=True):
 
     profile: Profile
     instructions: str
+    functions: tuple[FunctionDeclaration, ...]
     sampling: Sampling
     voice: Voice | None
     language: str
     activity: Policy
     interruptible: bool
+    all_video: bool
+    """Every frame between two turns counts, not only those while the user speaks and the newest one before."""
+    image_tokens: int
     transcribe_input: bool
     transcribe_output: bool
+    interim: bool
+    words: bool
+    """Transcripts come with the offsets of their words where the recogniser knows them."""
+    vad_signal: bool
+    voice_activity: bool
     languages: tuple[str, ...]
     phrases: tuple[str, ...]
+    window: Window
+    loads_history: bool
+    resumable: bool
+    transparent: bool
 
 
-def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str) -> Settings:
+def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, vertex: bool = False) -> Settings:
     """Raises `ProtocolError` with the field's path for what the model or the protocol does not allow."""
+    if not vertex:
+        _refuse_vertex(setup)
     profile = find(setup.model, profiles, version)
     generation = setup.generation_config or GenerationConfig()
     speech = generation.speech_config or SpeechConfig()
     modality = _modality(generation, profile)
     voice_name = _voice_name(speech, profile, modality)
     language = speech.language_code or ""
-    realtime = setup.realtime_input_config
-    detection = realtime.automatic_activity_detection if realtime else None
-    handling = realtime.activity_handling if realtime else None
-    heard = setup.input_audio_transcription
+    realtime = setup.realtime_input_config or RealtimeInputConfig()
+    coverage = realtime.turn_coverage
+    heard = setup.input_audio_transcription or AudioTranscriptionConfig()
+    _refuse(setup)
     return Settings(
         profile=profile,
-        instructions=_instructions(setup),
+        instructions=instructions(setup.system_instruction),
+        functions=functions(setup.tools, "setup.tools"),
         sampling=_sampling(generation),
         voice=Voice(voice_name, language) if modality is Modality.AUDIO else None,
         language=language,
-        activity=_policy(detection or AutomaticActivityDetection()),
-        interruptible=handling is not ActivityHandling.NO_INTERRUPTION,
-        transcribe_input=heard is not None,
+        activity=_policy(
+            realtime.automatic_activity_detection or AutomaticActivityDetection(), coverage, vertex=vertex
+        ),
+        interruptible=realtime.activity_handling is not ActivityHandling.NO_INTERRUPTION,
+        all_video=coverage
+        in (TurnCoverage.TURN_INCLUDES_ALL_INPUT, TurnCoverage.TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO),
+        image_tokens=_image_tokens(generation.media_resolution),
+        transcribe_input=setup.input_audio_transcription is not None,
         transcribe_output=setup.output_audio_transcription is not None,
+        interim=setup.input_audio_transcription is not None and profile.interim_transcripts,
+        words=bool(heard.word_timestamp),
+        vad_signal=bool(setup.explicit_vad_signal),
+        voice_activity=bool(setup.explicit_vad_signal) or profile.voice_activity,
         languages=_hints(heard) or ((language,) if language else ()),
-        phrases=tuple(heard.custom_vocabulary) if heard else (),
+        phrases=heard.custom_vocabulary or heard.adaptation_phrases,
+        window=_window(setup, profile),
+        loads_history=bool(setup.history_config and setup.history_config.initial_history_in_client_content),
+        resumable=setup.session_resumption is not None,
+        transparent=bool(setup.session_resumption and setup.session_resumption.transparent),
     )
+
+
+def _refuse_vertex(setup: Setup) -> None:
+    """Fields that only Vertex's door knows."""
+    if setup.session_resumption is not None and setup.session_resumption.transparent is not None:
+        raise errors.unknown_name("transparent", "setup.session_resumption").error()
+    if setup.explicit_vad_signal is not None:
+        raise errors.unknown_name("explicitVadSignal", "setup").error()
 
 
 def find(name: str | None, profiles: Mapping[str, Profile], version: str) -> Profile:
@@ -75,6 +128,49 @@ def find(name: str | None, profiles: Mapping[str, Profile], version: str) -> Pro
     if profile is None:
         raise errors.model_not_found(name if "/" in name else f"models/{name}", version).error()
     return profile
+
+
+def instructions(content: Content | None) -> str:
+    """Each part is its own paragraph (protocol.md 2.1)."""
+    return "\n\n".join(part.text for part in content.parts if part.text) if content else ""
+
+
+def functions(tools: Sequence[Tool], path: str) -> tuple[FunctionDeclaration, ...]:
+    """The functions that tools declare. Raises `ProtocolError` for tools that run on the server: there are none."""
+    found: dict[str, FunctionDeclaration] = {}
+    for i, tool in enumerate(tools):
+        for name in tool.__struct_fields__:
+            if name != "function_declarations" and getattr(tool, name) not in (None, ()):
+                where = f"{path}[{i}].{name}"
+                raise ProtocolError(f"Invalid value at '{where}': this server has no such tool; leave it out.")
+        for j, declared in enumerate(tool.function_declarations):
+            where = f"{path}[{i}].function_declarations[{j}].name"
+            if not declared.name:
+                raise ProtocolError(f"Invalid value at '{where}': a function needs a name.")
+            if declared.name in found:
+                raise ProtocolError(f"Invalid value at '{where}': {declared.name!r} is declared twice.")
+            found[declared.name] = FunctionDeclaration(
+                name=declared.name,
+                description=declared.description or "",
+                parameters=declared.json_schema,
+                blocking=declared.behavior is not Behavior.NON_BLOCKING,
+            )
+    return tuple(found.values())
+
+
+def _refuse(setup: Setup) -> None:
+    """What can be asked for but is not to be had here, by its path."""
+    speech = (setup.generation_config or GenerationConfig()).speech_config or SpeechConfig()
+    voice = speech.voice_config
+    path = "setup.generation_config.speech_config"
+    refused = {
+        "setup.avatar_config": setup.avatar_config is not None,
+        f"{path}.multi_speaker_voice_config": speech.multi_speaker_voice_config is not None,
+        f"{path}.voice_config.replicated_voice_config": voice is not None and voice.replicated_voice_config is not None,
+    }
+    for where, asked in refused.items():
+        if asked:
+            raise ProtocolError(f"Invalid value at '{where}': this server does not support it; leave it out.")
 
 
 def _modality(generation: GenerationConfig, profile: Profile) -> Modality:
@@ -100,12 +196,6 @@ def _voice_name(speech: SpeechConfig, profile: Profile, modality: Modality) -> s
     raise errors.voice_not_available(asked, f"models/{profile.name}").error()
 
 
-def _instructions(setup: Setup) -> str:
-    """Each part is its own paragraph (protocol.md 2.1)."""
-    content = setup.system_instruction
-    return "\n\n".join(part.text for part in content.parts if part.text) if content else ""
-
-
 def _sampling(generation: GenerationConfig) -> Sampling:
     return Sampling(
         temperature=generation.temperature,
@@ -118,10 +208,19 @@ def _sampling(generation: GenerationConfig) -> Sampling:
     )
 
 
-def _policy(detection: AutomaticActivityDetection) -> Policy:
-    """Defaults are those of the Gemini API: both sensitivities high (protocol.md 4.1)."""
-    easy_start = detection.start_of_speech_sensitivity is not StartSensitivity.START_SENSITIVITY_LOW
-    easy_end = detection.end_of_speech_sensitivity is not EndSensitivity.END_SENSITIVITY_LOW
+def _image_tokens(resolution: MediaResolution | None) -> int:
+    return IMAGE_TOKENS.get(resolution, IMAGE_TOKENS_DEFAULT) if resolution is not None else IMAGE_TOKENS_DEFAULT
+
+
+def _policy(detection: AutomaticActivityDetection, coverage: TurnCoverage | None, *, vertex: bool) -> Policy:
+    """Both sensitivities are high by default, on Vertex low (protocol.md 4.1)."""
+    start_high, end_high = StartSensitivity.START_SENSITIVITY_HIGH, EndSensitivity.END_SENSITIVITY_HIGH
+    start_low, end_low = StartSensitivity.START_SENSITIVITY_LOW, EndSensitivity.END_SENSITIVITY_LOW
+    easy_start = detection.start_of_speech_sensitivity is not start_low
+    easy_end = detection.end_of_speech_sensitivity is not end_low
+    if vertex:
+        easy_start = detection.start_of_speech_sensitivity is start_high
+        easy_end = detection.end_of_speech_sensitivity is end_high
     default = Policy()
     start = 0.5 if easy_start else 0.75
     padding, silence = detection.prefix_padding_ms, detection.silence_duration_ms
@@ -135,11 +234,28 @@ def _policy(detection: AutomaticActivityDetection) -> Policy:
         stop=start - (0.15 if easy_end else 0.3),
         padding=default.padding if padding is None else padding * MS,
         silence=(default.silence if easy_end else 1000 * MS) if silence is None else max(silence, 1) * MS,
+        all_audio=coverage is TurnCoverage.TURN_INCLUDES_ALL_INPUT,
     )
 
 
-def _hints(config: AudioTranscriptionConfig | None) -> tuple[str, ...]:
-    if config is None:
-        return ()
+def _hints(config: AudioTranscriptionConfig) -> tuple[str, ...]:
     deprecated = config.language_hints.language_codes if config.language_hints else ()
-    return tuple(config.language_codes or deprecated)
+    return config.language_codes or deprecated
+
+
+def _window(setup: Setup, profile: Profile) -> Window:
+    """`{}` compresses with the documented defaults; the original refuses it (protocol.md 4.3), which helps nobody."""
+    limit, engine = profile.input_token_limit, profile.engine_token_limit
+    asked = setup.context_window_compression
+    if asked is None:
+        return Window(limit=limit, engine=engine)
+    path = "setup.context_window_compression"
+    trigger = int(limit * TRIGGER) if asked.trigger_tokens is None else asked.trigger_tokens
+    target = asked.sliding_window.target_tokens if asked.sliding_window else None
+    target = int(trigger * TARGET) if target is None else target
+    if not 0 < trigger <= limit:
+        raise ProtocolError(f"Invalid value at '{path}.trigger_tokens': {trigger} is not between 1 and {limit}.")
+    if not 0 <= target < trigger:
+        where = f"{path}.sliding_window.target_tokens"
+        raise ProtocolError(f"Invalid value at '{where}': {target} is not between 0 and trigger_tokens ({trigger}).")
+    return Window(limit, trigger, target, engine)

@@ -22,7 +22,6 @@ from openlive.types import (
 from openlive.wire.server import MediaModality, ModalityTokenCount, UsageMetadata
 
 AUDIO_PER_SECOND = 25
-PER_IMAGE = 258
 CHARACTERS = 4
 """Of text, per token."""
 
@@ -40,6 +39,10 @@ def of_speech(samples: int) -> int:
     return of_audio(samples, OUTPUT_RATE)
 
 
+def of_call(call: FunctionCall) -> int:
+    return of_text(call.name) + of_text(json.encode(call.args).decode())
+
+
 def of_messages(messages: Iterable[Message]) -> Counter[MediaModality]:
     count: Counter[MediaModality] = Counter()
     for message in messages:
@@ -49,10 +52,10 @@ def of_messages(messages: Iterable[Message]) -> Counter[MediaModality]:
                     count[MediaModality.TEXT] += of_text(text)
                 case Heard(_, start, end):
                     count[MediaModality.AUDIO] += of_audio(end - start, INPUT_RATE)
-                case Image():
-                    count[MediaModality.IMAGE] += PER_IMAGE
-                case FunctionCall(_, name, args):
-                    count[MediaModality.TEXT] += of_text(name) + of_text(json.encode(args).decode())
+                case Image(_, _, price):
+                    count[MediaModality.IMAGE] += price
+                case FunctionCall():
+                    count[MediaModality.TEXT] += of_call(part)
                 case FunctionResponse(_, name, response):
                     count[MediaModality.TEXT] += of_text(name) + of_text(json.encode(response).decode())
     return count
@@ -60,8 +63,16 @@ def of_messages(messages: Iterable[Message]) -> Counter[MediaModality]:
 
 def of_request(request: Request) -> Counter[MediaModality]:
     count = of_messages(request.messages)
-    count[MediaModality.TEXT] += of_text(request.instructions)
+    count[MediaModality.TEXT] += of_preamble(request)
     return count
+
+
+def of_preamble(request: Request) -> int:
+    """What comes before the messages: instructions and functions."""
+    declared = sum(
+        of_text(f.name + f.description) + of_text(json.encode(f.parameters).decode()) for f in request.functions
+    )
+    return of_text(request.instructions) + declared
 
 
 Counts = Mapping[MediaModality, int]

@@ -22,7 +22,7 @@ from threading import Condition, Thread
 from weakref import WeakSet
 
 from openlive.engines import chatml, template
-from openlive.engines.llamarun import Reply, Run, Signal
+from openlive.engines.llamarun import DEFAULTS, Reply, Run, Signal
 from openlive.engines.llamaserver import LlamaServer
 from openlive.engines.prompt import LLMError, Piece, PromptTooLongError
 from openlive.engines.registry import EngineError, Resources
@@ -45,7 +45,10 @@ Build = Callable[[Request, bool], list[Piece]]
 
 
 class Llama:
-    """One model for all sessions of an event loop. `context` is what one conversation may fill, in tokens."""
+    """One model for all sessions of an event loop. `context` is what one conversation may fill, in tokens; `defaults`
+    are those of its sampling."""
+
+    defaults = DEFAULTS
 
     def __init__(self, server: LlamaServer, build: Build) -> None:
         self.context = min(CONTEXT, server.context)

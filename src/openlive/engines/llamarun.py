@@ -20,6 +20,10 @@ AHEAD = 4
 more keeps a core from the voice for 40 ms (1.5B); going on costs about as much, once per pause."""
 
 
+DEFAULTS = Sampling(temperature=0.5, top_p=0.9, top_k=40)
+"""Where the request leaves it open: lively enough to talk to, sober enough for facts."""
+
+
 class Signal:
     """Wakes the one task of this event loop that waits for it; `set` may be called from any thread."""
 
@@ -140,19 +144,19 @@ class Reply:
 
 
 def sampling_options(sampling: Sampling, generated: int) -> dict[str, Any]:
-    """The names of llama.cpp. Where the request leaves it open: lively enough to talk to, sober enough for facts.
+    """The names of llama.cpp.
 
     The light penalty on repetition keeps small models out of loops. `generated` moves the seed on, so that the draws
     after a pause are not those of the beginning again.
     """
 
-    def given(value: float | None, default: float) -> float:
+    def given(value: float | None, default: float | None) -> float | None:
         return default if value is None else value
 
     options: dict[str, Any] = {
-        "temperature": given(sampling.temperature, 0.5),
-        "top_p": given(sampling.top_p, 0.9),
-        "top_k": given(sampling.top_k, 40),
+        "temperature": given(sampling.temperature, DEFAULTS.temperature),
+        "top_p": given(sampling.top_p, DEFAULTS.top_p),
+        "top_k": given(sampling.top_k, DEFAULTS.top_k),
         "min_p": 0.05,
         "repeat_penalty": 1.05,
         "repeat_last_n": 128,

@@ -56,6 +56,9 @@ class STT(Protocol):
 
 
 class LLM(Protocol):
+    """One that knows may also say what it can hold, `context: int` (in its own tokens), and what it does where a
+    request leaves the sampling open, `defaults: Sampling`; `GET models` tells both."""
+
     def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
         """One reply to `request`, in pieces as they are generated; a last `Usage` where the engine knows it."""
         ...

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 from collections.abc import Callable
 
 import anyio
@@ -17,31 +15,42 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from openlive.config import Config
-from openlive.core.events import Opened
 from openlive.core.hearing import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
+from openlive.server import doors, rest
+from openlive.server.admission import Admission, Places, Visit
 from openlive.server.auth import Keyring, credentials, door
 from openlive.server.connection import Connection
 from openlive.server.engines import Engines
+from openlive.server.live import Live
+from openlive.server.rest import Rest
+from openlive.server.store import MemoryStore, Store
+from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
-from openlive.wire.errors import NOT_IMPLEMENTED, Refusal, rest_error
+from openlive.wire.errors import UNAVAILABLE, Refusal
 from openlive.wire.setup import Modality
 
-LIVE = re.compile(r"/+ws/+google\.ai\.generativelanguage\.(v1|v1beta|v1alpha)\.GenerativeService\.(\w+)/*")
-"""Slashes are doubled by SDKs whose base URL ends in one (protocol.md 1.1)."""
 _LOG = logging.getLogger(__name__)
 
 
 class App:
-    """Serves clients with one set of engines."""
+    """Serves clients with one set of engines. `keys` may follow their files, and `store` outlive the process."""
 
-    def __init__(self, config: Config, engines: Engines) -> None:
+    def __init__(
+        self, config: Config, engines: Engines, keys: Keyring | None = None, store: Store | None = None
+    ) -> None:
         self.turns = Turns()
-        self._config = config
+        store = MemoryStore(config.store.memory_bytes) if store is None else store
+        self.live = Live(store, engines.responder.forget, config.store.resumption_seconds)
         self._engines = engines
-        self._keys = Keyring(config.server.keys)
-        self._profiles = profiles(config)
+        self._profiles = profiles(config, engines.context)
+        self._admission = Admission(
+            Keyring(config.server.keys) if keys is None else keys,
+            Tokens(store),
+            self._profiles,
+            Places(config.limits.sessions),
+        )
         self._limits = Limits(
             setup=config.limits.setup_seconds,
             detector=config.limits.detector_seconds,
@@ -49,51 +58,55 @@ class App:
             reply=config.limits.reply_seconds,
             backlog=config.limits.backlog_seconds,
             utterance=config.limits.utterance_seconds,
+            call=config.limits.call_seconds,
+            connection=config.limits.duration("connection_seconds"),
+            session=config.limits.duration("session_seconds"),
+            video=config.limits.duration("video_seconds"),
         )
         routes = [
             Route("/healthz", lambda _: PlainTextResponse("ok\n")),
             Route("/openlive/turns", self._table),
+            *Rest(self._admission, config.limits.setup_bytes, engines.sampling).routes,
             WebSocketRoute("/{path:path}", self._live),
         ]
-        self.asgi: ASGIApp = _Door(Starlette(routes=routes), config, self._keys)
+        failures = {404: rest.no_route, 405: rest.no_route, 500: rest.broken}
+        starlette = Starlette(routes=routes, exception_handlers=failures)
+        self.asgi: ASGIApp = _Guard(starlette, config.server.allowed_origins, self._admission.keys, self.live)
 
     async def _table(self, request: Request) -> Response:
         """The waterfalls of the latest turns; `?session=` picks those of one."""
-        admitted = self._keys.admit(credentials(request.scope["headers"], request.scope["query_string"]))
-        if isinstance(admitted, Refusal):
-            return JSONResponse(rest_error(admitted), admitted.status.value)
+        caller = self._admission.caller(credentials(request.scope["headers"], request.scope["query_string"]))
+        if isinstance(caller, Refusal):
+            return rest.failed(caller)
         return JSONResponse({"turns": self.turns.table(request.query_params.get("session"))})
 
     async def _live(self, socket: WebSocket) -> None:
         scope = socket.scope
-        path = LIVE.fullmatch(scope["path"])
-        if path is None:
+        entrance = doors.door(scope["path"])
+        if entrance is None:
             await _reject(socket, 404, f"There is nothing at {scope['path']}.\n")
             return
-        version, method = path.groups()
-        refusal: Refusal | None = None
-        if method != "BidiGenerateContent":
-            refusal = NOT_IMPLEMENTED
-        else:
-            admitted = self._keys.admit(credentials(scope["headers"], scope["query_string"]))
-            refusal = admitted if isinstance(admitted, Refusal) else None
+        visit = Visit(self._admission, entrance, credentials(scope["headers"], scope["query_string"]))
         await socket.accept()
-        opened = Opened(secrets.token_hex(16), version, refusal)
         pending = scope.get("state", {}).get("pending")
         session = Session(self._profiles, self._limits)
         admit: Callable[[], None] = pending.admit if pending is not None else lambda: None
-        connection = Connection(socket, session, self._engines, self.turns, admit)
-        _LOG.info("session %s opened", opened.session)
+        connection = Connection(socket, session, self._engines, self.turns, visit=visit, live=self.live, admitted=admit)
+        name = visit.opened.session
+        _LOG.info("session %s opened", name)
         try:
-            await connection.serve(opened)
+            await connection.serve()
         except* Exception as group:
-            _LOG.exception("session %s failed", opened.session, exc_info=group)
+            _LOG.exception("session %s failed", name, exc_info=group)
             with anyio.move_on_after(1):
-                await socket.close(1011, f"Internal error encountered. (session {opened.session})")
+                await socket.close(1011, f"Internal error encountered. (session {name})")
+        finally:
+            visit.leave()
 
 
-def profiles(config: Config) -> dict[str, Profile]:
-    """By every name that a client may use."""
+def profiles(config: Config, engine_tokens: int = 0) -> dict[str, Profile]:
+    """By every name that a client may use, an alias right after the name that it stands for. `engine_tokens`: what the
+    language model can hold."""
     found: dict[str, Profile] = {}
     for name, settings in config.models.items():
         profile = Profile(
@@ -107,6 +120,12 @@ def profiles(config: Config) -> dict[str, Profile]:
             history=settings.history,
             input_token_limit=settings.input_token_limit,
             output_token_limit=settings.output_token_limit,
+            engine_token_limit=engine_tokens,
+            thinking=settings.kind == "thinking",
+            turn_complete_after_call=settings.turn_complete_after_call,
+            queues_during_calls=settings.queues_during_calls,
+            voice_activity=settings.voice_activity,
+            interim_transcripts=settings.interim_transcripts,
         )
         found[name] = profile
         for alias in settings.aliases:
@@ -114,20 +133,27 @@ def profiles(config: Config) -> dict[str, Profile]:
     return found
 
 
-class _Door:
-    """Keeps web pages out of a server without keys (design, `server/auth.py`)."""
+class _Guard:
+    """Keeps web pages out of a server without keys (design, `server/auth.py`), and everybody out of one that ends.
+    Reads doubled slashes as one."""
 
-    def __init__(self, app: ASGIApp, config: Config, keys: Keyring) -> None:
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...], keys: Keyring, live: Live) -> None:
         self._app = app
-        self._open = bool(keys)
-        self._origins = config.server.allowed_origins
+        self._origins = origins
+        self._keys = keys
+        self._live = live
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        why = None
-        if scope["type"] in ("http", "websocket") and not self._open:
-            why = door(scope["headers"], self._origins)
-        if why is None:
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
+            return
+        if scope["type"] == "http" and self._live.draining:
+            await rest.failed(UNAVAILABLE)(scope, receive, send)
+            return
+        self._keys.refresh()
+        why = None if self._keys else door(scope["headers"], self._origins)
+        if why is None:
+            await self._app({**scope, "path": doors.single_slashes(scope["path"])}, receive, send)
         elif scope["type"] == "websocket":
             await _reject(WebSocket(scope, receive, send), 403, why + "\n")
         else:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
 from openlive.server.listener import is_loopback
 from openlive.wire.errors import API_KEY_INVALID, UNREGISTERED_CALLER, Refusal
+
+_LOG = logging.getLogger(__name__)
 
 Headers = Iterable[tuple[bytes, bytes]]
 """As in an ASGI scope: lower-case names."""
@@ -32,17 +36,25 @@ class KeysError(ValueError):
 
 
 class Key(Struct, frozen=True):
-    """A key of the configuration. Sessions, limits and logs go by its name."""
+    """A key of the configuration. Sessions, limits and logs go by its name.
+
+    `sessions` may be open at once, `sessions_per_minute` begun within a minute; 0 is no limit.
+    """
 
     name: str
     key: str
+    sessions: int = 0
+    sessions_per_minute: int = 0
 
     def __repr__(self) -> str:
         return f"Key(name={self.name!r})"
 
 
 class Principal(Struct, frozen=True):
-    """On whose behalf a session runs: a key by its name. Stored sessions are bound to it."""
+    """On whose behalf a session runs: a key by its name. Stored sessions are bound to it.
+
+    An ephemeral token stands for the key that it was made with.
+    """
 
     name: str
     anonymous: bool = False
@@ -102,8 +114,9 @@ def _from_headers(headers: Headers) -> Iterator[Credential]:
 
 
 def parse_keys(text: str, source: str) -> tuple[Key, ...]:
-    """The keys of a file or of OPENLIVE_KEYS: `name:key` or `key`, one a line or between commas; `#` begins a comment
-    line. `source` names the text in errors. Raises `KeysError`."""
+    """The keys of a file or of OPENLIVE_KEYS: `name:key` or `key`, one a line or between commas, each with its limits
+    behind it (`anna:AIza… sessions=4 sessions_per_minute=10`); `#` begins a comment line. `source` names the text in
+    errors. Raises `KeysError`."""
     found: list[Key] = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("#"):
@@ -111,13 +124,24 @@ def parse_keys(text: str, source: str) -> tuple[Key, ...]:
         for entry in line.split(","):
             if not entry.strip():
                 continue
-            name, colon, key = (part.strip() for part in entry.partition(":"))
+            name, colon, rest = entry.partition(":")
             if not colon:
-                name, key = f"key-{len(found) + 1}", name
-            if not name or not key:
+                name, rest = f"key-{len(found) + 1}", entry
+            key, *limits = rest.split() or [""]
+            if not name.strip() or not key:
                 raise KeysError(f"{source}, line {number}: a key is `name:key` or `key`.")
-            found.append(Key(name, key))
+            found.append(Key(name.strip(), key, **_limits(limits, f"{source}, line {number}")))
     return check_keys(found, source)
+
+
+def _limits(words: Sequence[str], source: str) -> dict[str, int]:
+    found = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in ("sessions", "sessions_per_minute") or not re.fullmatch("[0-9]{1,9}", value):
+            raise KeysError(f"{source}: behind a key come `sessions=N` and `sessions_per_minute=N`, nothing else.")
+        found[name] = int(value)
+    return found
 
 
 def read_keys(path: Path) -> tuple[Key, ...]:
@@ -139,6 +163,10 @@ def check_keys(keys: Sequence[Key], source: str) -> tuple[Key, ...]:
     for key in keys:
         if not key.name.strip() or not key.key.strip():
             raise KeysError(f"{source}: a key needs a name and a value.")
+        if min(key.sessions, key.sessions_per_minute) < 0:
+            raise KeysError(f"{source}: the limits of {key.name!r} must not be negative.")
+        if key.key.startswith(TOKEN_PREFIX):
+            raise KeysError(f"{source}: the key {key.name!r} begins with {TOKEN_PREFIX}, as ephemeral tokens do.")
         if key.name in names:
             raise KeysError(f"{source}: there are two keys named {key.name!r}.")
         if key.key in values:
@@ -148,26 +176,81 @@ def check_keys(keys: Sequence[Key], source: str) -> tuple[Key, ...]:
     return tuple(keys)
 
 
-class Keyring:
-    """Tells who may come in."""
+class Reread(NamedTuple):
+    """The keys as they are configured now, and the files that say so."""
 
-    def __init__(self, keys: Iterable[Key] = ()) -> None:
-        self._keys = [(_digest(key.key), Principal(key.name)) for key in keys]
+    keys: Sequence[Key]
+    files: Sequence[Path]
+
+
+class Keyring:
+    """Tells who may come in.
+
+    With `reread` it follows its files: `refresh` compares their times and reads them anew where one has changed. Keys
+    that cannot be read leave things as they are. What had keys once never opens to everybody again.
+    """
+
+    def __init__(
+        self, keys: Iterable[Key] = (), files: Sequence[Path] = (), reread: Callable[[], Reread] | None = None
+    ) -> None:
+        self._reread = reread
+        self._files = files
+        self._stamps: object = None
+        self._guarded = False
+        self._set(keys)
 
     def __bool__(self) -> bool:
         """Whether there are keys at all. Without, anybody is let in as `LOCAL`: `require_keys_or_loopback` saw to it
         that nobody else can reach the server."""
-        return bool(self._keys)
+        return self._guarded
+
+    def refresh(self) -> None:
+        if self._reread is None:
+            return
+        stamps = [_stamp(file) for file in self._files]
+        if stamps == self._stamps:
+            return
+        try:
+            read = self._reread()
+        except KeysError as error:
+            _LOG.error("The keys stay as they were, because they cannot be read: %s", error)
+            self._stamps = stamps
+            return
+        before = set(self._limits)
+        self._set(read.keys)
+        self._files = read.files
+        self._stamps = [_stamp(file) for file in self._files]
+        if before != set(self._limits):
+            _LOG.info("There are %d keys now", len(self._limits))
 
     def admit(self, shown: Sequence[Credential]) -> Principal | Refusal:
-        """Whoever holds one of the keys, or why not."""
-        if not self._keys:
+        """Whoever holds one of the keys, or why not. Ephemeral tokens are no keys."""
+        permanent = [credential for credential in shown if not credential.ephemeral]
+        if shown and not permanent:
+            return UNREGISTERED_CALLER
+        if not self._guarded:
             return LOCAL
-        for credential in shown:
+        for credential in permanent:
             principal = self._holder(credential.value)
             if principal is not None:
                 return principal
         return API_KEY_INVALID if shown else UNREGISTERED_CALLER
+
+    def named(self, name: str) -> Principal | None:
+        """The one of that name, if it may still come in."""
+        if not self._guarded:
+            return LOCAL if name == LOCAL.name else None
+        return Principal(name) if name in self._limits else None
+
+    def limits(self, principal: Principal) -> tuple[int, int]:
+        """How many sessions it may have at once, and begin within a minute; 0 is no limit."""
+        return self._limits.get(principal.name, (0, 0))
+
+    def _set(self, keys: Iterable[Key]) -> None:
+        keys = tuple(keys)
+        self._keys = [(_digest(key.key), Principal(key.name)) for key in keys]
+        self._limits = {key.name: (key.sessions, key.sessions_per_minute) for key in keys}
+        self._guarded = self._guarded or bool(keys)
 
     def _holder(self, value: str) -> Principal | None:
         """Compares with every key, in the same time whichever it is."""
@@ -176,6 +259,15 @@ class Keyring:
             if hmac.compare_digest(digest, known):
                 found = principal
         return found
+
+
+def _stamp(file: Path) -> object:
+    """Changes whenever the file does, as far as the file system can tell."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _digest(key: str) -> bytes:

@@ -31,6 +31,8 @@ from openlive.core.commands import (
     Mark,
     Prefill,
     Respond,
+    Restore,
+    Save,
     Send,
     Stop,
 )
@@ -42,16 +44,19 @@ from openlive.core.events import (
     Event,
     Failed,
     Finished,
-    Opened,
+    Left,
     Produced,
     Transcribed,
 )
 from openlive.core.session import Session
+from openlive.server.admission import Visit
 from openlive.server.buffer import Audio
 from openlive.server.engines import Engines
+from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox
 from openlive.server.turns import Turns
 from openlive.types import INPUT_RATE, Request
+from openlive.wire import vertex
 from openlive.wire.client import ClientMessage, RealtimeInput, parse_message
 from openlive.wire.content import Blob
 from openlive.wire.errors import INTERNAL, ProtocolError, close_reason
@@ -73,14 +78,26 @@ class Connection:
     """Serves one socket until either side closes it. `admitted` is called once the setup was accepted."""
 
     def __init__(
-        self, socket: WebSocket, session: Session, engines: Engines, turns: Turns, admitted: Callable[[], None]
+        self,
+        socket: WebSocket,
+        session: Session,
+        engines: Engines,
+        turns: Turns,
+        *,
+        visit: Visit,
+        live: Live,
+        admitted: Callable[[], None],
     ) -> None:
         self._socket = socket
         self._session = session
         self._engines = engines
         self._turns = turns
+        self._visit = visit
+        self._live = live
+        self._entered = False
         self._admitted = admitted
-        self._id = ""
+        self._id = visit.opened.session
+        self._encode = vertex.encode if visit.opened.vertex else encode
         self._input = InputAudio()
         self._audio = Audio()
         self._inbox: Mailbox[Event] = Mailbox()
@@ -90,18 +107,27 @@ class Connection:
         self._replies: dict[int, anyio.CancelScope] = {}
         self._prefill = anyio.CancelScope()
         self._closing = False
+        self._written = anyio.Event()
+        """The socket is closed, or takes nothing any more."""
         self._tasks: TaskGroup
+        self._seat = live.enter(self._id, self._inbox.put)
 
-    async def serve(self, opened: Opened) -> None:
-        self._id = opened.session
-        self._inbox.put(opened)
+    async def serve(self) -> None:
+        self._inbox.put(self._visit.opened)
         try:
-            async with anyio.create_task_group() as self._tasks:
-                self._tasks.start_soon(self._read)
-                self._tasks.start_soon(self._write)
-                await self._run()
+            async with anyio.create_task_group() as keeping:
+                keeping.start_soon(self._seat.run)
+                try:
+                    async with anyio.create_task_group() as self._tasks:
+                        self._tasks.start_soon(self._read)
+                        self._tasks.start_soon(self._write)
+                        await self._run()
+                        await self._written.wait()
+                        self._tasks.cancel_scope.cancel()
+                finally:
+                    self._seat.close()
         finally:
-            self._engines.responder.forget(self._id)
+            self._live.leave(self._seat)
 
     # The loop.
 
@@ -125,6 +151,8 @@ class Connection:
             if isinstance(command, Close):
                 _LOG.info("session %s closed: %d %s", self._id, command.code, command.reason)
                 self._closing = True
+                self._prefill.cancel()
+                self._seat.close()  # what is to be stored is, however long the socket takes
                 return
 
     def _do(self, command: Command) -> None:
@@ -156,6 +184,12 @@ class Connection:
                     self._replies.pop(turn).cancel()
                 kept = (s for s in self._outbox.items if not (isinstance(s, Send) and s.turn == turn))
                 self._outbox.keep(deque(kept))
+            case Restore(handle):
+                self._seat.principal = self._visit.principal.name
+                self._start(self._restoring, handle)
+            case Save():
+                self._seat.principal = self._visit.principal.name
+                self._seat.save(command)
             case Mark(turn, step, at):
                 self._turns.mark(self._id, turn, step, at)
 
@@ -180,7 +214,7 @@ class Connection:
                 return
             if message["type"] == "websocket.disconnect":
                 _LOG.info("session %s: the client left (%s)", self._id, message.get("code"))
-                self._tasks.cancel_scope.cancel()
+                self._inbox.put(Left())
                 return
             if self._closing:
                 continue  # nobody takes it any more, and it must not pile up until the client is gone
@@ -190,8 +224,21 @@ class Connection:
             else:
                 read = self._decode(frame)
                 await anyio.lowlevel.checkpoint()  # messages that wait already would be read without a pause
-            for item in read:
-                self._inbox.put(AudioArrived(self._audio.append(item)) if isinstance(item, bytes) else item)
+            await self._enter(read)
+            for i, item in enumerate(read):
+                self._inbox.put(self._event(item, more=i + 1 < len(read)))
+
+    def _event(self, item: Event | bytes, *, more: bool) -> Event:
+        if isinstance(item, bytes):
+            return AudioArrived(self._audio.append(item), more)
+        return ClientSaid(item.message, more) if isinstance(item, ClientSaid) else item
+
+    async def _enter(self, read: list[Event | bytes]) -> None:
+        """At the setup it is decided who may come in (`admission`)."""
+        for item in read:
+            if not self._entered and isinstance(item, ClientSaid) and item.message.setup is not None:
+                self._entered = True
+                self._inbox.put(await self._visit.enter(item.message.setup))
 
     def _decode(self, frame: str | bytes) -> list[Event | bytes]:
         """What a frame holds, in order: events, and audio as s16le mono 16 kHz."""
@@ -220,21 +267,27 @@ class Connection:
         read: list[Event | bytes] = [pcm] if pcm else []
         if start != _NOTHING:
             read.insert(0, ClientSaid(msgspec.structs.replace(message, realtime_input=start)))
-        if rest != _NOTHING:
+        if rest != _NOTHING or not read:  # an empty message counts as one
             read.append(ClientSaid(msgspec.structs.replace(message, realtime_input=rest)))
         return read
 
     async def _write(self) -> None:
+        try:
+            await self._send_all()
+        finally:
+            self._written.set()
+
+    async def _send_all(self) -> None:
         async for command in self._outbox:
             if isinstance(command, Close):
                 await self._close(command)
                 return
             try:
                 with anyio.fail_after(SEND_TIMEOUT):
-                    await self._socket.send_bytes(encode(command.message))
+                    await self._socket.send_bytes(self._encode(command.message))
             except (OSError, WebSocketDisconnect, TimeoutError, RuntimeError) as error:
                 _LOG.info("session %s: the client takes nothing any more (%r)", self._id, error)
-                self._tasks.cancel_scope.cancel()
+                self._inbox.put(Left())
                 return
             if command.turn:
                 self._turns.mark(self._id, command.turn, "first_byte", anyio.current_time())
@@ -245,7 +298,11 @@ class Connection:
         with anyio.move_on_after(SEND_TIMEOUT):
             with suppress(OSError, WebSocketDisconnect, RuntimeError):
                 await self._socket.close(command.code, command.reason)
-        self._tasks.cancel_scope.cancel()
+
+    async def _restoring(self, handle: str) -> None:
+        restored = await self._seat.restore(handle)
+        self._id = self._seat.session
+        self._inbox.put(restored)
 
     # The engines.
 

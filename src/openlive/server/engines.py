@@ -11,16 +11,22 @@ from msgspec import Struct
 
 from openlive.config import Config, choose_llm, usable_memory
 from openlive.engines.cascade import Cascade
-from openlive.engines.protocols import STT, TTS, VAD, Responder
+from openlive.engines.protocols import LLM, STT, TTS, VAD, Responder
 from openlive.engines.registry import Kind, Resources, load
+from openlive.types import Sampling
 
 _LOG = logging.getLogger(__name__)
 
 
 class Engines(Struct, frozen=True):
+    """`context` is what the language model can hold, in its own tokens (0: it does not say), `sampling` what it does
+    where a client asks for nothing."""
+
     vad: VAD
     stt: STT
     responder: Responder
+    context: int = 0
+    sampling: Sampling = Sampling()
 
 
 def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[[str], None]) -> Engines:
@@ -40,8 +46,11 @@ def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[
         llm = choice.spec
         _LOG.info("The language model is %s", choice.reason)
     tts: TTS = make("tts", chosen.tts)  # type: ignore[assignment]
+    model: LLM = make("llm", llm)  # type: ignore[assignment]
     return Engines(
         vad=make("vad", chosen.vad),  # type: ignore[arg-type]
         stt=make("stt", chosen.stt),  # type: ignore[arg-type]
-        responder=Cascade(make("llm", llm), tts),  # type: ignore[arg-type]
+        responder=Cascade(model, tts),
+        context=getattr(model, "context", 0),
+        sampling=getattr(model, "defaults", Sampling()),
     )

@@ -22,6 +22,10 @@ class Mailbox(AsyncIterator[T]):
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def put(self, item: T) -> None:
         if not self._closed:
             self._items.append(item)

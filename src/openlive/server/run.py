@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import anyio
 from msgspec import Struct
 
 from openlive.config import Config
 from openlive.server import listener, pending, tls
 from openlive.server.app import App
-from openlive.server.auth import require_keys_or_loopback
+from openlive.server.auth import Keyring, require_keys_or_loopback
 from openlive.server.engines import Engines
+from openlive.server.store import open_store
+
+GRACE = 5.0
+"""Seconds that sessions may take to close after the core has ended them."""
 
 
 class Running(Struct, frozen=True):
@@ -32,9 +38,15 @@ def certificates(config: Config) -> tls.Certificates | None:
 
 
 async def run(
-    config: Config, engines: Engines, *, shutdown: listener.Waitable, ready: Callable[[Running], None]
+    config: Config,
+    engines: Engines,
+    *,
+    shutdown: listener.Waitable,
+    ready: Callable[[Running], None],
+    keys: Keyring | None = None,
 ) -> None:
-    """Serves until `shutdown` is set. Raises `KeysError`, `TLSError`, `ListenError`."""
+    """Serves until `shutdown` is set. `keys` are those of the configuration, unless others are given. Raises
+    `KeysError`, `TLSError`, `ListenError`."""
     server = config.server
     require_keys_or_loopback(server.host, server.keys)
     own = certificates(config)
@@ -55,12 +67,21 @@ async def run(
         ca, bundle = (own.ca, own.bundle) if own is not None else (None, None)
         ready(Running(f"https://{host}:{at.port}", at.port, ca, bundle))
 
-    await listener.serve(
-        App(config, engines).asgi,
-        shutdown=shutdown,
-        host=server.host,
-        port=server.port,
-        ssl_context=context,
-        limits=limits,
-        on_started=started,
-    )
+    store = open_store(config.store.location, config.store.memory_bytes)
+    app = App(config, engines, keys, store)
+    try:
+        await listener.serve(
+            app.asgi,
+            shutdown=shutdown,
+            host=server.host,
+            port=server.port,
+            ssl_context=context,
+            limits=limits,
+            on_started=started,
+            drain=partial(app.live.drain, server.drain_seconds),
+            drain_timeout=server.drain_seconds + GRACE,
+        )
+    finally:
+        app.live.close()
+        with anyio.CancelScope(shield=True):
+            await store.close()

@@ -74,6 +74,11 @@ TOO_MANY_MODALITIES = Refusal(
 )
 
 
+def unknown_name(name: str, path: str) -> Refusal:
+    """For a field that is not known where it stands; `path` is that of its message, in snake_case."""
+    return Refusal(1007, f"Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field.")
+
+
 def modalities_not_supported(asked: Sequence[str], model: str, accepted: Sequence[str]) -> Refusal:
     """`model` with its `models/`; `accepted` are the combinations as the list shows them ('AUDIO', 'TEXT')."""
     listed = "".join(f"* {combination}\n" for combination in accepted)
@@ -96,6 +101,7 @@ def language_not_supported(language: str, model: str) -> Refusal:
 
 API_KEY_INVALID = Refusal(1007, "API key not valid. Please pass a valid API key.")
 API_KEY_EXPIRED = Refusal(1007, "API key expired. Please renew the API key.")
+"""For a token whose key is no longer one."""
 UNREGISTERED_CALLER = Refusal(
     1008,
     "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or other "
@@ -137,12 +143,35 @@ RESUMED_ELSEWHERE = Refusal(1008, "Session resumed on another connection.", Stat
 INTERNAL = Refusal(1011, "Internal error encountered.", Status.INTERNAL)
 UNAVAILABLE = Refusal(1011, "The service is currently unavailable.", Status.UNAVAILABLE)
 DEADLINE_EXPIRED = Refusal(1011, "Deadline expired before operation could complete.", Status.DEADLINE_EXCEEDED)
-QUOTA = Refusal(
-    1011,
-    "You exceeded your current quota, please check your plan and billing details. For more information on this "
-    "error, head to: https://ai.google.dev/gemini-api/docs/rate-limits.",
-    Status.RESOURCE_EXHAUSTED,
-)
+
+
+def quota(why: str) -> Refusal:
+    """Where a key is at one of its limits. The original's first words, which clients look for; then which limit."""
+    return Refusal(1011, f"You exceeded your current quota: {why}", Status.RESOURCE_EXHAUSTED)
+
+
+def server_full(sessions: int) -> Refusal:
+    reason = f"The service is currently unavailable: its {sessions} sessions are all taken. Try again later."
+    return Refusal(1011, reason, Status.RESOURCE_EXHAUSTED)
+
+
+# REST only
+
+
+def time_too_far(field: str) -> ProtocolError:
+    return ProtocolError(f"{field} is too far in the future. Maximum lifetime is 20h", field=field)
+
+
+def time_passed(field: str) -> ProtocolError:
+    return ProtocolError(f"{field} has passed already.", field=field)
+
+
+def body_too_large(limit: int) -> ProtocolError:
+    return ProtocolError(f"Request payload size exceeds the limit: {limit} bytes.")
+
+
+def nothing_there(path: str) -> Refusal:
+    return Refusal(1008, f"There is nothing at {path}.", Status.NOT_FOUND)
 
 
 def rest_error(error: Refusal | ProtocolError) -> dict[str, Any]:

@@ -1,0 +1,501 @@
+"""Whose turn it is: what the user said, what the model answers, and what waits for what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from openlive.core import tokens
+from openlive.core.calls import Answer, Calls
+from openlive.core.commands import Command, Prefill, Respond, Send, Step, Stop
+from openlive.core.history import ContextFullError, History
+from openlive.core.reply import Reply
+from openlive.core.settings import Settings
+from openlive.core.snapshot import Asking, Ears, Snapshot
+from openlive.core.utterance import normalised
+from openlive.types import (
+    FunctionCall,
+    FunctionDeclaration,
+    FunctionResponse,
+    Heard,
+    Image,
+    Message,
+    Output,
+    Part,
+    Request,
+    Text,
+    Usage,
+)
+from openlive.wire import content as wire
+from openlive.wire import errors
+from openlive.wire.content import FunctionResponseScheduling as Scheduling
+from openlive.wire.server import (
+    MediaModality,
+    ServerContent,
+    ServerMessage,
+    ToolCall,
+    ToolCallCancellation,
+    TurnCompleteReason,
+)
+
+Setting = tuple[str, tuple[FunctionDeclaration, ...]]
+"""Instructions and functions."""
+NO_STEPS: Mapping[Step, float] = {}
+STARTED = {"status": "The call is running; its result will follow. Go on without it."}
+CANCELLED = {"error": "The call was cancelled: the user interrupted."}
+UNANSWERED = {"error": "The call got no answer in time."}
+
+
+class Dialogue:
+    """`now` is set before each call. Commands gather in `out`; `rested` tells that a turn has come to its end."""
+
+    def __init__(self, settings: Settings, conversation: str, *, stall: float, patience: float) -> None:
+        self.now = 0.0
+        self.out: list[Command] = []
+        self.settings = settings
+        self.history = History(settings.window)
+        self.calls = Calls()
+        self.waiting: list[tuple[Message, bool]] = []
+        """What joins the history at the next rest, and whether it wants an answer."""
+        self.loading = settings.loads_history
+        """The client sends the history of an earlier conversation: nothing is answered yet."""
+        self.rested = False
+        self._conversation = conversation
+        self._stall = stall
+        self._patience = patience
+        self._turn = 0
+        self._reply: Reply | None = None
+        self._asking: Reply | None = None
+        """The part of the present turn that ended with function calls, until the turn goes on."""
+        self._first = 0
+        """The number of the first part of the present turn."""
+        self._unsent: list[FunctionCall] = []
+        self._answers: list[FunctionResponse | Image] = []
+        self._joining: list[Part] = []
+        """Realtime text that belongs to the turn that is being spoken."""
+        self._seen: list[Image] = []
+
+    # What the user says.
+
+    def content(self, messages: Sequence[Message], *, complete: bool) -> None:
+        """`clientContent`: interrupts always (protocol.md 2.4), unless the model waits for a function's result."""
+        if self.loading:
+            self.loading = not complete
+            self.history.load(messages)
+            return
+        if self._blocked and self.settings.profile.queues_during_calls:
+            self.waiting += [(message, complete) for message in messages]
+            return
+        self.interrupt()
+        unanswered = self._take_waiting()
+        for message in messages:
+            self.history.add(message)
+        if complete or unanswered:
+            self._respond()
+
+    def text(self, text: str, *, speaking: bool) -> None:
+        """Realtime text counts as activity; while the user speaks it joins that turn."""
+        if speaking:
+            self._joining.append(Text(text))
+        else:
+            self.said((Text(text),))
+
+    def see(self, image: Image, *, speaking: bool) -> None:
+        """A frame. Those of the turn are kept; of the silence before it the newest, or all where the client says so."""
+        if not speaking and not self.settings.all_video:
+            self._seen.clear()
+        self._seen.append(image)
+
+    def said(self, parts: tuple[Part, ...], steps: Mapping[Step, float] = NO_STEPS) -> None:
+        """A turn of the user is complete: it is answered now, or when what may not be interrupted is over."""
+        message = self._user_message(parts)
+        self._joining.clear()
+        self._seen.clear()
+        if not message.parts:
+            self.drop_held()
+            return
+        held = self._reply if self._reply is not None and self._reply.held else None
+        if held is not None and _same(held.request.messages[-1], message):
+            self.history.add(held.request.messages[-1])
+            self._mark(held, steps)
+            self._release(held)
+            return
+        self.drop_held()
+        if not self.settings.interruptible and (self._reply is not None or self._blocked):
+            self.waiting.append((message, True))
+            return
+        self.interrupt()
+        self.history.add(message)
+        self._mark(self._respond(), steps)
+
+    @property
+    def joining(self) -> bool:
+        return bool(self._joining)
+
+    def speculate(self, heard: Heard) -> None:
+        """The user may have finished: the reply is prepared, and held until that is decided."""
+        self.drop_held()
+        if self._reply is not None or self._blocked:
+            return
+        try:
+            self._slide()
+        except ContextFullError:
+            return  # told once the turn is decided
+        self._begin(self._request((*self.history.messages, self._user_message((heard,)))), held=True)
+
+    def prepare(self, text: str = "") -> None:
+        """The next request will begin like this."""
+        if self._reply is None and not self._blocked:
+            said = (Message("user", (Text(text),)),) if text else ()
+            self.out.append(Prefill(self._request((*self.history.messages, *said))))
+
+    def drop_held(self) -> None:
+        if self._reply is not None and self._reply.held:
+            self.out.append(Stop(self._reply.turn))
+            self._reply = None
+
+    def _user_message(self, parts: tuple[Part, ...]) -> Message:
+        return Message("user", (*self._seen, *parts, *self._joining))
+
+    # The reply.
+
+    def _request(self, messages: tuple[Message, ...]) -> Request:
+        settings = self.settings
+        return Request(
+            conversation=self._conversation,
+            messages=messages,
+            instructions=settings.instructions,
+            functions=settings.functions,
+            sampling=settings.sampling,
+            voice=settings.voice,
+            language=settings.language,
+        )
+
+    def _slide(self) -> None:
+        """Raises `ContextFullError`."""
+        self.history.slide(tokens.of_preamble(self._request(())))
+
+    def _respond(self, *, goes_on: bool = False) -> Reply:
+        """Answers the history. Where the turn goes on after a call, what it spent so far is carried along."""
+        self._slide()
+        return self._begin(self._request(self.history.messages), held=False, goes_on=goes_on)
+
+    def _begin(self, request: Request, *, held: bool, goes_on: bool = False) -> Reply:
+        if not request.messages:
+            raise errors.NO_TURN.error()
+        self._turn += 1
+        spent = self._asking.spent() if goes_on and self._asking is not None else None
+        if spent is None:
+            self._first = self._turn
+        self._asking = None
+        transcribe = self.settings.transcribe_output
+        self._reply = Reply(self._turn, request, held=held, transcribe=transcribe, now=self.now, spent=spent)
+        self.out.append(Respond(self._turn, request))
+        return self._reply
+
+    def _mark(self, reply: Reply, steps: Mapping[Step, float]) -> None:
+        for step, at in steps.items():
+            self.out += reply.mark(step, at)
+
+    def works_on(self, turn: int) -> bool:
+        """Whether a responder's output for `turn` is still wanted."""
+        return self._reply is not None and self._reply.turn == turn and not self._reply.generated
+
+    def produced(self, output: Output) -> None:
+        reply = self._reply
+        assert reply is not None
+        self.out += reply.note(output, self.now)
+        if reply.held:
+            reply.hold(output)
+        else:
+            self._send(reply, output)
+
+    def finished(self) -> None:
+        reply = self._reply
+        assert reply is not None
+        reply.generated, reply.progress_at = True, self.now
+        if not reply.held:
+            self._generated(reply)
+            self.settle()
+
+    def failed(self) -> None:
+        """A held reply is simply not there: the turn is answered anew once it is decided."""
+        reply = self._reply
+        assert reply is not None
+        if reply.held:
+            self.drop_held()
+            return
+        self.out.append(Stop(reply.turn))
+        self._ask()
+        if reply.calls:
+            self.history.add(_model(reply.text, reply.calls))
+        reply.fail(TurnCompleteReason.RESPONSE_REJECTED)
+        self.settle()
+
+    def _release(self, reply: Reply) -> None:
+        waiting, steps = reply.release()
+        self.out += steps
+        for output in waiting:
+            self._send(reply, output)
+        if reply.generated:
+            self._generated(reply)
+        self.settle()
+
+    def _send(self, reply: Reply, output: Output) -> None:
+        if isinstance(output, FunctionCall):
+            call = self.calls.ask(output, self.settings.functions, self._first, self.now)
+            reply.calls.append(call)
+            self._unsent.append(call)
+            return
+        if isinstance(output, Usage):
+            self.history.measured(output.prompt + output.completion, reply.request)
+            return
+        self._ask()
+        self.out += reply.send(output, self.now)
+
+    def _ask(self) -> None:
+        """Sends the calls that were made, several in one message."""
+        if not self._unsent:
+            return
+        calls = tuple(wire.FunctionCall(id=c.id, name=c.name, args=c.args) for c in self._unsent)
+        self._unsent.clear()
+        self.out.append(Send(ServerMessage(tool_call=ToolCall(function_calls=calls))))
+        self.rested = True
+
+    def _generated(self, reply: Reply) -> None:
+        """The responder is done. With calls the turn is not over, unless the profile ends it there."""
+        self._ask()
+        if not reply.calls:
+            self.out += reply.generation_complete()
+            return
+        self.history.add(_model(reply.text, reply.calls))
+        if self.settings.profile.turn_complete_after_call:
+            self.out += reply.generation_complete()
+            return
+        self._reply, self._asking = None, reply
+        if not self._blocked:
+            self.history.add(_running(reply.calls))
+            self._respond(goes_on=True)
+
+    # Function calls.
+
+    @property
+    def _blocked(self) -> bool:
+        """The model waits for a function's result."""
+        return self.calls.blocking
+
+    def answered(self, answers: Sequence[Answer]) -> None:
+        for answer in answers:
+            if answer.blocking:
+                self._answers += answer.parts
+            else:
+                self._answered_beside(answer)
+        if self._answers and not self._blocked:
+            message = Message("user", tuple(self._answers))
+            self._answers.clear()
+            if self._reply is None:
+                self.history.add(message)
+                self._respond(goes_on=True)
+            else:
+                self.waiting.insert(0, (message, True))
+        self.settle()
+
+    def _answered_beside(self, answer: Answer) -> None:
+        """The result of a call that did not hold up the conversation (protocol.md 4.9)."""
+        message = Message("user", answer.parts)
+        if answer.scheduling is Scheduling.INTERRUPT:
+            self.interrupt(keep_calls=True)
+            self.history.add(message)
+            self._respond()
+        else:
+            self.waiting.append((message, answer.scheduling is Scheduling.WHEN_IDLE))
+
+    def _cancel_calls(self) -> None:
+        """What the interrupted turn had asked for is not wanted any more; the model hears of it, too."""
+        cancelled = self.calls.cancel(self._first)
+        answered = [*self._answers, *(FunctionResponse(c.id, c.name, CANCELLED) for c in cancelled)]
+        self._answers.clear()
+        if cancelled:
+            ids = tuple(call.id for call in cancelled)
+            self.out.append(Send(ServerMessage(tool_call_cancellation=ToolCallCancellation(ids=ids))))
+        if answered:
+            self.history.add(Message("user", tuple(answered)))
+
+    # Ends of turns.
+
+    def settle(self) -> None:
+        """Ends a turn whose playback is over, and goes on with what waited for that."""
+        reply = self._reply
+        if reply is not None:
+            if reply.held or not reply.generated or self.now < reply.plays_until:
+                return
+            self.out.append(reply.complete())
+            self.rested = True
+            self._reply = None
+            if not reply.calls:
+                self.history.add(_model(reply.text, ()))
+            elif not self._blocked:
+                self.waiting.insert(0, (_running(reply.calls), True))
+        if not self._blocked and self._take_waiting():
+            self._respond(goes_on=True)
+
+    def _take_waiting(self) -> bool:
+        """Moves what waited into the history; tells whether any of it wants an answer."""
+        waiting, self.waiting = self.waiting, []
+        for message, _ in waiting:
+            self.history.add(message)
+        return any(wanted for _, wanted in waiting)
+
+    def interrupt(self, *, keep_calls: bool = False) -> None:
+        """Ends the present turn, if there is one: what nobody has seen yet is dropped without a word.
+
+        `interrupted` is alone in its message, then come the cancelled calls, then the end of the turn (protocol.md
+        11.11 and 11.13).
+        """
+        self.drop_held()
+        reply = self._reply or self._asking
+        if reply is None:
+            return
+        if self._reply is not None:
+            self.out.append(Stop(reply.turn))
+        self.out.append(Send(ServerMessage(server_content=ServerContent(interrupted=True))))
+        if self._reply is not None:
+            self.history.add(self._cut(reply))
+        self.calls.drop(self._unsent)
+        self._unsent.clear()
+        if not keep_calls:
+            self._cancel_calls()
+        self.out.append(reply.complete())
+        self._reply = self._asking = None
+        self.rested = True
+
+    def _cut(self, reply: Reply) -> Message | None:
+        """What is remembered of an answer that ends here: the words that were heard, the calls that were sent."""
+        if reply.generated and reply.calls:
+            return None  # it is in the history already
+        text = reply.text if self.settings.profile.history == "sent" else reply.heard(self.now)
+        return _model(text, self._sent_calls(reply))
+
+    def _sent_calls(self, reply: Reply) -> list[FunctionCall]:
+        return [call for call in reply.calls if call not in self._unsent]
+
+    def end_without_reply(self, reason: TurnCompleteReason) -> None:
+        """The user's turn ends in nothing that could be answered; a client that waits is told so."""
+        if self._reply is not None:
+            return
+        content = ServerContent(turn_complete=True, turn_complete_reason=reason)
+        usage = tokens.usage(tokens.of_messages(self.history.messages), {})
+        self.out.append(Send(ServerMessage(server_content=content, usage_metadata=usage)))
+
+    def stop(self) -> None:
+        """The session is over."""
+        if self._reply is not None:
+            self.out.append(Stop(self._reply.turn))
+            self._reply = None
+
+    # What may change during the session.
+
+    def update(self, instructions: str | None, functions: tuple[FunctionDeclaration, ...] | None) -> None:
+        if instructions is not None:
+            self.settings = replace(self.settings, instructions=instructions)
+        if functions is not None:
+            self.settings = replace(self.settings, functions=functions)
+        self.prepare()
+
+    def snapshot(self, first: Setting, ears: Ears) -> Snapshot:
+        """The state now. `first`: what the setup said. An answer in progress is cut: what was heard of it is kept."""
+        reply = self._reply if self._reply is not None and not self._reply.held else None
+        cut, waiting, asking = None, list(self.waiting), self._asking
+        if reply is not None:
+            cut, calls = self._cut(reply), self._sent_calls(reply)
+            if calls and not self._blocked:
+                waiting.insert(0, (_running(calls), True))
+            elif calls and not self.settings.profile.turn_complete_after_call:
+                asking = reply
+        if self._joining and not self.settings.transparent:  # such a client says it again
+            waiting.append((Message("user", tuple(self._joining)), True))
+        return Snapshot(
+            session=self._conversation,
+            messages=self.history.messages + ((cut,) if cut is not None and cut.parts else ()),
+            kept=self.history.kept,
+            engine_ratio=self.history.engine_ratio,
+            waiting=tuple(waiting),
+            loading=self.loading,
+            seen=tuple(self._seen),
+            calls=tuple(replace(p, asked_at=p.asked_at - self.now) for p in self.calls.pending if self._asked(p.call)),
+            call_number=self.calls.number,
+            turn=self._turn,
+            first=self._first,
+            asking=None if asking is None else self._as_asked(asking),
+            instructions=(first[0], self.settings.instructions),
+            functions=(first[1], self.settings.functions),
+            answers=tuple(self._answers),
+            ears=ears,
+        )
+
+    def _asked(self, call: FunctionCall) -> bool:
+        return call not in self._unsent
+
+    def _as_asked(self, reply: Reply) -> Asking:
+        spent = reply.spent()
+        left = replace(spent, plays_until=max(0.0, spent.plays_until - self.now))
+        return Asking(left, {modality.name: count for modality, count in reply.prompt.items()})
+
+    def restore(self, snapshot: Snapshot, first: Setting) -> None:
+        """Goes on from `snapshot`. `first`: what the new setup says; its changes since hold where it says the same."""
+        self.history.restore(snapshot.messages, snapshot.kept, snapshot.engine_ratio)
+        self.waiting = list(snapshot.waiting)
+        self.loading = snapshot.loading
+        self._seen = list(snapshot.seen)
+        self._answers = list(snapshot.answers)
+        pending = (replace(p, asked_at=p.asked_at + self.now) for p in snapshot.calls)
+        self.calls = Calls(snapshot.call_number, pending)
+        self._turn, self._first = snapshot.turn, snapshot.first
+        if snapshot.instructions[0] == first[0]:
+            self.settings = replace(self.settings, instructions=snapshot.instructions[1])
+        if snapshot.functions[0] == first[1]:
+            self.settings = replace(self.settings, functions=snapshot.functions[1])
+        if snapshot.asking is not None:
+            spent, counts = snapshot.asking.spent, snapshot.asking.prompt
+            spent = replace(spent, plays_until=spent.plays_until + self.now)
+            prompt = {MediaModality[name]: count for name, count in counts.items()}
+            self._asking = Reply.resumed(snapshot.turn, self._request(()), spent, prompt)
+
+    # Time.
+
+    @property
+    def deadline(self) -> float | None:
+        times = [p.asked_at + self._patience for p in self.calls.pending if self._patience]
+        if self._reply is not None and not self._reply.generated:
+            times.append(self._reply.progress_at + self._stall)
+        elif self._reply is not None and not self._reply.held:
+            times.append(self._reply.plays_until)
+        return min(times, default=None)
+
+    def expire(self) -> None:
+        reply = self._reply
+        if reply is not None and not reply.generated and self.now >= reply.progress_at + self._stall:
+            self.failed()
+        late = self.calls.overdue(self.now - self._patience) if self._patience else []
+        if late:
+            answers = [FunctionResponse(p.call.id, p.call.name, UNANSWERED) for p in late]
+            whens = zip(late, answers, strict=True)
+            self.answered([Answer((a,), p.blocking, Scheduling.WHEN_IDLE, last=True) for p, a in whens])
+        self.settle()
+
+
+def _model(text: str, calls: Sequence[FunctionCall]) -> Message:
+    parts: list[Part] = [Text(text)] if text.strip() else []
+    return Message("model", (*parts, *calls))
+
+
+def _running(calls: Sequence[FunctionCall]) -> Message:
+    """The calls run beside the conversation: the model is told so and goes on talking."""
+    return Message("user", tuple(FunctionResponse(c.id, c.name, STARTED) for c in calls))
+
+
+def _same(guess: Message, said: Message) -> bool:
+    """The guess was answered; does the answer fit what was said in the end?"""
+    others = [p for p in guess.parts if not isinstance(p, Heard)], [p for p in said.parts if not isinstance(p, Heard)]
+    return others[0] == others[1] and normalised(guess.text) == normalised(said.text)

@@ -1,0 +1,74 @@
+"""How long a connection and a session last, and when their end is announced."""
+
+from __future__ import annotations
+
+from openlive.core.hearing import Limits
+from openlive.wire import errors
+from openlive.wire.errors import Refusal
+
+GO_AWAY = 60.0
+"""Seconds before the end of a connection at which it is announced (protocol.md 4.3)."""
+
+
+class Lifetime:
+    """A connection ends at its own limit, at its session's, or when the server ends."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.announced = False
+        self._limits = limits
+        self._began = 0.0
+        self._ends: dict[Refusal, float] = {}
+        self._age = 0.0
+        self._bounded = False
+        self._video_since: float | None = None
+
+    def begin(self, now: float, age: float, video_since: float | None, *, bounded: bool) -> None:
+        """A session of `age` goes on. `bounded`: its own limits hold. Raises `ProtocolError` where it is over."""
+        self._began, self._age, self._video_since, self._bounded = now, age, video_since, bounded
+        if self._session_left(now) <= 0:
+            raise errors.SESSION_EXPIRED.error()
+        if self._limits.connection:
+            self._end(errors.DEADLINE_EXPIRED, now + self._limits.connection)
+        self._end(errors.DEADLINE_EXPIRED, now + self._session_left(now))
+
+    def saw(self, now: float) -> None:
+        """An image came."""
+        if self._video_since is None:
+            self._video_since = self.age(now)
+            self._end(errors.DEADLINE_EXPIRED, now + self._session_left(now))
+
+    def drain(self, now: float, seconds: float) -> None:
+        self._end(errors.UNAVAILABLE, now + seconds)
+
+    def age(self, now: float) -> float:
+        return self._age + now - self._began
+
+    @property
+    def draining(self) -> bool:
+        """The server ends."""
+        return errors.UNAVAILABLE in self._ends
+
+    @property
+    def video_since(self) -> float | None:
+        return self._video_since
+
+    @property
+    def end(self) -> tuple[float, Refusal] | None:
+        """When, and what is said then."""
+        return min(((at, why) for why, at in self._ends.items()), default=None)
+
+    @property
+    def goodbye_at(self) -> float | None:
+        return None if self.end is None or self.announced else self.end[0] - GO_AWAY
+
+    def _session_left(self, now: float) -> float:
+        left, limits = [float("inf")], self._limits
+        if self._bounded and limits.session:
+            left.append(limits.session - self.age(now))
+        if self._bounded and limits.video and self._video_since is not None:
+            left.append(self._video_since + limits.video - self.age(now))
+        return min(left)
+
+    def _end(self, why: Refusal, at: float) -> None:
+        if at < self._ends.get(why, float("inf")):
+            self._ends[why] = at

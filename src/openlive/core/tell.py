@@ -1,0 +1,83 @@
+"""Messages about what was heard and about the session itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from openlive.core.commands import Send
+from openlive.core.settings import Settings
+from openlive.types import INPUT_RATE, Word
+from openlive.wire.server import (
+    GoAway,
+    ServerContent,
+    ServerMessage,
+    SessionResumptionUpdate,
+    SetupComplete,
+    Transcription,
+    VadSignalType,
+    VoiceActivity,
+    VoiceActivityDetectionSignal,
+    VoiceActivityType,
+    WordInfo,
+    duration,
+)
+
+
+def setup_complete(session: str) -> Send:
+    return Send(ServerMessage(setup_complete=SetupComplete(session_id=session)))
+
+
+def heard(settings: Settings, text: str, words: Sequence[Word] = ()) -> list[Send]:
+    """A piece of the user's transcript."""
+    if not settings.transcribe_input or not text:
+        return []
+    timed = tuple(
+        WordInfo(word=w.text, start_offset=_offset(w.start), end_offset=_offset(w.end))
+        for w in (words if settings.words else ())
+    )
+    return [_transcription(Transcription(text=text, words=timed))]
+
+
+def heard_all(settings: Settings) -> list[Send]:
+    """The transcript of the turn is complete: no text here, some clients skip it (protocol.md 11.11)."""
+    return [_transcription(Transcription(finished=True))] if settings.transcribe_input else []
+
+
+def heard_perhaps(settings: Settings, text: str) -> list[Send]:
+    """What may still change."""
+    if not settings.interim or not text:
+        return []
+    content = ServerContent(interim_input_transcription=Transcription(text=text))
+    return [Send(ServerMessage(server_content=content))]
+
+
+def activity(settings: Settings, *, started: bool, at: int) -> list[Send]:
+    """`at`: samples since the session began."""
+    out = []
+    if settings.voice_activity:
+        kind = VoiceActivityType.ACTIVITY_START if started else VoiceActivityType.ACTIVITY_END
+        out.append(Send(ServerMessage(voice_activity=VoiceActivity(type=kind, audio_offset=_offset(at)))))
+    if settings.vad_signal:
+        signal = VadSignalType.VAD_SIGNAL_TYPE_SOS if started else VadSignalType.VAD_SIGNAL_TYPE_EOS
+        message = VoiceActivityDetectionSignal(vad_signal_type=signal)
+        out.append(Send(ServerMessage(voice_activity_detection_signal=message)))
+    return out
+
+
+def resumable(handle: str, consumed: int | None) -> Send:
+    """`consumed`: the client's messages so far, where it asked for transparent resumption."""
+    index = None if consumed is None else str(consumed)
+    update = SessionResumptionUpdate(new_handle=handle, resumable=True, last_consumed_client_message_index=index)
+    return Send(ServerMessage(session_resumption_update=update))
+
+
+def go_away(seconds: float) -> Send:
+    return Send(ServerMessage(go_away=GoAway(time_left=duration(max(0.0, seconds)))))
+
+
+def _offset(samples: int) -> str:
+    return duration(samples / INPUT_RATE)
+
+
+def _transcription(transcription: Transcription) -> Send:
+    return Send(ServerMessage(server_content=ServerContent(input_transcription=transcription)))

@@ -1,0 +1,177 @@
+"""Who may open a session, on what terms, and how many there may be.
+
+Everything is decided when the setup has been read. Earlier it could not be told (a close before that reaches SDKs as a
+network error, protocol.md 11.3), and not be known: resuming a session costs no use of a token and begins no session.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+from msgspec.structs import replace
+
+from openlive.core import masks
+from openlive.core.events import Constraints, Opened
+from openlive.core.profile import Profile
+from openlive.core.settings import from_setup
+from openlive.server.auth import LOCAL, Credential, Keyring, Principal
+from openlive.server.doors import Door
+from openlive.server.store import StoreError
+from openlive.server.tokens import Token, Tokens
+from openlive.wire.errors import (
+    API_KEY_EXPIRED,
+    NOT_IMPLEMENTED,
+    UNAVAILABLE,
+    UNREGISTERED_CALLER,
+    ProtocolError,
+    Refusal,
+    quota,
+    server_full,
+)
+from openlive.wire.setup import Setup
+
+MINUTE = 60.0
+_LOG = logging.getLogger(__name__)
+
+
+class Places:
+    """How many sessions are open in this process, in all and by key, and how many each key began within a minute.
+
+    A client that comes back may find the connection that it takes over still counted, so there are as many places
+    again for those who resume.
+    """
+
+    def __init__(self, sessions: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sessions = sessions
+        """In all; 0 is no limit."""
+        self._clock = clock
+        self._open: Counter[str] = Counter()
+        self._begun: dict[str, deque[float]] = {}
+
+    def __len__(self) -> int:
+        return self._open.total()
+
+    def take(self, principal: Principal, limits: tuple[int, int], *, resumes: bool = False) -> Refusal | None:
+        """Why there is no place, or None where one was taken."""
+        sessions, per_minute = limits
+        factor = 2 if resumes else 1
+        if self._sessions and len(self) >= factor * self._sessions:
+            return server_full(self._sessions)
+        if sessions and self._open[principal.name] >= factor * sessions:
+            return quota(f"sessions at once with this key: {sessions}.")
+        if not resumes and (refusal := self.count(principal.name, per_minute, "new sessions")):
+            return refusal
+        self._open[principal.name] += 1
+        return None
+
+    def leave(self, principal: Principal) -> None:
+        self._open[principal.name] -= 1
+        self._open += Counter()  # drops those without any
+
+    def count(self, what: str, per_minute: int, words: str) -> Refusal | None:
+        """Counts one more of `what`; the refusal says `words`."""
+        if not per_minute:
+            return None
+        now, begun = self._clock(), self._begun.setdefault(what, deque())
+        while begun and begun[0] <= now - MINUTE:
+            begun.popleft()
+        if len(begun) >= per_minute:
+            return quota(f"{words} a minute with this key: {per_minute}.")
+        begun.append(now)
+        return None
+
+
+class Admission:
+    """Of one server: its keys, its tokens and its places."""
+
+    def __init__(self, keys: Keyring, tokens: Tokens, profiles: Mapping[str, Profile], places: Places) -> None:
+        self.keys = keys
+        self.tokens = tokens
+        self.profiles = profiles
+        self.places = places
+
+    def caller(self, shown: Sequence[Credential]) -> Principal | Refusal:
+        """Who calls with a key."""
+        self.keys.refresh()
+        return self.keys.admit(shown)
+
+    def token_wanted(self, principal: Principal) -> Refusal | None:
+        """Why the caller may not have another token. As many a minute as sessions, so that nobody fills the store."""
+        _, per_minute = self.keys.limits(principal)
+        return self.places.count(f"{principal.name}\0tokens", per_minute, "tokens")
+
+
+class Visit:
+    """One connection, from the handshake until it ends."""
+
+    def __init__(self, admission: Admission, door: Door, shown: Sequence[Credential]) -> None:
+        self.opened = Opened(secrets.token_hex(16), door.version, vertex=door.vertex)
+        """What the core is told at the handshake."""
+        self.principal = LOCAL
+        """Once it has entered: on whose behalf."""
+        self._admission = admission
+        self._door = door
+        self._shown = shown
+        self._placed = False
+
+    async def enter(self, setup: Setup) -> Opened:
+        """What the core is told before the setup: the refusal, or what a token locks."""
+        try:
+            verdict = await self._decide(setup)
+        except StoreError:
+            _LOG.exception("session %s: the store failed", self.opened.session)
+            verdict = UNAVAILABLE
+        if isinstance(verdict, Refusal):
+            return replace(self.opened, refusal=verdict)
+        return replace(self.opened, constraints=verdict)
+
+    def leave(self) -> None:
+        """The connection has ended: its place is free."""
+        if self._placed:
+            self._placed = False
+            self._admission.places.leave(self.principal)
+
+    async def _decide(self, setup: Setup) -> Refusal | Constraints:
+        if not self._door.implemented:
+            return NOT_IMPLEMENTED
+        if not self._door.constrained:
+            principal = self._admission.caller(self._shown)
+            if isinstance(principal, Refusal):
+                return principal
+            return await self._begin(principal, setup, Constraints(), "")
+        self._admission.keys.refresh()
+        name = next((shown.value for shown in self._shown if shown.ephemeral), "")
+        token = await self._admission.tokens.find(name) if name else UNREGISTERED_CALLER
+        if isinstance(token, Refusal):
+            return token
+        issuer = self._admission.keys.named(token.principal)
+        if issuer is None:
+            return API_KEY_EXPIRED
+        return await self._begin(issuer, setup, self._constraints(token), name)
+
+    def _constraints(self, token: Token) -> Constraints:
+        until = anyio.current_time() + self._admission.tokens.seconds_left(token)
+        return Constraints(token.locked, token.mask, until)
+
+    async def _begin(
+        self, principal: Principal, setup: Setup, constraints: Constraints, token: str
+    ) -> Refusal | Constraints:
+        """Takes a place, and one of the token's uses, for a session that will begin."""
+        self.principal = principal
+        effective = masks.locked(setup, constraints.setup, constraints.mask)
+        try:
+            from_setup(effective, self._admission.profiles, self._door.version, vertex=self._door.vertex)
+        except ProtocolError:
+            return constraints  # the core says it; nothing begins, nothing is counted
+        resumes = bool(effective.session_resumption and effective.session_resumption.handle)
+        admission = self._admission
+        refusal = admission.places.take(principal, admission.keys.limits(principal), resumes=resumes)
+        if refusal is not None:
+            return refusal
+        self._placed = True
+        return (None if resumes or not token else await admission.tokens.use(token)) or constraints
