@@ -406,6 +406,7 @@ class Dialogue:
     def snapshot(self, first: Setting, ears: Ears) -> Snapshot:
         """The state now. `first`: what the setup said. An answer in progress is cut: what was heard of it is kept."""
         reply = self._reply if self._reply is not None and not self._reply.held else None
+        pending = [p for p in self.calls.pending if p.call not in self._unsent]
         cut, waiting, asking = None, list(self.waiting), self._asking
         if reply is not None:
             cut, calls = self._cut(reply), self._sent_calls(reply)
@@ -423,7 +424,7 @@ class Dialogue:
             waiting=tuple(waiting),
             loading=self.loading,
             seen=tuple(self._seen),
-            calls=tuple(replace(p, asked_at=p.asked_at - self.now) for p in self.calls.pending if self._asked(p.call)),
+            calls=tuple(replace(p, asked_at=p.asked_at - self.now) for p in pending),
             call_number=self.calls.number,
             turn=self._turn,
             first=self._first,
@@ -433,9 +434,6 @@ class Dialogue:
             answers=tuple(self._answers),
             ears=ears,
         )
-
-    def _asked(self, call: FunctionCall) -> bool:
-        return call not in self._unsent
 
     def _as_asked(self, reply: Reply) -> Asking:
         spent = reply.spent()

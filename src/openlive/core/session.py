@@ -160,6 +160,7 @@ class Session:
             case AudioArrived(samples, more):
                 hearing.arrived(samples, self._now)
                 if dialogue.settings.transparent:
+                    self._consumed_before(hearing.settled)
                     self._unsettled.append((self._consumed, hearing.received))
                 self._consumed += not more
             case Detected(stream, frames):
@@ -369,11 +370,14 @@ class Session:
         snapshot = replace(
             dialogue.snapshot(self._first, hearing.memory), age=life.age(self._now), video_since=life.video_since
         )
-        while self._unsettled and self._unsettled[0][1] <= hearing.settled:
-            self._unsettled.popleft()
-        consumed = self._unsettled[0][0] if self._unsettled else self._consumed
-        self._out.append(Save(snapshot, tell=not leaving, consumed=consumed))
+        self._out.append(Save(snapshot, tell=not leaving, consumed=self._consumed_before(hearing.settled)))
         return True
+
+    def _consumed_before(self, settled: int) -> int:
+        """The client's messages up to the first one whose audio is not settled."""
+        while self._unsettled and self._unsettled[0][1] <= settled:
+            self._unsettled.popleft()
+        return self._unsettled[0][0] if self._unsettled else self._consumed
 
     def _leave(self, event: Left | TakenOver) -> None:
         refusal = errors.RESUMED_ELSEWHERE if isinstance(event, TakenOver) else Refusal(1000, "")
