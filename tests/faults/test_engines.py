@@ -260,12 +260,13 @@ async def started_anew(server: Server) -> None:
 
 @pytest.mark.parametrize(("at", "fault"), [(0, "raise"), (1, "raise"), (1, "hang"), (1, "late")])
 async def test_a_detector_from_the_start(at: int, fault: Fault) -> None:
-    """Nothing was noticed, so there is nothing to tell; what is said next is heard."""
+    """A turn may have been missed, so the client is told; what is said next is heard."""
     vad = Moody(at=at, fault=fault, faults={1: "late"}, lateness=0.8)
     with with_neighbour(Scripted(vad=vad)) as (server, talkative):
         async with undisturbed(server, talkative), client(server, TALK) as raw:
             await raw.speak(SENTENCE)
             await started_anew(server)
+            assert reason(await raw.turn()) == "INPUT_OTHER"
             await works(raw)
 
 
@@ -293,4 +294,5 @@ async def test_a_detector_over_and_over() -> None:
                 hearing = server.sessions[0]._hearing
                 assert hearing is not None
                 assert await server.comes_to(lambda n=failures, h=hearing: h._stream == n + 1)  # type: ignore[misc]
+                assert reason(await raw.turn()) == "INPUT_OTHER"
             await works(raw)

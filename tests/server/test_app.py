@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from openlive.config import Config, ServerSettings
 from openlive.server import tls
-from openlive.server.app import LIVE, profiles
+from openlive.server.app import profiles
 from openlive.server.auth import Key, KeysError
+from openlive.server.doors import door
 from openlive.server.run import Running, run
 from openlive.wire.setup import Modality
 from tests.raw import TALK, TEXT, client, text
@@ -38,9 +39,9 @@ KEY = "the-right-key-0123456789"
     ],
 )
 def test_paths(path: str, version: str | None, method: str | None) -> None:
-    found = LIVE.fullmatch(path)
-    assert (found and found[1]) == version
-    assert method is None or (found and found[2]) == method
+    found = door(path)
+    assert (found and found.version) == version
+    assert method is None or (found and found.method) == method
 
 
 def test_every_name_and_alias_has_its_profile() -> None:

@@ -15,10 +15,16 @@ import pytest
 from openlive.core.events import Event, Opened
 from openlive.core.session import Session
 from openlive.server import connection
+from openlive.server.admission import Admission, Places, Visit
 from openlive.server.app import profiles
+from openlive.server.auth import Keyring
 from openlive.server.buffer import Audio
 from openlive.server.connection import LARGE, Connection
+from openlive.server.doors import Door
+from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox
+from openlive.server.store import MemoryStore
+from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
 from tests.core.world import PROFILES
 from tests.raw import TALK, TEXT, kind
@@ -83,9 +89,21 @@ async def connected(
     """Serves until the block is left, where the client leaves too."""
     socket, admitted = Socket(), []
     engines = (scripted or Scripted()).engines
-    served = Connection(socket, session or Session(PROFILES), engines, Turns(), lambda: admitted.append(True))  # type: ignore[arg-type]
+    store = MemoryStore()
+    admission = Admission(Keyring(), Tokens(store), PROFILES, Places(0))
+    visit = Visit(admission, Door("v1beta"), ())
+    visit.opened = Opened("me")
+    served = Connection(
+        socket,  # type: ignore[arg-type]
+        session or Session(PROFILES),
+        engines,
+        Turns(),
+        visit=visit,
+        live=Live(store, engines.responder.forget),
+        admitted=lambda: admitted.append(True),
+    )
     async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
-        group.create_task(served.serve(Opened("me")))
+        group.create_task(served.serve())
         socket.say({"setup": setup})
         await socket.until(lambda: bool(socket.sent) or socket.closed is not None)
         yield socket, served
