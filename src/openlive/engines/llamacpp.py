@@ -13,7 +13,7 @@ import asyncio
 import atexit
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import lru_cache, partial
@@ -90,7 +90,7 @@ class Llama:
         while True:
             releases, finished = self._releases, reply.finished
             if reply.is_hungry():
-                self._start(conversation, reply.next_run, len(reply.prompt) + reply.limit)
+                self._start(conversation, reply.next_run, reply.prompt, len(reply.prompt) + reply.limit)
             if text := reply.take():
                 yield text
             elif finished:
@@ -116,7 +116,7 @@ class Llama:
                 raise PromptTooLongError(len(run.prompt), self.context)
             while not run.stopped:
                 releases = self._releases
-                if self._start(conversation, lambda: run, len(run.prompt) + 1, speculative=True):
+                if self._start(conversation, lambda: run, run.prompt, len(run.prompt) + 1, speculative=True):
                     await run.wait()
                     break
                 if not self._slots.busy(conversation):
@@ -161,11 +161,19 @@ class Llama:
         if run := self._prefills.pop(conversation, None):
             run.stop()
 
-    def _start(self, conversation: str, make: Callable[[], Run], cells: int, *, speculative: bool = False) -> bool:
+    def _start(
+        self,
+        conversation: str,
+        make: Callable[[], Run],
+        prompt: Sequence[int],
+        cells: int,
+        *,
+        speculative: bool = False,
+    ) -> bool:
         """Starts the run if there is a slot for it now."""
         if self._closed:
             raise LLMError("The language model has been shut down.")
-        lease = self._slots.claim(conversation, cells, time.monotonic(), speculative=speculative)
+        lease = self._slots.claim(conversation, cells, time.monotonic(), prompt=prompt, speculative=speculative)
         if lease is None:
             return False
         run = make()

@@ -7,12 +7,16 @@ nobody will miss them (design: "speculation never evicts one").
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import Lock
 
 from msgspec import Struct
 
 RECENT = 60.0
 """Seconds after its last use for which a conversation counts as going on: longer than most pauses between turns."""
+
+ALIKE = 16
+"""Tokens in common from which a forgotten conversation's slot is worth more than an empty one."""
 
 _NEVER = float("-inf")
 
@@ -30,6 +34,8 @@ class _Slot(Struct):
     tokens: int = 0
     """Cells that it fills; while busy, those that it may come to fill."""
     used: float = _NEVER
+    prompt: Sequence[int] = ()
+    """What it was last used for, as far as that came: a conversation that begins alike finds its beginning computed."""
 
 
 class Slots:
@@ -40,14 +46,19 @@ class Slots:
         self._pool = pool
         self._lock = Lock()
 
-    def claim(self, conversation: str, tokens: int, now: float, *, speculative: bool = False) -> Lease | None:
+    def claim(
+        self, conversation: str, tokens: int, now: float, *, prompt: Sequence[int] = (), speculative: bool = False
+    ) -> Lease | None:
         """A slot for a run of at most `tokens` cells, or None: try again after the next release.
+
+        A new conversation gets the slot of a forgotten one whose `prompt` began like its own: sessions of one program
+        share their instructions.
 
         None while the conversation's own slot is busy, or all others are, or the cells don't suffice. Speculative
         work gets None, too, where it would cost another conversation what is kept for it.
         """
         with self._lock:
-            index = self._choose(conversation, now, speculative)
+            index = self._choose(conversation, prompt, now, speculative)
             if index is None:
                 return None
             clear = self._make_room(index, tokens, now, speculative)
@@ -55,7 +66,7 @@ class Slots:
                 return None
             for i in clear:
                 self._slots[i] = _Slot()
-            self._slots[index] = _Slot(conversation, True, tokens, now)
+            self._slots[index] = _Slot(conversation, True, tokens, now, prompt)
             return Lease(index, tuple(clear))
 
     def release(self, lease: Lease, tokens: int, now: float) -> None:
@@ -76,11 +87,15 @@ class Slots:
                 if slot.owner == conversation:
                     slot.owner, slot.used = None, _NEVER
 
-    def _choose(self, conversation: str, now: float, speculative: bool) -> int | None:
+    def _choose(self, conversation: str, prompt: Sequence[int], now: float, speculative: bool) -> int | None:
         for i, slot in enumerate(self._slots):
             if slot.owner == conversation:
                 return None if slot.busy else i
         free = self._takeable(now, speculative)
+        alike = {i: _common(self._slots[i].prompt, prompt) for i in free if self._slots[i].owner is None}
+        best = max(alike, key=alike.__getitem__, default=None)
+        if best is not None and alike[best] >= ALIKE:
+            return best
         return min(free, key=lambda i: (self._slots[i].used, self._slots[i].tokens), default=None)
 
     def _takeable(self, now: float, speculative: bool) -> list[int]:
@@ -101,3 +116,11 @@ class Slots:
                 clear.append(i)
                 missing -= self._slots[i].tokens
         return clear if missing <= 0 else None
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens at the beginning are the same."""
+    for count, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return count
+    return min(len(one), len(other))
