@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from openlive.core.commands import Close
-from openlive.types import Text
+from openlive.core.hearing import Limits
+from openlive.core.profile import Profile
+from openlive.types import FunctionCall, Text
 from openlive.wire.server import encode
 from tests.core.world import MODEL, TALK, Script, World, speech, spoken, words
 
@@ -112,6 +114,91 @@ def manual_activity() -> World:
     return world
 
 
+def with_tool(replies: list[Script], *, behavior: str = "BLOCKING", profile: Profile | None = None) -> World:
+    """Asked for the weather, the model calls a function; the test answers the call."""
+    declared = [{"name": "weather", "parameters": {"type": "OBJECT"}, "behavior": behavior}]
+    world = World({**TALK, "tools": [{"functionDeclarations": declared}]}, replies=replies, profile=profile)
+    world.text("The weather in Paris?")
+    world.run(0.7)
+    return world
+
+
+def respond(world: World, **more: str) -> None:
+    result = {"id": "function-call-1", "name": "weather", "response": {"sky": "blue"}, **more}
+    world.client({"toolResponse": {"functionResponses": [result]}})
+
+
+CALL: Script = [(0.3, FunctionCall("", "weather", {"city": "Paris"}))]
+SUNNY: Script = [(0.2, speech(1.2, "It is sunny."))]
+FILLER: Script = [(0.2, speech(1.0, "I am looking."))]
+
+
+def blocking_call_in_one_turn() -> World:
+    """T4: the 2.5 generation, and gemini-live-2.5-flash-preview (protocol.md 11.15)."""
+    world = with_tool([CALL, SUNNY])
+    respond(world)
+    world.run(3)
+    return world
+
+
+def blocking_call_that_ends_the_turn() -> World:
+    """T5: a turnComplete follows the call as well, as the agent kits expect it of native audio."""
+    world = with_tool([CALL, SUNNY], profile=Profile(MODEL, turn_complete_after_call=True))
+    respond(world)
+    world.run(3)
+    return world
+
+
+def call_with_resumption() -> World:
+    """T6: a handle comes while the call is pending."""
+    declared = [{"name": "weather", "parameters": {"type": "OBJECT"}}]
+    setup = {**TALK, "sessionResumption": {}, "tools": [{"functionDeclarations": declared}]}
+    world = World(setup, replies=[CALL, SUNNY])
+    world.text("The weather in London?")
+    world.run(0.7)
+    respond(world)
+    world.run(3)
+    return world
+
+
+def call_beside_the_talk_that_interrupts() -> World:
+    """T9, INTERRUPT."""
+    world = with_tool([CALL, FILLER, SUNNY], behavior="NON_BLOCKING")
+    respond(world, scheduling="INTERRUPT")
+    world.run(3)
+    return world
+
+
+def call_beside_the_talk_that_waits() -> World:
+    """T9, WHEN_IDLE."""
+    world = with_tool([CALL, FILLER, SUNNY], behavior="NON_BLOCKING")
+    respond(world, scheduling="WHEN_IDLE")
+    world.run(4)
+    return world
+
+
+def call_beside_the_talk_that_is_silent() -> World:
+    """T9, SILENT."""
+    world = with_tool([CALL, FILLER, SUNNY], behavior="NON_BLOCKING")
+    respond(world, scheduling="SILENT")
+    world.run(4)
+    return world
+
+
+def call_cancelled_by_an_interruption() -> World:
+    world = with_tool([CALL, SUNNY])
+    world.client({"realtimeInput": {"text": "Never mind"}})
+    respond(world)
+    world.run(3)
+    return world
+
+
+def limit_of_a_connection() -> World:
+    world = World({**TALK, "sessionResumption": {}}, limits=Limits(connection=90))
+    world.run(100)
+    return world
+
+
 def failures() -> World:
     world = World(TALK, plan=QUESTION, replies=[None], stt_delay=None)
     world.text("Hello")
@@ -134,6 +221,14 @@ SCENARIOS: list[Callable[[], World]] = [
     file_with_a_pause,
     file_that_ends_with_the_last_word,
     manual_activity,
+    blocking_call_in_one_turn,
+    blocking_call_that_ends_the_turn,
+    call_with_resumption,
+    call_beside_the_talk_that_interrupts,
+    call_beside_the_talk_that_waits,
+    call_beside_the_talk_that_is_silent,
+    call_cancelled_by_an_interruption,
+    limit_of_a_connection,
     failures,
 ]
 
