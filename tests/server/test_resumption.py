@@ -284,8 +284,10 @@ async def test_an_expired_handle() -> None:
 
 async def test_what_another_version_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving() as server:
+        idle = server.tasks()
         async with client(server, resumable(TEXT)) as raw:
             key = await answered(raw, "I am Anna.")
+        assert await server.comes_to(lambda: server.tasks_now() == idle), "its last state is stored"
         monkeypatch.setattr(live, "VERSION", b"\x02")
         async with client(server) as raw:
             await raw.say({"setup": resumable(TEXT, key)})
@@ -295,8 +297,10 @@ async def test_what_another_version_stored(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_what_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(fails=["cannot be read"]) as server:
+        idle = server.tasks()
         async with client(server, resumable(TEXT)) as raw:
             key = await answered(raw, "I am Anna.")
+        assert await server.comes_to(lambda: server.tasks_now() == idle), "its last state is stored"
         monkeypatch.setattr(live, "_decoder", msgspec.msgpack.Decoder(int))
         async with client(server) as raw:
             await raw.say({"setup": resumable(TEXT, key)})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,7 +15,7 @@ from openlive.config import Config, choose_llm, usable_memory
 from openlive.engines.cascade import Cascade
 from openlive.engines.protocols import LLM, STT, TTS, VAD, Responder
 from openlive.engines.registry import Kind, Resources, load
-from openlive.types import Sampling
+from openlive.types import Request, Sampling, Voice
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,10 +49,23 @@ def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[
         _LOG.info("The language model is %s", choice.reason)
     tts: TTS = make("tts", chosen.tts)  # type: ignore[assignment]
     model: LLM = make("llm", llm)  # type: ignore[assignment]
+    responder = Cascade(model, tts)
+    with ThreadPoolExecutor(1) as elsewhere:  # a loop of its own, whatever runs here
+        elsewhere.submit(asyncio.run, warm(responder)).result()
     return Engines(
         vad=make("vad", chosen.vad),  # type: ignore[arg-type]
         stt=make("stt", chosen.stt),  # type: ignore[arg-type]
-        responder=Cascade(model, tts),
+        responder=responder,
         context=getattr(model, "context", 0),
         sampling=getattr(model, "defaults", Sampling()),
     )
+
+
+async def warm(responder: Responder) -> None:
+    """Computes what every spoken session without instructions begins with, so that the first one finds it done."""
+    request = Request("warm", (), voice=Voice("Puck"))
+    try:
+        await responder.prefill(request)
+    except Exception as error:  # sessions will tell better what is wrong
+        _LOG.warning("The responder could not be warmed: %r", error)
+    responder.forget(request.conversation)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,9 +15,6 @@ from openlive.server.app import App
 from openlive.server.auth import Keyring, require_keys_or_loopback
 from openlive.server.engines import Engines
 from openlive.server.store import open_store
-from openlive.types import Request, Voice
-
-_LOG = logging.getLogger(__name__)
 
 GRACE = 5.0
 """Seconds that sessions may take to close after the core has ended them."""
@@ -71,7 +67,6 @@ async def run(
         ca, bundle = (own.ca, own.bundle) if own is not None else (None, None)
         ready(Running(f"https://{host}:{at.port}", at.port, ca, bundle))
 
-    await warm(engines)
     store = open_store(config.store.location, config.store.memory_bytes)
     app = App(config, engines, keys, store)
     try:
@@ -90,13 +85,3 @@ async def run(
         app.live.close()
         with anyio.CancelScope(shield=True):
             await store.close()
-
-
-async def warm(engines: Engines) -> None:
-    """Computes what every spoken session without instructions begins with, so that the first one finds it done."""
-    request = Request("warm", (), voice=Voice("Puck"))
-    try:
-        await engines.responder.prefill(request)
-    except Exception as error:  # sessions will tell better what is wrong
-        _LOG.warning("The responder could not be warmed: %r", error)
-    engines.responder.forget(request.conversation)
