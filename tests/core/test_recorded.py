@@ -1,0 +1,187 @@
+"""Every setting of activity detection has its effect on recorded speech: Silero's own probabilities, virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openlive import models
+from openlive.audio import read_wav
+from openlive.core.profile import Profile
+from openlive.engines import silero
+from openlive.engines.registry import Resources
+from openlive.types import Heard
+from tests.core.world import MODEL, TALK, Script, Word, World, speech
+
+pytestmark = pytest.mark.weights
+SPEECH = Path(__file__).parent.parent / "speech" / "synthetic"
+TOLD = Profile(MODEL, voice_activity=True)
+"""Tells of activity unasked, as the 3.x generation does."""
+STORY: Script = [(0.1, speech(8.0, "one two three four five six seven eight"))]
+
+
+@cache
+def recording(name: str) -> bytes:
+    return read_wav(SPEECH / f"{name}.wav")
+
+
+def pause(seconds: float) -> bytes:
+    return bytes(round(seconds * 16000) * 2)
+
+
+def quieter(pcm: bytes, factor: float) -> bytes:
+    samples = memoryview(pcm).cast("h")
+    return b"".join(int(s * factor).to_bytes(2, "little", signed=True) for s in samples)
+
+
+@cache
+def probabilities(pcm: bytes) -> list[float]:
+    """What the detector says of each 32 ms."""
+
+    async def judged() -> list[float]:
+        stream = silero.create("", Resources(models.ensure, 1, 1)).stream()
+        try:
+            return [p for p, _ in await stream.push(pcm)]
+        finally:
+            stream.close()
+
+    return asyncio.run(judged())
+
+
+class Recorded(World):
+    """Hears `pieces` one after the other; the recogniser makes a word of each that is not silence."""
+
+    def __init__(self, setup: dict[str, Any], pieces: Sequence[bytes], **more: Any) -> None:
+        plan, at = [], 0.0
+        for i, piece in enumerate(pieces):
+            seconds = len(piece) / 32000
+            if any(piece):
+                plan.append(Word(at + 0.3 * seconds, at + 0.7 * seconds, f"piece{i}"))
+            at += seconds
+        self.seconds = at
+        self.judged = probabilities(b"".join(pieces))
+        super().__init__(setup, plan=plan, **{"profile": TOLD, **more})
+
+    def _speech(self, at: float) -> float:
+        index = int(at * 16000 / 512)
+        return self.judged[index] if index < len(self.judged) else 0.0
+
+    def play(self) -> Recorded:
+        self.stream(self.seconds)
+        return self
+
+
+def detection(**settings: Any) -> dict[str, Any]:
+    return {**TALK, "realtimeInputConfig": {"automaticActivityDetection": settings}}
+
+
+def offsets(world: World, kind: str) -> list[float]:
+    """Seconds of the audio at which activity started or ended."""
+    found = [m.voice_activity for m in world.messages if m.voice_activity is not None]
+    return [float((v.audio_offset or "").rstrip("s")) for v in found if str(v.type) == kind]
+
+
+def test_the_silence_decides_whether_a_pause_ends_the_turn() -> None:
+    pieces = [pause(0.3), recording("q_pause_a"), pause(0.7), recording("q_pause_b"), pause(4)]
+    patient = Recorded(detection(silenceDurationMs=2500), pieces).play()
+    hasty = Recorded(detection(silenceDurationMs=300), pieces).play()
+    assert patient.transcript == "piece1 piece3"
+    assert len(offsets(patient, "ACTIVITY_END")) == 1
+    assert len(offsets(hasty, "ACTIVITY_END")) == 2
+    assert "interrupted" in hasty.kinds()
+
+
+def test_the_padding_decides_how_much_speech_counts() -> None:
+    pieces = [pause(0.5), recording("q_capital")[:16000], pause(2)]  # half a second of it
+    assert Recorded(detection(prefixPaddingMs=20), pieces).play().at("ACTIVITY_START")
+    assert not Recorded(detection(prefixPaddingMs=1000), pieces).play().at("ACTIVITY_START")
+
+
+def test_a_longer_padding_starts_later() -> None:
+    pieces = [pause(0.5), recording("q_capital"), pause(2)]
+    soon = Recorded(detection(prefixPaddingMs=20), pieces).play().at("ACTIVITY_START")[0]
+    late = Recorded(detection(prefixPaddingMs=600), pieces).play().at("ACTIVITY_START")[0]
+    assert late - soon == pytest.approx(0.58, abs=0.2)
+
+
+def test_a_low_start_sensitivity_leaves_faint_speech_alone() -> None:
+    """Fainter and fainter: there is a level that only the high sensitivity notices."""
+
+    def notices(sensitivity: str, factor: float) -> bool:
+        pieces = [pause(0.5), quieter(recording("q_weather"), factor), pause(1.5)]
+        setup = detection(startOfSpeechSensitivity=f"START_SENSITIVITY_{sensitivity}", prefixPaddingMs=200)
+        return bool(Recorded(setup, pieces).play().at("ACTIVITY_START"))
+
+    levels = [0.5 / 1.35**i for i in range(24)]
+    heard = {s: [notices(s, level) for level in levels] for s in ("HIGH", "LOW")}
+    assert all(high or not low for high, low in zip(heard["HIGH"], heard["LOW"], strict=True))
+    assert sum(heard["HIGH"]) > sum(heard["LOW"]) > 0
+
+
+def test_a_low_end_sensitivity_waits_longer() -> None:
+    pieces = [pause(0.3), recording("q_capital"), pause(2.5)]
+    ends = {
+        s: Recorded(detection(endOfSpeechSensitivity=f"END_SENSITIVITY_{s}"), pieces).play().at("ACTIVITY_END")[0]
+        for s in ("HIGH", "LOW")
+    }
+    assert ends["LOW"] - ends["HIGH"] == pytest.approx(0.3, abs=0.15)
+
+
+def test_disabled_only_the_client_says_when() -> None:
+    pieces = [pause(0.3), recording("q_capital"), pause(2)]
+    world = Recorded(detection(disabled=True), pieces)
+    world.play()
+    assert world.kinds() == ["setupComplete"]
+    world.client({"realtimeInput": {"activityStart": {}}})
+    world.run(1)
+    world.client({"realtimeInput": {"activityEnd": {}}})
+    world.run(3)
+    assert world.kinds()[-1] == "turnComplete"
+
+
+@pytest.mark.parametrize("handling", ["START_OF_ACTIVITY_INTERRUPTS", "NO_INTERRUPTION"])
+def test_the_handling_decides_whether_speech_interrupts(handling: str) -> None:
+    setup = {**TALK, "realtimeInputConfig": {"activityHandling": handling}}
+    pieces = [pause(0.3), recording("q_story"), pause(3), recording("stop"), pause(12)]
+    world = Recorded(setup, pieces, replies=[STORY]).play()
+    assert ("interrupted" in world.kinds()) == (handling == "START_OF_ACTIVITY_INTERRUPTS")
+    assert world.kinds().count("turnComplete") == 2
+    if handling == "START_OF_ACTIVITY_INTERRUPTS":
+        spoken_at = (0.3 + len(recording("q_story")) / 32000) + 3
+        [_, onset] = offsets(world, "ACTIVITY_START")
+        assert onset == pytest.approx(spoken_at, abs=0.5)
+        assert world.at("interrupted")[0] - onset < 0.096 + 0.132, "padding, a frame and a chunk of 100 ms"
+
+
+@pytest.mark.parametrize("coverage", ["TURN_INCLUDES_ONLY_ACTIVITY", "TURN_INCLUDES_ALL_INPUT"])
+def test_the_coverage_decides_whether_silence_counts(coverage: str) -> None:
+    setup = {**TALK, "realtimeInputConfig": {"turnCoverage": coverage}}
+    world = Recorded(setup, [pause(4), recording("q_capital"), pause(3)]).play()
+    [heard] = [p for p in world.session.messages[0].parts if isinstance(p, Heard)]
+    assert (heard.start == 0) == (coverage == "TURN_INCLUDES_ALL_INPUT")
+    assert heard.start == 0 or heard.start > 3.5 * 16000
+
+
+@pytest.mark.parametrize("end", [True, False])
+def test_a_stream_that_ends_needs_no_silence(end: bool) -> None:
+    world = Recorded(detection(), [pause(0.3), recording("q_capital")]).play()
+    if end:
+        world.client({"realtimeInput": {"audioStreamEnd": True}})
+    world.run(0.2)
+    assert bool(world.at("ACTIVITY_END")) is end
+    world.run(3)
+    assert world.kinds()[-1] == "turnComplete", "a second without audio ends it all the same"
+
+
+def test_activity_is_told_where_the_profile_says_so() -> None:
+    pieces = [pause(0.5), recording("q_capital"), pause(2)]
+    world = Recorded(detection(), pieces).play()
+    assert len(world.at("ACTIVITY_START")) == len(world.at("ACTIVITY_END")) == 1
+    assert offsets(world, "ACTIVITY_START") == [pytest.approx(0.9, abs=0.1)], "0.4 s of the recording are silence"
+    plain = Recorded(TALK, pieces, profile=Profile(MODEL)).play()
+    assert not plain.at("ACTIVITY_START")
