@@ -199,7 +199,8 @@ def test_partial_transcripts_come_while_the_user_speaks(ears: Listener) -> None:
     assert partials
     assert partials[0].text
     assert [t.end for t in heard] == sorted(t.end for t in heard)
-    assert words(heard[-1].text) == words("Please tell me a short story about a lighthouse keeper and his dog.")
+    story = words("Please tell me a short story about a lighthouse keeper and his dog.")
+    assert jiwer.cer(story, words(heard[-1].text)) <= 0.06
 
 
 @pytest.mark.weights
