@@ -21,7 +21,7 @@ from tests.serving import Scripted, Server, serving, tone
 pytestmark = pytest.mark.anyio
 
 ALWAYS: dict[int, Fault] = dict.fromkeys(range(1, 1000), "hang")
-PING = 0.5
+PING = 2.0
 """Seconds within which a ping is answered. 100 ms are promised; a loaded test machine may be slower."""
 
 
