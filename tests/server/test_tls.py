@@ -14,7 +14,6 @@ from pathlib import Path
 
 import certifi
 import pytest
-from cryptography import x509
 
 from openlive.server import tls
 
@@ -98,20 +97,6 @@ def test_the_bundle_keeps_the_public_roots(tmp_path: Path) -> None:
     assert bundled.endswith(made.ca.read_bytes())
     roots = ssl.create_default_context(cafile=certifi.where()).cert_store_stats()["x509_ca"]
     assert ssl.create_default_context(cafile=str(made.bundle)).cert_store_stats()["x509_ca"] == roots + 1
-
-
-def test_the_bundle_of_a_caller_keeps_the_callers_roots(tmp_path: Path) -> None:
-    made = tls.ensure((), tmp_path / "tls")
-    other = tls.ensure((), tmp_path / "company").ca
-    bundle = tls.bundle_for(made, {"SSL_CERT_FILE": str(other)})
-    assert x509.load_pem_x509_certificates(bundle.read_bytes()) == [
-        *x509.load_pem_x509_certificates(other.read_bytes()),
-        *x509.load_pem_x509_certificates(made.ca.read_bytes()),
-    ]
-    assert tls.bundle_for(made, {}) == made.bundle
-    assert tls.bundle_for(made, {"SSL_CERT_FILE": str(bundle)}) == made.bundle, "ours is not joined with itself"
-    with pytest.raises(tls.TLSError, match=r"SSL_CERT_FILE=.*gone\.pem"):
-        tls.bundle_for(made, {"SSL_CERT_FILE": str(tmp_path / "gone.pem")})
 
 
 def test_keys_are_for_their_owner_alone(tmp_path: Path) -> None:

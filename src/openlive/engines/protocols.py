@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
-from openlive.types import FunctionCall, Message, Output, Request, Speech, Text, Thought, Transcript, Usage, Voice
+from openlive.types import FunctionCall, Output, Request, Speech, Text, Thought, Transcript, Usage, Voice
 
 Emit = Callable[[Output], None]
 
@@ -32,12 +32,6 @@ class VADStream(Protocol):
 
 class VAD(Protocol):
     def stream(self) -> VADStream: ...
-
-
-class TurnDetector(Protocol):
-    async def finished(self, audio: bytes, messages: Sequence[Message]) -> float:
-        """The probability that the speaker of `audio` (the whole turn so far, s16le mono 16 kHz) has finished."""
-        ...
 
 
 class STT(Protocol):

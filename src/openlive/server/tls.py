@@ -13,7 +13,6 @@ A key and its certificate share a file, so that one rename replaces both and no 
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import os
 import re
@@ -21,7 +20,7 @@ import socket
 import ssl
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -132,21 +131,6 @@ def ensure(names: Iterable[str] = (), folder: Path | None = None, now: datetime 
     except OSError as error:
         raise TLSError(f"The certificates in {folder} cannot be written: {error}") from error
     return paths
-
-
-def bundle_for(certificates: Certificates, environ: Mapping[str, str]) -> Path:
-    """A trust bundle for a program with this environment: where it has an SSL_CERT_FILE of its own, those roots and
-    ours, else `certificates.bundle`. Raises `TLSError`."""
-    own = environ.get("SSL_CERT_FILE")
-    if not own or Path(own).resolve().parent == certificates.folder.resolve():
-        return certificates.bundle
-    try:
-        text = _joined(Path(own), certificates.ca.read_bytes())
-        path = certificates.folder / f"bundle-{hashlib.sha256(os.fsencode(Path(own).resolve())).hexdigest()[:12]}.pem"
-        _write(path, text, 0o644)
-    except OSError as error:
-        raise TLSError(f"SSL_CERT_FILE={own} cannot be joined with openlive's root: {error}") from error
-    return path
 
 
 def server_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
