@@ -112,7 +112,8 @@ class Request(Struct, frozen=True):
 
     `conversation` is a key that stays the same for a session: engines keep their caches under it. A request's messages
     extend those of the conversation's previous one as far as possible. `voice` None asks for text, else for speech.
-    `language` is a BCP-47 hint for the answer's language ('' = that of the user).
+    `language` is a BCP-47 hint for the answer's language ('' = that of the user). `thinking` is how many tokens the
+    model may think before it answers, by its own count; 0: it answers at once.
     """
 
     conversation: str
@@ -122,6 +123,36 @@ class Request(Struct, frozen=True):
     sampling: Sampling = Sampling()
     voice: Voice | None = None
     language: str = ""
+    thinking: int = 0
+
+
+class Source(Struct, frozen=True):
+    """A page that an answer draws on."""
+
+    uri: str
+    title: str = ""
+
+
+class Page(Struct, frozen=True):
+    """A page that was asked for, and whether it could be had."""
+
+    uri: str
+    status: Literal["success", "error", "unsafe"] = "success"
+
+
+class ToolResult(Struct, frozen=True):
+    """What a tool of the server's came to.
+
+    `response` is for the model, `output` what the client is shown of it (what a program printed). `queries` are those
+    that were searched for, `sources` what was found, `pages` what was fetched.
+    """
+
+    response: dict[str, Any]
+    output: str = ""
+    outcome: Literal["ok", "failed", "deadline"] = "ok"
+    queries: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    pages: tuple[Page, ...] = ()
 
 
 class Word(Struct, frozen=True):

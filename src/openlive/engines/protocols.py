@@ -10,9 +10,21 @@ say so in their name (`openai:http://…`).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from openlive.types import FunctionCall, Output, Request, Speech, Text, Thought, Transcript, Usage, Voice
+from openlive.types import (
+    FunctionCall,
+    FunctionDeclaration,
+    Output,
+    Request,
+    Speech,
+    Text,
+    Thought,
+    ToolResult,
+    Transcript,
+    Usage,
+    Voice,
+)
 
 Emit = Callable[[Output], None]
 
@@ -90,3 +102,18 @@ class Responder(Protocol):
     async def prefill(self, request: Request) -> None: ...
 
     def forget(self, conversation: str) -> None: ...
+
+
+class Tool(Protocol):
+    """What the model may do on the server in the middle of an answer: search, read a page, run a program."""
+
+    @property
+    def declaration(self) -> FunctionDeclaration:
+        """What the model is told of it. Its name must not be one that clients would give a function of theirs."""
+        ...
+
+    async def run(self, args: dict[str, Any]) -> ToolResult:
+        """Does it, within a time limit of its own. `args` are the model's and may be nonsense: what is wrong with them,
+        and whatever fails in the world outside, is told in the result, so that the model can make up for it.
+        """
+        ...
