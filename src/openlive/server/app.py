@@ -18,7 +18,7 @@ from openlive.config import Config
 from openlive.core.hearing import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
-from openlive.server import doors, rest
+from openlive.server import cors, doors, rest
 from openlive.server.admission import Admission, Places, Visit
 from openlive.server.auth import Keyring, credentials, door
 from openlive.server.connection import Connection
@@ -147,17 +147,28 @@ class _Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        if scope["type"] == "http" and self._live.draining:
-            await rest.failed(UNAVAILABLE)(scope, receive, send)
-            return
         self._keys.refresh()
         why = None if self._keys else door(scope["headers"], self._origins)
-        if why is None:
-            await self._app({**scope, "path": doors.single_slashes(scope["path"])}, receive, send)
-        elif scope["type"] == "websocket":
+        if scope["type"] == "http":
+            send = cors.readable(scope, send, allowed=why is None)
+            answer = self._answer(scope, why)
+            if answer is not None:
+                await answer(scope, receive, send)
+                return
+        elif why is not None:
             await _reject(WebSocket(scope, receive, send), 403, why + "\n")
-        else:
-            await PlainTextResponse(why + "\n", 403)(scope, receive, send)
+            return
+        await self._app({**scope, "path": doors.single_slashes(scope["path"])}, receive, send)
+
+    def _answer(self, scope: Scope, why: str | None) -> Response | None:
+        """What an HTTP request is told here, or None where the app has the answer. A browser that asks first is
+        answered even while draining, since the page could not read the error otherwise."""
+        if why is not None:
+            return PlainTextResponse(why + "\n", 403)
+        asked = cors.preflight(scope)
+        if asked is None and self._live.draining:
+            return rest.failed(UNAVAILABLE)
+        return asked
 
 
 async def _reject(socket: WebSocket, status: int, why: str) -> None:
