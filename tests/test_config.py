@@ -16,6 +16,7 @@ from openlive.config import (
     LimitSettings,
     ServerSettings,
     StoreSettings,
+    ToolSettings,
     choose_llm,
     load,
     parse,
@@ -50,6 +51,7 @@ def test_the_example_holds_every_option_and_nothing_else() -> None:
         "limits": LimitSettings,
         "store": StoreSettings,
         "engines": EngineSettings,
+        "tools": ToolSettings,
     }
     assert set(data) == {*sections, "models"} == set(get_type_hints(Config))
     for name, struct in sections.items():
@@ -88,7 +90,10 @@ def test_the_example_names_every_built_in_model_and_the_listener_agrees_with_the
     ("text", "message"),
     [
         ("[server", "openlive.toml: Expected ']'"),
-        ("x = 1", "openlive.toml: x: there is no such option. There are: server, limits, store, engines, models"),
+        (
+            "x = 1",
+            "openlive.toml: x: there is no such option. There are: server, limits, store, engines, tools, models",
+        ),
         ("[sever]\nport = 1", "openlive.toml: sever: there is no such option; did you mean 'server'?"),
         ("[server]\nprot = 1", "openlive.toml: server.prot: there is no such option; did you mean 'port'?"),
         ("[server]\nport = 'x'", "openlive.toml: server.port: Expected `int`, got `str`"),

@@ -53,7 +53,7 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("certificate_key needs a certificate")
 
 
-UNLIMITED = ("sessions", "connection_seconds", "session_seconds", "video_seconds", "call_seconds")
+UNLIMITED = ("sessions", "connection_seconds", "session_seconds", "video_seconds", "call_seconds", "tool_seconds")
 """Limits that 0 switches off."""
 PRESETS: dict[str, dict[str, float]] = {
     "unlimited": {},
@@ -81,6 +81,7 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     session_seconds: float = 0.0
     video_seconds: float = 0.0
     call_seconds: float = 0.0
+    tool_seconds: float = 60.0
 
     def duration(self, name: str) -> float:
         """One of the options that the preset has a say in; 0: no limit."""
@@ -132,6 +133,15 @@ class EngineSettings(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("threads must not be negative")
 
 
+class ToolSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model may do on the server: `name` or `name:argument` of what does it, '' for nothing."""
+
+    google_search: str = ""
+    url_context: str = ""
+    code_execution: str = ""
+    settings: dict[str, dict[str, Any]] = {}
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be configured. `models` maps the name that a client asks for to what it gets."""
 
@@ -139,6 +149,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     store: StoreSettings = StoreSettings()
     engines: EngineSettings = EngineSettings()
+    tools: ToolSettings = ToolSettings()
     models: dict[str, ProfileSettings] = msgspec.field(default_factory=lambda: dict(PROFILES))
 
     def profile(self, name: str) -> tuple[str, ProfileSettings] | None:
@@ -298,6 +309,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "limits": LimitSettings,
     "store": StoreSettings,
     "engines": EngineSettings,
+    "tools": ToolSettings,
 }
 
 
@@ -323,7 +335,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], Any]:
                 found[section, name] = msgspec.convert(value, kind, strict=False)
             except msgspec.ValidationError as error:
                 raise ConfigError(f"{variable}: {_at_path(error)}") from error
-        elif re.match(r"OPENLIVE_(SERVER|LIMITS|STORE|ENGINES)_", variable):
+        elif re.match(r"OPENLIVE_(SERVER|LIMITS|STORE|ENGINES|TOOLS)_", variable):
             raise ConfigError(f"{variable}: there is no such option{_suggestion(variable, known)}")
     return found
 

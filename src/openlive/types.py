@@ -79,12 +79,17 @@ class Message(Struct, frozen=True):
 
 
 class FunctionDeclaration(Struct, frozen=True):
-    """A function that the model may call. `parameters` is a JSON Schema (lower-case types)."""
+    """A function that the model may call. `parameters` is a JSON Schema (lower-case types).
+
+    `tool` is '' for a function of the client's, else the tool of the server's that it stands for, as it is named in
+    the setup (`google_search`, …).
+    """
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
     blocking: bool = True
+    tool: str = ""
 
 
 class Sampling(Struct, frozen=True):

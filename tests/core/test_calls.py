@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from openlive.core.commands import Stop
+from openlive.core.commands import CallMark, Stop
+from openlive.core.events import Failed
 from openlive.core.hearing import Limits
 from openlive.core.profile import Profile
 from openlive.types import FunctionCall, FunctionResponse, Text
@@ -288,3 +289,37 @@ def test_tools_that_are_not_to_be_had_are_refused_by_their_path(tool: dict[str, 
     world = World({**TALK, "tools": [tool]})
     assert world.closed is not None
     assert f"'{path}'" in world.closed.reason
+
+
+class TestMarks:
+    def test_a_call_that_takes_long_is_announced_once_and_its_answer_told(self) -> None:
+        world = World(tools("weather"), replies=[WEATHER, SUNNY])
+        world.text("Weather?")
+        world.run(100)
+        marks = [(m.name, m.step, round(m.after, 3)) for m in world.of(CallMark)]
+        assert marks == [("weather", "asked", 0.0), ("weather", "waiting", 30.0)]
+        respond(world, answer(asked(world)[0]))
+        [mark] = world.of(CallMark)[2:]
+        assert mark.step == "answered"
+        assert mark.after > 90
+
+    def test_cancelled_and_unanswered_ones_are_told(self) -> None:
+        world = World(tools("weather"), replies=[WEATHER, WEATHER], limits=Limits(call=9))
+        world.text("Weather?")
+        world.run(1)
+        world.text("No, wait.")
+        world.run(20)
+        assert [m.step for m in world.of(CallMark)] == ["asked", "cancelled", "asked", "unanswered"]
+
+
+def test_a_malformed_call_ends_the_turn_with_its_reason() -> None:
+    world = World(tools("weather"), replies=[None, SUNNY])
+    world.text("Weather?")
+    world.finished.add(1)
+    world.event(Failed("call", 1, "no such function"))
+    content = world.messages[-1].server_content
+    assert content is not None
+    assert (content.turn_complete, str(content.turn_complete_reason)) == (True, "MALFORMED_FUNCTION_CALL")
+    world.text("Again.")
+    world.run(3)
+    assert world.kinds()[-1] == "turnComplete"

@@ -81,7 +81,7 @@ class Driver:
         elif what == "update":
             world.client({"contextUpdate": {"systemInstruction": {"parts": [{"text": value}]}}})
         elif what == "respond":
-            pending = world.session._dialogue.calls.pending if world.session._dialogue else ()
+            pending = world.session._dialogue._calls.pending if world.session._dialogue else ()
             answers = [{"id": p.call.id, "response": {"is": 1}} for p in pending[:value]]
             world.client({"toolResponse": {"functionResponses": answers}})
         elif what == "wait":

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from openlive.core.commands import Command, HangUp, Hear, Listen, Respond, Send, Stop
-from openlive.core.events import Detected, Failed, Finished, Produced, Transcribed
+from openlive.core.events import Detected, Failed, Finished, Produced, Ran, Transcribed
 from openlive.core.hearing import Limits
-from openlive.types import Output, Speech, Text, Thought, Transcript
-from tests.core.world import TALK, Script, World, kind, speech, spoken, words
+from openlive.core.profile import Profile
+from openlive.types import FunctionCall, FunctionDeclaration, Output, Speech, Text, Thought, ToolResult, Transcript
+from tests.core.world import MODEL, TALK, Script, World, kind, speech, spoken, words
 
 LIMITS = Limits(detector=3, recogniser=5, reply=7)
 SETUPS: list[dict[str, Any]] = [
@@ -22,7 +23,10 @@ SETUPS: list[dict[str, Any]] = [
     {**TALK, "realtimeInputConfig": {"activityHandling": "NO_INTERRUPTION"}},
     {**TALK, "realtimeInputConfig": {"automaticActivityDetection": {"silenceDurationMs": 100, "prefixPaddingMs": 0}}},
     {**TALK, "realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}},
+    {**TALK, "tools": [{"codeExecution": {}}]},
 ]
+PROFILE = Profile(MODEL, tools=(FunctionDeclaration("run_python", tool="code_execution"),))
+RAN = ToolResult({"output": "42"}, output="42")
 OUTPUTS: list[Output] = [Text("Yes."), Thought("Hm."), speech(0.7, "Yes."), speech(0.3, " No."), Speech(b"", " …")]
 SCRIPTS: list[Script | None] = [
     None,
@@ -30,6 +34,7 @@ SCRIPTS: list[Script | None] = [
     spoken("A long answer to it.", seconds=4),
     [],
     [(6.0, OUTPUTS[2])],
+    [(0.1, OUTPUTS[2]), (0.1, FunctionCall("", "run_python", {"code": "6*7"}))],
 ]
 seconds = st.sampled_from([0.01, 0.1, 0.3, 1.0, 2.5, 8.0])
 
@@ -54,6 +59,8 @@ class AnyOrder(RuleBasedStateMachine):
             limits=LIMITS,
             stt_delay=data.draw(st.sampled_from([0.0, 0.05, 0.9, None])),
             dead_streams=data.draw(st.sampled_from([[], [1]])),
+            profile=PROFILE,
+            tools=data.draw(st.sampled_from([{}, {"code_execution": (0.3, RAN)}])),
         )
         self.checked = 0
         self.stopped: set[int] = set()
@@ -110,7 +117,11 @@ class AnyOrder(RuleBasedStateMachine):
     def finish(self, turn: int) -> None:
         self.world.event(Finished(turn))
 
-    @rule(stage=st.sampled_from(["vad", "stt", "reply"]), number=st.integers(1, 3))
+    @rule(number=st.integers(1, 3))
+    def run_out_of_turn(self, number: int) -> None:
+        self.world.event(Ran(f"function-call-{number}", RAN))
+
+    @rule(stage=st.sampled_from(["vad", "stt", "reply", "call"]), number=st.integers(1, 3))
     def fail(self, stage: Any, number: int) -> None:
         self.world.event(Failed(stage, number, "it broke"))
 

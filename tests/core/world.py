@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from openlive.core.commands import (
+    CallMark,
     Close,
     Command,
     Detect,
@@ -22,9 +23,11 @@ from openlive.core.commands import (
     Prefill,
     Respond,
     Restore,
+    RunTool,
     Save,
     Send,
     Stop,
+    StopTool,
 )
 from openlive.core.events import (
     AudioArrived,
@@ -35,6 +38,7 @@ from openlive.core.events import (
     Finished,
     Opened,
     Produced,
+    Ran,
     Saved,
     Transcribed,
 )
@@ -42,7 +46,18 @@ from openlive.core.hearing import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
 from openlive.core.snapshot import Snapshot
-from openlive.types import INPUT_RATE, OUTPUT_RATE, Heard, Message, Output, Request, Speech, Text, Transcript
+from openlive.types import (
+    INPUT_RATE,
+    OUTPUT_RATE,
+    Heard,
+    Message,
+    Output,
+    Request,
+    Speech,
+    Text,
+    ToolResult,
+    Transcript,
+)
 from openlive.wire.client import parse_message
 from openlive.wire.server import ServerMessage, encode
 
@@ -97,7 +112,10 @@ class World:
         vad_delay: float = 0.001,
         dead_streams: Sequence[int] = (),
         vertex: bool = False,
+        tools: Mapping[str, tuple[float, ToolResult]] | None = None,
     ) -> None:
+        """`tools`: how long each takes, and what it comes to."""
+        self.tools = tools or {}
         self.now = 0.0
         self.session = Session({profile.name: profile} if profile else PROFILES, limits)
         self.plan = plan
@@ -246,7 +264,11 @@ class World:
                 self.saved = snapshot
                 if tell:
                     self.later(0, Saved(f"handle-{len(self.of(Save))}", consumed))
-            case Prefill() | Mark() | Forget() | Restore():
+            case RunTool(tool, call):
+                if tool in self.tools:
+                    delay, result = self.tools[tool]
+                    self.later(delay, Ran(call.id, result))
+            case Prefill() | Mark() | CallMark() | Forget() | Restore() | StopTool():
                 pass
 
     def _detect(self, stream: int, start: int, end: int) -> None:
@@ -341,8 +363,15 @@ def kind(message: ServerMessage) -> str:
         return "heardFinished" if content.input_transcription.finished else "heard"
     if content.output_transcription is not None:
         return "saidFinished" if content.output_transcription.finished else "said"
+    if content.grounding_metadata is not None or content.url_context_metadata is not None:
+        return "found"
     assert content.model_turn is not None
-    return "text" if content.model_turn.parts[0].text is not None else "audio"
+    part = content.model_turn.parts[0]
+    if part.thought:
+        return "thought"
+    if part.executable_code is not None or part.code_execution_result is not None:
+        return "code"
+    return "text" if part.text is not None else "audio"
 
 
 def conversation(request: Request) -> list[tuple[str, str]]:

@@ -1,109 +1,260 @@
-"""Function calls that the client was asked to make, until they are answered or cancelled."""
+"""Function calls, until they are answered or cancelled: the client's functions, and the tools of the server."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, json
 from msgspec.structs import replace
 
+from openlive.core.commands import CallMark, CallStep, Command, RunTool, Send, StopTool
 from openlive.core.history import image
-from openlive.types import FunctionCall, FunctionDeclaration, FunctionResponse, Image
+from openlive.core.pending import Pending
+from openlive.core.snapshot import Found
+from openlive.types import (
+    FunctionCall,
+    FunctionDeclaration,
+    FunctionResponse,
+    Image,
+    Message,
+    Part,
+    ToolResult,
+)
 from openlive.wire import content as wire
 from openlive.wire.content import FunctionResponseScheduling as Scheduling
+from openlive.wire.content import Outcome
 from openlive.wire.errors import ProtocolError
+from openlive.wire.server import ServerContent, ServerMessage, ToolCall, ToolCallCancellation
+
+REMARKABLE = 30.0
+"""Seconds after which a call that is not answered is announced to the operator."""
+STARTED = {"status": "The call is running; its result will follow. Go on without it."}
+CANCELLED = {"error": "The call was cancelled: the user interrupted."}
+UNANSWERED = {"error": "The call got no answer in time."}
+_NOTHING = Found()
+OUTCOMES = {
+    "ok": Outcome.OUTCOME_OK,
+    "failed": Outcome.OUTCOME_FAILED,
+    "deadline": Outcome.OUTCOME_DEADLINE_EXCEEDED,
+}
 
 
-class Pending(Struct, frozen=True):
-    """A call under way, made in the turn `turn`. `asked_at` is the session's clock."""
+class Beside(Struct, frozen=True):
+    """The result of a call that the conversation did not wait for."""
 
-    call: FunctionCall
-    blocking: bool
-    turn: int
-    asked_at: float
-
-
-class Answer(Struct, frozen=True):
-    """What the client says a call came to. `last`: nothing more will follow."""
-
-    parts: tuple[FunctionResponse | Image, ...]
-    """The result, and images that came with it."""
-    blocking: bool
+    message: Message
     scheduling: Scheduling
-    last: bool
 
 
 class Calls:
-    def __init__(self, number: int = 0, pending: Iterable[Pending] = ()) -> None:
+    """What is to be done is appended to `out`. `patience`, `tool_patience`: the seconds that the client and a tool may
+    take; 0: for ever."""
+
+    def __init__(
+        self,
+        out: list[Command],
+        patience: float,
+        tool_patience: float,
+        *,
+        number: int = 0,
+        pending: Iterable[Pending] = (),
+        results: Iterable[Part] = (),
+        found: Found = _NOTHING,
+    ) -> None:
         self.number = number
         """Calls made so far: ids are given by it."""
+        self.results = list(results)
+        """Of calls that the model waits for, those that have come in."""
+        self.found = found
+        """What the tools brought in the present turn."""
+        self._out = out
+        self._patience = patience
+        self._tool_patience = tool_patience
         self._pending = {p.call.id: p for p in pending}
+        self._unsent: list[Pending] = []
 
     @property
     def pending(self) -> tuple[Pending, ...]:
-        return tuple(self._pending.values())
+        """Those that have been asked for."""
+        return tuple(p for p in self._pending.values() if p not in self._unsent)
 
     @property
     def blocking(self) -> bool:
-        """The model waits for an answer."""
+        """The model waits for a result."""
         return any(p.blocking for p in self._pending.values())
 
-    def ask(self, call: FunctionCall, functions: Sequence[FunctionDeclaration], turn: int, now: float) -> FunctionCall:
+    @property
+    def waits_for_client(self) -> bool:
+        return any(p.blocking and not p.tool for p in self._pending.values())
+
+    # Asking.
+
+    def add(self, call: FunctionCall, declared: FunctionDeclaration, turn: int, now: float) -> FunctionCall:
         """Notes a call; gives it an id of its own where the engine gave none or one that is in use."""
         self.number += 1
         if not call.id or call.id in self._pending:
             call = replace(call, id=f"function-call-{self.number}")
-        blocking = next((f.blocking for f in functions if f.name == call.name), True)
-        self._pending[call.id] = Pending(call, blocking, turn, now)
+        pending = Pending(call, declared.blocking, turn, now, declared.tool)
+        self._pending[call.id] = pending
+        self._unsent.append(pending)
         return call
 
-    def answer(self, responses: Sequence[wire.FunctionResponse], image_tokens: int) -> list[Answer]:
-        """Matches answers by id, or by name where they have none (Vertex leaves it out, protocol.md 2.3).
+    def unsent(self, call: FunctionCall) -> bool:
+        return any(p.call is call for p in self._unsent)
+
+    def drop_unsent(self) -> None:
+        """What was never sent is not asked for after all."""
+        for pending in self._unsent:
+            del self._pending[pending.call.id]
+        self._unsent.clear()
+
+    def ask(self, now: float) -> bool:
+        """Asks for what was added: the client in one message, the tools one by one. Tells whether there was any."""
+        unsent, self._unsent = self._unsent, []
+        calls = [p.call for p in unsent if not p.tool]
+        if calls:
+            asked = tuple(wire.FunctionCall(id=c.id, name=c.name, args=c.args) for c in calls)
+            self._out.append(Send(ServerMessage(tool_call=ToolCall(function_calls=asked))))
+        for pending in unsent:
+            if pending.tool in _SHOWN:
+                code = wire.ExecutableCode(language=wire.Language.PYTHON, code=_code(pending), id=pending.call.id)
+                self._out.append(_content(wire.Part(executable_code=code)))
+            if pending.tool:
+                self._out.append(RunTool(pending.tool, pending.call))
+            self._mark(pending, "asked", now)
+        return bool(unsent)
+
+    def run_again(self) -> None:
+        """Starts the tools that were running when the connection was lost."""
+        self._out += [RunTool(p.tool, p.call) for p in self._pending.values() if p.tool]
+
+    # Answers.
+
+    def answer(self, responses: Sequence[wire.FunctionResponse], image_tokens: int, now: float) -> list[Beside]:
+        """Matches the client's answers by id, or by name where they have none (Vertex leaves it out, protocol.md 2.3).
 
         Answers to calls that are not pending (cancelled, answered before) are dropped. Raises `ProtocolError` for an
-        answer that names no call at all.
+        answer that names no call at all, or holds media that is no image.
         """
-        answers = []
+        beside = []
         for i, response in enumerate(responses):
-            pending = self._find(response, f"tool_response.function_responses[{i}]")
+            path = f"tool_response.function_responses[{i}]"
+            pending = self._find(response, path)
             if pending is None:
                 continue
-            last = not (response.will_continue and not pending.blocking)
-            if last:
-                del self._pending[pending.call.id]
             result = FunctionResponse(pending.call.id, pending.call.name, response.response or {})
-            media = _images(response, f"tool_response.function_responses[{i}]", image_tokens)
-            scheduling = response.effective_scheduling or Scheduling.WHEN_IDLE
-            if scheduling is Scheduling.SCHEDULING_UNSPECIFIED:
-                scheduling = Scheduling.WHEN_IDLE
-            answers.append(Answer((result, *media), pending.blocking, scheduling, last))
-        return answers
+            parts: tuple[Part, ...] = (result, *_images(response, path, image_tokens))
+            if pending.blocking:
+                self.results += parts
+            else:
+                beside.append(Beside(Message("user", parts), response.effective_scheduling or Scheduling.WHEN_IDLE))
+            if pending.blocking or not response.will_continue:
+                self._end(pending, "answered", now)
+        return beside
+
+    def ran(self, identity: str, result: ToolResult, now: float) -> None:
+        """A tool is done. The client is shown what it did."""
+        pending = self._pending.get(identity)
+        if pending is None:
+            return
+        self._end(pending, "answered", now)
+        if pending.tool in _SHOWN:
+            shown = wire.CodeExecutionResult(outcome=OUTCOMES[result.outcome], output=result.output, id=identity)
+            self._out.append(_content(wire.Part(code_execution_result=shown)))
+        self.results.append(FunctionResponse(identity, pending.call.name, result.response))
+        found = self.found
+        self.found = Found(
+            (*found.queries, *result.queries), (*found.sources, *result.sources), (*found.pages, *result.pages)
+        )
+
+    def take_results(self) -> Message | None:
+        """What the model waited for, once nothing of it is missing."""
+        if not self.results or self.blocking:
+            return None
+        message = Message("user", tuple(self.results))
+        self.results.clear()
+        return message
 
     def _find(self, response: wire.FunctionResponse, path: str) -> Pending | None:
-        if response.id:
-            return self._pending.get(response.id)
-        if not response.name:
+        """The client has no say in the server's tools."""
+        if not response.id and not response.name:
             raise ProtocolError(f"Invalid value at '{path}.id': a function response needs the id of its call.")
-        return next((p for p in self._pending.values() if p.call.name == response.name), None)
+        waiting = (p for p in self.pending if not p.tool)
+        if response.id:
+            return next((p for p in waiting if p.call.id == response.id), None)
+        return next((p for p in waiting if p.call.name == response.name), None)
 
-    def drop(self, calls: Iterable[FunctionCall]) -> None:
-        """What was never sent is not asked for after all."""
-        for call in calls:
-            del self._pending[call.id]
+    # Ends without an answer.
 
-    def cancel(self, turn: int) -> list[FunctionCall]:
-        """What that turn is still waiting for is over."""
-        cancelled = [p.call for p in self._pending.values() if p.turn == turn]
-        for call in cancelled:
-            del self._pending[call.id]
-        return cancelled
+    def cancel(self, turn: int, now: float) -> Message | None:
+        """What that turn is still waiting for is over; the client is told of its own calls. What the model is to know
+        of all this is returned."""
+        cancelled = [p for p in self.pending if p.turn == turn]
+        ids = tuple(p.call.id for p in cancelled if not p.tool)
+        if ids:
+            self._out.append(Send(ServerMessage(tool_call_cancellation=ToolCallCancellation(ids=ids))))
+        for pending in cancelled:
+            self.results.append(FunctionResponse(pending.call.id, pending.call.name, CANCELLED))
+            self._end(pending, "cancelled", now)
+        message = Message("user", tuple(self.results))
+        self.results.clear()
+        return message if message.parts else None
 
-    def overdue(self, before: float) -> list[Pending]:
-        """Takes out the calls asked at or before `before`."""
-        late = [p for p in self._pending.values() if p.asked_at <= before]
-        for pending in late:
-            del self._pending[pending.call.id]
-        return late
+    @property
+    def deadline(self) -> float | None:
+        times = [end for p in self.pending if (end := self._ends_at(p)) is not None]
+        times += [p.asked_at + REMARKABLE for p in self.pending if not p.announced]
+        return min(times, default=None)
+
+    def expire(self, now: float) -> list[Beside]:
+        """Answers the calls whose time is over with that; those that take long are announced."""
+        beside = []
+        for pending in self.pending:
+            ends_at = self._ends_at(pending)
+            if ends_at is not None and now >= ends_at:
+                self._end(pending, "unanswered", now)
+                response = FunctionResponse(pending.call.id, pending.call.name, UNANSWERED)
+                if pending.blocking:
+                    self.results.append(response)
+                else:
+                    beside.append(Beside(Message("user", (response,)), Scheduling.WHEN_IDLE))
+            elif now >= pending.asked_at + REMARKABLE and not pending.announced:
+                self._pending[pending.call.id] = replace(pending, announced=True)
+                self._mark(pending, "waiting", now)
+        return beside
+
+    def _ends_at(self, pending: Pending) -> float | None:
+        patience = self._tool_patience if pending.tool else self._patience
+        return pending.asked_at + patience if patience else None
+
+    def _end(self, pending: Pending, step: CallStep, now: float) -> None:
+        del self._pending[pending.call.id]
+        if pending.tool and step != "answered":
+            self._out.append(StopTool(pending.call.id))
+        self._mark(pending, step, now)
+
+    def _mark(self, pending: Pending, step: CallStep, now: float) -> None:
+        self._out.append(CallMark(pending.call.id, pending.call.name, step, now - pending.asked_at))
+
+
+_SHOWN = ("code_execution", "google_search")
+"""Tools whose work the client is shown as code and its result (protocol.md 3.3, T10)."""
+
+
+def _code(pending: Pending) -> str:
+    args = pending.call.args
+    if pending.tool == "code_execution":
+        return str(args.get("code", ""))
+    return f"print({pending.tool}.search({', '.join(f'{name}={_literal(value)}' for name, value in args.items())}))"
+
+
+def _literal(value: Any) -> str:
+    return json.encode(value).decode()
+
+
+def _content(part: wire.Part) -> Send:
+    return Send(ServerMessage(server_content=ServerContent(model_turn=wire.Content(role="model", parts=(part,)))))
 
 
 def _images(response: wire.FunctionResponse, path: str, price: int) -> tuple[Image, ...]:

@@ -7,10 +7,12 @@ from typing import Literal
 from msgspec import Struct
 
 from openlive.core.snapshot import Snapshot
-from openlive.types import Request
+from openlive.types import FunctionCall, Request
 from openlive.wire.server import ServerMessage
 
 Step = Literal["speech_end", "decision", "transcript", "first_token", "first_audio"]
+CallStep = Literal["asked", "answered", "cancelled", "waiting", "unanswered"]
+"""`waiting`: it has taken remarkably long already. `unanswered`: the limit ended it."""
 
 
 class Send(Struct, frozen=True, tag=True):
@@ -79,6 +81,19 @@ class Stop(Struct, frozen=True, tag=True):
     turn: int
 
 
+class RunTool(Struct, frozen=True, tag=True):
+    """Run the server's `tool` for a call of the model's; `Ran` is the answer."""
+
+    tool: str
+    call: FunctionCall
+
+
+class StopTool(Struct, frozen=True, tag=True):
+    """What the call with that id comes to is not wanted any more."""
+
+    call: str
+
+
 class Restore(Struct, frozen=True, tag=True):
     """The state behind `handle` is wanted; a connection that still holds the session loses it."""
 
@@ -104,6 +119,15 @@ class Mark(Struct, frozen=True, tag=True):
     at: float
 
 
+class CallMark(Struct, frozen=True, tag=True):
+    """A step in the life of a function call, `after` seconds after it was asked for."""
+
+    call: str
+    name: str
+    step: CallStep
+    after: float
+
+
 class Close(Struct, frozen=True, tag=True):
     """Close the socket with `code` and `reason` (at most 123 bytes) after everything that was sent before."""
 
@@ -112,5 +136,21 @@ class Close(Struct, frozen=True, tag=True):
 
 
 Command = (
-    Send | Detect | Listen | Hear | Flush | HangUp | Forget | Prefill | Respond | Stop | Restore | Save | Mark | Close
+    Send
+    | Detect
+    | Listen
+    | Hear
+    | Flush
+    | HangUp
+    | Forget
+    | Prefill
+    | Respond
+    | Stop
+    | RunTool
+    | StopTool
+    | Restore
+    | Save
+    | Mark
+    | CallMark
+    | Close
 )

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from openlive.core import tokens
-from openlive.core.calls import Answer, Calls
+from openlive.core import tell, tokens
+from openlive.core.calls import STARTED, Beside, Calls
 from openlive.core.commands import Command, Prefill, Respond, Send, Step, Stop
+from openlive.core.hearing import Limits
 from openlive.core.history import ContextFullError, History
 from openlive.core.reply import Reply
 from openlive.core.settings import Settings
-from openlive.core.snapshot import Asking, Ears, Snapshot
+from openlive.core.snapshot import Asking, Ears, Found, Snapshot
 from openlive.core.utterance import normalised
 from openlive.types import (
     FunctionCall,
@@ -25,6 +26,7 @@ from openlive.types import (
     Part,
     Request,
     Text,
+    ToolResult,
     Usage,
 )
 from openlive.wire import content as wire
@@ -34,44 +36,36 @@ from openlive.wire.server import (
     MediaModality,
     ServerContent,
     ServerMessage,
-    ToolCall,
-    ToolCallCancellation,
     TurnCompleteReason,
 )
 
 Setting = tuple[str, tuple[FunctionDeclaration, ...]]
 """Instructions and functions."""
 NO_STEPS: Mapping[Step, float] = {}
-STARTED = {"status": "The call is running; its result will follow. Go on without it."}
-CANCELLED = {"error": "The call was cancelled: the user interrupted."}
-UNANSWERED = {"error": "The call got no answer in time."}
 
 
 class Dialogue:
     """`now` is set before each call. Commands gather in `out`; `rested` tells that a turn has come to its end."""
 
-    def __init__(self, settings: Settings, conversation: str, *, stall: float, patience: float) -> None:
+    def __init__(self, settings: Settings, conversation: str, limits: Limits) -> None:
         self.now = 0.0
         self.out: list[Command] = []
         self.settings = settings
         self.history = History(settings.window)
-        self.calls = Calls()
+        self._calls = Calls(self.out, limits.call, limits.tool)
         self.waiting: list[tuple[Message, bool]] = []
         """What joins the history at the next rest, and whether it wants an answer."""
         self.loading = settings.loads_history
         """The client sends the history of an earlier conversation: nothing is answered yet."""
         self.rested = False
         self._conversation = conversation
-        self._stall = stall
-        self._patience = patience
+        self._limits = limits
         self._turn = 0
         self._reply: Reply | None = None
         self._asking: Reply | None = None
         """The part of the present turn that ended with function calls, until the turn goes on."""
         self._first = 0
         """The number of the first part of the present turn."""
-        self._unsent: list[FunctionCall] = []
-        self._answers: list[FunctionResponse | Image] = []
         self._joining: list[Part] = []
         """Realtime text that belongs to the turn that is being spoken."""
         self._seen: list[Image] = []
@@ -84,7 +78,7 @@ class Dialogue:
             self.loading = not complete
             self.history.load(messages)
             return
-        if self._blocked and self.settings.profile.queues_during_calls:
+        if self._calls.waits_for_client and self.settings.profile.queues_during_calls:
             self.waiting += [(message, complete) for message in messages]
             return
         self.interrupt()
@@ -170,6 +164,7 @@ class Dialogue:
             sampling=settings.sampling,
             voice=settings.voice,
             language=settings.language,
+            thinking=settings.thinking,
         )
 
     def _slide(self) -> None:
@@ -189,8 +184,15 @@ class Dialogue:
         if spent is None:
             self._first = self._turn
         self._asking = None
-        transcribe = self.settings.transcribe_output
-        self._reply = Reply(self._turn, request, held=held, transcribe=transcribe, now=self.now, spent=spent)
+        self._reply = Reply(
+            self._turn,
+            request,
+            held=held,
+            transcribe=self.settings.transcribe_output,
+            thoughts=self.settings.thoughts,
+            now=self.now,
+            spent=spent,
+        )
         self.out.append(Respond(self._turn, request))
         return self._reply
 
@@ -219,7 +221,7 @@ class Dialogue:
             self._generated(reply)
             self.settle()
 
-    def failed(self) -> None:
+    def failed(self, reason: TurnCompleteReason = TurnCompleteReason.RESPONSE_REJECTED) -> None:
         """A held reply is simply not there: the turn is answered anew once it is decided."""
         reply = self._reply
         assert reply is not None
@@ -230,23 +232,26 @@ class Dialogue:
         self._ask()
         if reply.calls:
             self.history.add(_model(reply.text, reply.calls))
-        reply.fail(TurnCompleteReason.RESPONSE_REJECTED)
+        reply.fail(reason)
         self.settle()
 
     def _release(self, reply: Reply) -> None:
         waiting, steps = reply.release()
         self.out += steps
         for output in waiting:
-            self._send(reply, output)
-        if reply.generated:
+            if reply.reason is None:
+                self._send(reply, output)
+        if reply.generated and reply.reason is None:
             self._generated(reply)
         self.settle()
 
     def _send(self, reply: Reply, output: Output) -> None:
         if isinstance(output, FunctionCall):
-            call = self.calls.ask(output, self.settings.functions, self._first, self.now)
-            reply.calls.append(call)
-            self._unsent.append(call)
+            declared = next((f for f in reply.request.functions if f.name == output.name), None)
+            if declared is None:
+                self.failed(TurnCompleteReason.MALFORMED_FUNCTION_CALL)
+            else:
+                reply.calls.append(self._calls.add(output, declared, self._first, self.now))
             return
         if isinstance(output, Usage):
             self.history.measured(output.prompt + output.completion, reply.request)
@@ -255,22 +260,19 @@ class Dialogue:
         self.out += reply.send(output, self.now)
 
     def _ask(self) -> None:
-        """Sends the calls that were made, several in one message."""
-        if not self._unsent:
-            return
-        calls = tuple(wire.FunctionCall(id=c.id, name=c.name, args=c.args) for c in self._unsent)
-        self._unsent.clear()
-        self.out.append(Send(ServerMessage(tool_call=ToolCall(function_calls=calls))))
-        self.rested = True
+        """Asks for the calls that were made."""
+        self.rested = self._calls.ask(self.now) or self.rested
 
     def _generated(self, reply: Reply) -> None:
         """The responder is done. With calls the turn is not over, unless the profile ends it there."""
         self._ask()
         if not reply.calls:
+            self.out += tell.found(self._calls.found)
+            self._calls.found = Found()
             self.out += reply.generation_complete()
             return
         self.history.add(_model(reply.text, reply.calls))
-        if self.settings.profile.turn_complete_after_call:
+        if self.settings.profile.turn_complete_after_call and not all(map(self._is_tool, reply.calls)):
             self.out += reply.generation_complete()
             return
         self._reply, self._asking = None, reply
@@ -283,44 +285,40 @@ class Dialogue:
     @property
     def _blocked(self) -> bool:
         """The model waits for a function's result."""
-        return self.calls.blocking
+        return self._calls.blocking
 
-    def answered(self, answers: Sequence[Answer]) -> None:
-        for answer in answers:
-            if answer.blocking:
-                self._answers += answer.parts
-            else:
-                self._answered_beside(answer)
-        if self._answers and not self._blocked:
-            message = Message("user", tuple(self._answers))
-            self._answers.clear()
+    def _is_tool(self, call: FunctionCall) -> bool:
+        return any(f.tool for f in self.settings.functions if f.name == call.name)
+
+    def respond(self, responses: Sequence[wire.FunctionResponse]) -> None:
+        """The client's results. Raises `ProtocolError`."""
+        self._answered(self._calls.answer(responses, self.settings.image_tokens, self.now))
+
+    def ran(self, call: str, result: ToolResult) -> None:
+        """A tool of the server's is done."""
+        self._calls.ran(call, result, self.now)
+        self._answered(())
+
+    def _answered(self, beside: Sequence[Beside]) -> None:
+        for answer in beside:
+            self._answered_beside(answer)
+        results = self._calls.take_results()
+        if results is not None:
             if self._reply is None:
-                self.history.add(message)
+                self.history.add(results)
                 self._respond(goes_on=True)
             else:
-                self.waiting.insert(0, (message, True))
+                self.waiting.insert(0, (results, True))
         self.settle()
 
-    def _answered_beside(self, answer: Answer) -> None:
+    def _answered_beside(self, answer: Beside) -> None:
         """The result of a call that did not hold up the conversation (protocol.md 4.9)."""
-        message = Message("user", answer.parts)
         if answer.scheduling is Scheduling.INTERRUPT:
             self.interrupt(keep_calls=True)
-            self.history.add(message)
+            self.history.add(answer.message)
             self._respond()
         else:
-            self.waiting.append((message, answer.scheduling is Scheduling.WHEN_IDLE))
-
-    def _cancel_calls(self) -> None:
-        """What the interrupted turn had asked for is not wanted any more; the model hears of it, too."""
-        cancelled = self.calls.cancel(self._first)
-        answered = [*self._answers, *(FunctionResponse(c.id, c.name, CANCELLED) for c in cancelled)]
-        self._answers.clear()
-        if cancelled:
-            ids = tuple(call.id for call in cancelled)
-            self.out.append(Send(ServerMessage(tool_call_cancellation=ToolCallCancellation(ids=ids))))
-        if answered:
-            self.history.add(Message("user", tuple(answered)))
+            self.waiting.append((answer.message, answer.scheduling is not Scheduling.SILENT))
 
     # Ends of turns.
 
@@ -362,12 +360,12 @@ class Dialogue:
         self.out.append(Send(ServerMessage(server_content=ServerContent(interrupted=True))))
         if self._reply is not None:
             self.history.add(self._cut(reply))
-        self.calls.drop(self._unsent)
-        self._unsent.clear()
+        self._calls.drop_unsent()
         if not keep_calls:
-            self._cancel_calls()
+            self.history.add(self._calls.cancel(self._first, self.now))
         self.out.append(reply.complete())
         self._reply = self._asking = None
+        self._calls.found = Found()
         self.rested = True
 
     def _cut(self, reply: Reply) -> Message | None:
@@ -378,7 +376,7 @@ class Dialogue:
         return _model(text, self._sent_calls(reply))
 
     def _sent_calls(self, reply: Reply) -> list[FunctionCall]:
-        return [call for call in reply.calls if call not in self._unsent]
+        return [call for call in reply.calls if not self._calls.unsent(call)]
 
     def end_without_reply(self, reason: TurnCompleteReason) -> None:
         """The user's turn ends in nothing that could be answered; a client that waits is told so."""
@@ -406,7 +404,6 @@ class Dialogue:
     def snapshot(self, first: Setting, ears: Ears) -> Snapshot:
         """The state now. `first`: what the setup said. An answer in progress is cut: what was heard of it is kept."""
         reply = self._reply if self._reply is not None and not self._reply.held else None
-        pending = [p for p in self.calls.pending if p.call not in self._unsent]
         cut, waiting, asking = None, list(self.waiting), self._asking
         if reply is not None:
             cut, calls = self._cut(reply), self._sent_calls(reply)
@@ -424,14 +421,15 @@ class Dialogue:
             waiting=tuple(waiting),
             loading=self.loading,
             seen=tuple(self._seen),
-            calls=tuple(replace(p, asked_at=p.asked_at - self.now) for p in pending),
-            call_number=self.calls.number,
+            calls=tuple(replace(p, asked_at=p.asked_at - self.now) for p in self._calls.pending),
+            call_number=self._calls.number,
             turn=self._turn,
             first=self._first,
             asking=None if asking is None else self._as_asked(asking),
             instructions=(first[0], self.settings.instructions),
             functions=(first[1], self.settings.functions),
-            answers=tuple(self._answers),
+            results=tuple(self._calls.results),
+            found=self._calls.found,
             ears=ears,
         )
 
@@ -446,9 +444,16 @@ class Dialogue:
         self.waiting = list(snapshot.waiting)
         self.loading = snapshot.loading
         self._seen = list(snapshot.seen)
-        self._answers = list(snapshot.answers)
-        pending = (replace(p, asked_at=p.asked_at + self.now) for p in snapshot.calls)
-        self.calls = Calls(snapshot.call_number, pending)
+        self._calls = Calls(
+            self.out,
+            self._limits.call,
+            self._limits.tool,
+            number=snapshot.call_number,
+            pending=(replace(p, asked_at=p.asked_at + self.now) for p in snapshot.calls),
+            results=snapshot.results,
+            found=snapshot.found,
+        )
+        self._calls.run_again()
         self._turn, self._first = snapshot.turn, snapshot.first
         if snapshot.instructions[0] == first[0]:
             self.settings = replace(self.settings, instructions=snapshot.instructions[1])
@@ -464,23 +469,18 @@ class Dialogue:
 
     @property
     def deadline(self) -> float | None:
-        times = [p.asked_at + self._patience for p in self.calls.pending if self._patience]
+        times = [self._calls.deadline] if self._calls.deadline is not None else []
         if self._reply is not None and not self._reply.generated:
-            times.append(self._reply.progress_at + self._stall)
+            times.append(self._reply.progress_at + self._limits.reply)
         elif self._reply is not None and not self._reply.held:
             times.append(self._reply.plays_until)
         return min(times, default=None)
 
     def expire(self) -> None:
         reply = self._reply
-        if reply is not None and not reply.generated and self.now >= reply.progress_at + self._stall:
+        if reply is not None and not reply.generated and self.now >= reply.progress_at + self._limits.reply:
             self.failed()
-        late = self.calls.overdue(self.now - self._patience) if self._patience else []
-        if late:
-            answers = [FunctionResponse(p.call.id, p.call.name, UNANSWERED) for p in late]
-            whens = zip(late, answers, strict=True)
-            self.answered([Answer((a,), p.blocking, Scheduling.WHEN_IDLE, last=True) for p, a in whens])
-        self.settle()
+        self._answered(self._calls.expire(self.now))
 
 
 def _model(text: str, calls: Sequence[FunctionCall]) -> Message:

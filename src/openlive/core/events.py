@@ -7,12 +7,13 @@ from typing import Literal
 from msgspec import Struct
 
 from openlive.core.snapshot import Snapshot
-from openlive.types import Output, Transcript
+from openlive.types import Output, ToolResult, Transcript
 from openlive.wire.client import ClientMessage
 from openlive.wire.errors import Refusal
 from openlive.wire.setup import Setup
 
-Stage = Literal["vad", "stt", "reply", "store"]
+Stage = Literal["vad", "stt", "reply", "call", "store"]
+"""`call`: the model called a function in a way that nobody can make sense of."""
 
 
 class Constraints(Struct, frozen=True):
@@ -117,6 +118,13 @@ class Finished(Struct, frozen=True, tag=True):
     turn: int
 
 
+class Ran(Struct, frozen=True, tag=True):
+    """What the tool came to that ran for the call with that id."""
+
+    call: str
+    result: ToolResult
+
+
 class Failed(Struct, frozen=True, tag=True):
     """An engine raised, or a state could not be stored. `number`: the stream, utterance or turn that it was for."""
 
@@ -139,5 +147,6 @@ Event = (
     | Transcribed
     | Produced
     | Finished
+    | Ran
     | Failed
 )

@@ -37,6 +37,8 @@ class Limits(Struct, frozen=True):
     """Without anything new from the responder."""
     call: float = 0.0
     """Without the result of a function call; 0: for ever."""
+    tool: float = 60.0
+    """The same for one that runs on the server."""
     connection: float = 0.0
     """Of a connection's life; 0: unlimited. Announced a minute before."""
     session: float = 0.0

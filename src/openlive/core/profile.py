@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from openlive.types import FunctionDeclaration
 from openlive.wire.setup import Modality
 
 HALF_CASCADE_VOICES = ("Puck", "Charon", "Kore", "Fenrir", "Aoede", "Leda", "Orus", "Zephyr")
@@ -34,7 +35,9 @@ class Profile(Struct, frozen=True):
     engine_token_limit: int = 0
     """What the language model behind it can hold, by its own count; 0: not known."""
     thinking: bool = False
-    """Whether it is one that thinks, as `GET models` tells."""
+    """Whether it thinks before it answers where the client does not say."""
+    tools: tuple[FunctionDeclaration, ...] = ()
+    """Those of the server's that a client may ask for."""
     turn_complete_after_call: bool = False
     """Whether the turn ends with a function call (protocol.md 11.15)."""
     queues_during_calls: bool = False

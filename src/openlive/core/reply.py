@@ -39,7 +39,15 @@ class Reply:
     """The output is held while the end of the user's turn is undecided; `release` gives it back to be sent."""
 
     def __init__(
-        self, turn: int, request: Request, *, held: bool, transcribe: bool, now: float, spent: Spent | None = None
+        self,
+        turn: int,
+        request: Request,
+        *,
+        held: bool,
+        transcribe: bool,
+        thoughts: bool,
+        now: float,
+        spent: Spent | None = None,
     ) -> None:
         self.turn = turn
         self.request = request
@@ -52,6 +60,7 @@ class Reply:
         """The function calls that were made in it."""
         self._spent = spent or Spent(plays_until=now)
         self._transcribe = transcribe
+        self._show_thoughts = thoughts
         self._waiting: list[Output] = []
         self._pieces: list[Piece] = []
         self._written: list[str] = []
@@ -64,7 +73,7 @@ class Reply:
     @classmethod
     def resumed(cls, turn: int, request: Request, spent: Spent, prompt: tokens.Counts) -> Reply:
         """A part that an earlier connection asked for, whose request is not there any more."""
-        reply = cls(turn, request, held=False, transcribe=False, now=0.0, spent=spent)
+        reply = cls(turn, request, held=False, transcribe=False, thoughts=False, now=0.0, spent=spent)
         reply.generated, reply._prompt = True, prompt
         return reply
 
@@ -156,6 +165,7 @@ class Reply:
                 return self._speak(output, now)
             case Thought(text):
                 self._thoughts += tokens.of_text(text)
+                return [self._content(Part(text=text, thought=True))] if self._show_thoughts else []
         return []
 
     def _speak(self, speech: Speech, now: float) -> list[Command]:

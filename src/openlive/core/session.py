@@ -23,6 +23,7 @@ from openlive.core.events import (
     Left,
     Opened,
     Produced,
+    Ran,
     Restored,
     Saved,
     TakenOver,
@@ -177,6 +178,10 @@ class Session:
                 dialogue.finished()
             case Failed("reply", turn) if dialogue.works_on(turn):
                 dialogue.failed()
+            case Failed("call", turn) if dialogue.works_on(turn):
+                dialogue.failed(TurnCompleteReason.MALFORMED_FUNCTION_CALL)
+            case Ran(call, result):
+                dialogue.ran(call, result)
 
     # The setup.
 
@@ -229,7 +234,7 @@ class Session:
         age, video_since = (snapshot.age, snapshot.video_since) if snapshot else (0.0, None)
         self._lifetime.begin(self._now, age, video_since, bounded=settings.window.trigger is None)
         self._hearing = Hearing(settings.activity, limits, settings.languages, settings.phrases)
-        dialogue = self._dialogue = Dialogue(settings, session, stall=limits.reply, patience=limits.call)
+        dialogue = self._dialogue = Dialogue(settings, session, limits)
         dialogue.now = self._now
         self._out.append(tell.setup_complete(session))
         if snapshot is not None:
@@ -278,13 +283,13 @@ class Session:
 
     def _tool_response(self, said: ToolResponse) -> None:
         assert self._dialogue is not None
-        price = self._dialogue.settings.image_tokens
-        self._dialogue.answered(self._dialogue.calls.answer(said.function_responses, price))
+        self._dialogue.respond(said.function_responses)
 
     def _context_update(self, update: ContextUpdate) -> None:
         assert self._dialogue is not None
         told = None if update.system_instruction is None else instructions(update.system_instruction)
-        tools = None if update.tools is None else functions(update.tools.tools, "context_update.tools.tools")
+        offered = self._dialogue.settings.profile.tools
+        tools = None if update.tools is None else functions(update.tools.tools, "context_update.tools.tools", offered)
         self._dialogue.update(told, tools)
 
     # What hearing tells.
@@ -296,7 +301,7 @@ class Session:
             return
         while True:
             self._out += dialogue.out
-            dialogue.out = []
+            dialogue.out.clear()
             items = self._hearing.drain()
             if not items or self._closed:
                 break
@@ -304,7 +309,7 @@ class Session:
                 if isinstance(item, Signal):
                     self._noticed(item, dialogue)
                     self._out += dialogue.out
-                    dialogue.out = []
+                    dialogue.out.clear()
                 else:
                     self._out.append(item)
         if dialogue.rested and not self._closed:
@@ -429,7 +434,7 @@ class Session:
         self._save(leaving=True)
         if self._dialogue is not None:
             self._out += self._dialogue.out
-            self._dialogue.out = []
+            self._dialogue.out.clear()
             self._dialogue.stop()
             self._out += self._dialogue.out
         self._out.append(Close(code, close_reason(reason)))

@@ -25,6 +25,8 @@ from openlive.wire.setup import (
     Setup,
     SpeechConfig,
     StartSensitivity,
+    ThinkingConfig,
+    ThinkingLevel,
     TurnCoverage,
 )
 from openlive.wire.tools import Behavior, Tool
@@ -36,6 +38,16 @@ IMAGE_TOKENS = {
 }
 IMAGE_TOKENS_DEFAULT = 258
 """protocol.md 4.4."""
+THINKING = 512
+"""Tokens of a model that may think as it sees fit; ours, as the original documents none."""
+THINKING_LEVELS = {
+    ThinkingLevel.MINIMAL: 64,
+    ThinkingLevel.LOW: 128,
+    ThinkingLevel.MEDIUM: THINKING,
+    ThinkingLevel.HIGH: 2048,
+    ThinkingLevel.XHIGH: 8192,
+}
+SERVER_TOOLS = ("google_search", "url_context", "code_execution")
 TRIGGER, TARGET = 0.8, 0.5
 """Of the limit, and of the trigger, where the client asks for compression without numbers (protocol.md 4.3)."""
 
@@ -46,7 +58,12 @@ class Settings(Struct, frozen=True):
     profile: Profile
     instructions: str
     functions: tuple[FunctionDeclaration, ...]
+    """The client's, and the tools of the server's that it asks for."""
     sampling: Sampling
+    thinking: int
+    """Tokens that the model may think before it answers; 0: not at all."""
+    thoughts: bool
+    """The client is told what the model thinks."""
     voice: Voice | None
     language: str
     activity: Policy
@@ -76,6 +93,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
     profile = find(setup.model, profiles, version)
     generation = setup.generation_config or GenerationConfig()
     speech = generation.speech_config or SpeechConfig()
+    thinking = generation.thinking_config or ThinkingConfig()
     modality = _modality(generation, profile)
     voice_name = _voice_name(speech, profile, modality)
     language = speech.language_code or ""
@@ -86,8 +104,10 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
     return Settings(
         profile=profile,
         instructions=instructions(setup.system_instruction),
-        functions=functions(setup.tools, "setup.tools"),
+        functions=functions(setup.tools, "setup.tools", profile.tools),
         sampling=_sampling(generation),
+        thinking=_thinking(thinking, profile),
+        thoughts=bool(thinking.include_thoughts),
         voice=Voice(voice_name, language) if modality is Modality.AUDIO else None,
         language=language,
         activity=_policy(
@@ -135,14 +155,18 @@ def instructions(content: Content | None) -> str:
     return "\n\n".join(part.text for part in content.parts if part.text) if content else ""
 
 
-def functions(tools: Sequence[Tool], path: str) -> tuple[FunctionDeclaration, ...]:
-    """The functions that tools declare. Raises `ProtocolError` for tools that run on the server: there are none."""
+def functions(
+    tools: Sequence[Tool], path: str, offered: Sequence[FunctionDeclaration] = ()
+) -> tuple[FunctionDeclaration, ...]:
+    """What the model may call: the functions that `tools` declare, and those of `offered`, the server's own, that they
+    ask for. Raises `ProtocolError` for what is not offered.
+    """
     found: dict[str, FunctionDeclaration] = {}
     for i, tool in enumerate(tools):
         for name in tool.__struct_fields__:
             if name != "function_declarations" and getattr(tool, name) not in (None, ()):
-                where = f"{path}[{i}].{name}"
-                raise ProtocolError(f"Invalid value at '{where}': this server has no such tool; leave it out.")
+                own = _offered(name, f"{path}[{i}].{name}", offered)
+                found[own.name] = own
         for j, declared in enumerate(tool.function_declarations):
             where = f"{path}[{i}].function_declarations[{j}].name"
             if not declared.name:
@@ -156,6 +180,16 @@ def functions(tools: Sequence[Tool], path: str) -> tuple[FunctionDeclaration, ..
                 blocking=declared.behavior is not Behavior.NON_BLOCKING,
             )
     return tuple(found.values())
+
+
+def _offered(name: str, where: str, offered: Sequence[FunctionDeclaration]) -> FunctionDeclaration:
+    tool = "google_search" if name == "google_search_retrieval" else name
+    for declared in offered:
+        if declared.tool == tool:
+            return declared
+    if tool in SERVER_TOOLS:
+        raise ProtocolError(f"Invalid value at '{where}': the operator of this server has not configured tools.{tool}.")
+    raise ProtocolError(f"Invalid value at '{where}': this server has no such tool; leave it out.")
 
 
 def _refuse(setup: Setup) -> None:
@@ -206,6 +240,20 @@ def _sampling(generation: GenerationConfig) -> Sampling:
         frequency_penalty=generation.frequency_penalty,
         seed=generation.seed,
     )
+
+
+def _thinking(config: ThinkingConfig, profile: Profile) -> int:
+    """In the original, models that think do so unless told otherwise; here, so do those whose profile says so, and all
+    others where the client asks for it in any way (protocol.md 4.8)."""
+    budget, level = config.thinking_budget, config.thinking_level
+    if budget is not None and budget < -1:
+        where = "setup.generation_config.thinking_config.thinking_budget"
+        raise ProtocolError(f"Invalid value at '{where}': {budget} is neither a number of tokens nor -1 (automatic).")
+    if budget is not None:
+        return THINKING if budget == -1 else budget
+    if level is not None and level is not ThinkingLevel.THINKING_LEVEL_UNSPECIFIED:
+        return THINKING_LEVELS[level]
+    return THINKING if profile.thinking or config.include_thoughts else 0
 
 
 def _image_tokens(resolution: MediaResolution | None) -> int:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from openlive.core.calls import Pending
-from openlive.types import FunctionDeclaration, FunctionResponse, Image, Message
+from openlive.core.pending import Pending
+from openlive.types import FunctionDeclaration, Image, Message, Page, Part, Source
 
 
 class Spent(Struct, frozen=True):
@@ -25,6 +25,14 @@ class Asking(Struct, frozen=True):
 
     spent: Spent
     prompt: dict[str, int]
+
+
+class Found(Struct, frozen=True):
+    """What the tools of a turn brought: what was searched for, what was found, which pages were read."""
+
+    queries: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    pages: tuple[Page, ...] = ()
 
 
 class Ears(Struct, frozen=True):
@@ -57,8 +65,9 @@ class Snapshot(Struct, frozen=True):
     asking: Asking | None
     instructions: tuple[str, str]
     functions: tuple[tuple[FunctionDeclaration, ...], tuple[FunctionDeclaration, ...]]
-    answers: tuple[FunctionResponse | Image, ...]
+    results: tuple[Part, ...]
     """Of a turn with several calls, those that have come in."""
+    found: Found
     ears: Ears
     age: float = 0.0
     """Seconds that it was connected."""

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 from openlive.core.commands import Send
 from openlive.core.settings import Settings
+from openlive.core.snapshot import Found
 from openlive.types import INPUT_RATE, Word
 from openlive.wire.server import (
     GoAway,
+    GroundingChunk,
+    GroundingMetadata,
+    SearchEntryPoint,
     ServerContent,
     ServerMessage,
     SessionResumptionUpdate,
     SetupComplete,
     Transcription,
+    UrlContextMetadata,
+    UrlMetadata,
+    UrlRetrievalStatus,
     VadSignalType,
     VoiceActivity,
     VoiceActivityDetectionSignal,
     VoiceActivityType,
+    WebChunk,
     WordInfo,
     duration,
 )
@@ -62,6 +71,36 @@ def activity(settings: Settings, *, started: bool, at: int) -> list[Send]:
         message = VoiceActivityDetectionSignal(vad_signal_type=signal)
         out.append(Send(ServerMessage(voice_activity_detection_signal=message)))
     return out
+
+
+def found(what: Found) -> list[Send]:
+    """What the tools of the turn brought, in a message of its own before the generation is told complete."""
+    if what == Found():
+        return []
+    chunks = tuple(GroundingChunk(web=WebChunk(uri=s.uri, title=s.title or None)) for s in what.sources)
+    grounding = GroundingMetadata(
+        search_entry_point=SearchEntryPoint(rendered_content=_suggestions(what.queries)),
+        grounding_chunks=chunks,
+        web_search_queries=what.queries,
+    )
+    pages = tuple(UrlMetadata(retrieved_url=p.uri, url_retrieval_status=_STATUS[p.status]) for p in what.pages)
+    content = ServerContent(
+        grounding_metadata=grounding if what.queries or chunks else None,
+        url_context_metadata=UrlContextMetadata(url_metadata=pages) if pages else None,
+    )
+    return [Send(ServerMessage(server_content=content))]
+
+
+_STATUS = {
+    "success": UrlRetrievalStatus.URL_RETRIEVAL_STATUS_SUCCESS,
+    "error": UrlRetrievalStatus.URL_RETRIEVAL_STATUS_ERROR,
+    "unsafe": UrlRetrievalStatus.URL_RETRIEVAL_STATUS_UNSAFE,
+}
+
+
+def _suggestions(queries: Sequence[str]) -> str:
+    """The queries as HTML that a client may show as it is."""
+    return "<ul>" + "".join(f"<li>{escape(query)}</li>" for query in queries) + "</ul>"
 
 
 def resumable(handle: str, consumed: int | None) -> Send:

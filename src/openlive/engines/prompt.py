@@ -23,6 +23,10 @@ class PromptTooLongError(LLMError):
         self.context = context
 
 
+class MalformedCallError(LLMError):
+    """The model called a function that is not declared, or with arguments that its declaration does not allow."""
+
+
 class Piece(Struct, frozen=True):
     """A stretch of a prompt, tokenised on its own so that the tokens before it never depend on what follows.
 

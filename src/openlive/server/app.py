@@ -28,6 +28,7 @@ from openlive.server.rest import Rest
 from openlive.server.store import MemoryStore, Store
 from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
+from openlive.types import FunctionDeclaration
 from openlive.wire.errors import UNAVAILABLE, Refusal
 from openlive.wire.setup import Modality
 
@@ -44,7 +45,7 @@ class App:
         store = MemoryStore(config.store.memory_bytes) if store is None else store
         self.live = Live(store, engines.responder.forget, config.store.resumption_seconds)
         self._engines = engines
-        self._profiles = profiles(config, engines.context)
+        self._profiles = profiles(config, engines.context, engines.offered)
         self._admission = Admission(
             Keyring(config.server.keys) if keys is None else keys,
             Tokens(store),
@@ -59,6 +60,7 @@ class App:
             backlog=config.limits.backlog_seconds,
             utterance=config.limits.utterance_seconds,
             call=config.limits.call_seconds,
+            tool=config.limits.tool_seconds,
             connection=config.limits.duration("connection_seconds"),
             session=config.limits.duration("session_seconds"),
             video=config.limits.duration("video_seconds"),
@@ -104,9 +106,9 @@ class App:
             visit.leave()
 
 
-def profiles(config: Config, engine_tokens: int = 0) -> dict[str, Profile]:
+def profiles(config: Config, engine_tokens: int = 0, tools: tuple[FunctionDeclaration, ...] = ()) -> dict[str, Profile]:
     """By every name that a client may use, an alias right after the name that it stands for. `engine_tokens`: what the
-    language model can hold."""
+    language model can hold; `tools`: what it may do here."""
     found: dict[str, Profile] = {}
     for name, settings in config.models.items():
         profile = Profile(
@@ -122,6 +124,7 @@ def profiles(config: Config, engine_tokens: int = 0) -> dict[str, Profile]:
             output_token_limit=settings.output_token_limit,
             engine_token_limit=engine_tokens,
             thinking=settings.kind == "thinking",
+            tools=tools,
             turn_complete_after_call=settings.turn_complete_after_call,
             queues_during_calls=settings.queues_during_calls,
             voice_activity=settings.voice_activity,

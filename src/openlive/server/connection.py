@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from openlive.audio import AudioError, InputAudio
 from openlive.core.commands import (
+    CallMark,
     Close,
     Command,
     Detect,
@@ -32,9 +33,11 @@ from openlive.core.commands import (
     Prefill,
     Respond,
     Restore,
+    RunTool,
     Save,
     Send,
     Stop,
+    StopTool,
 )
 from openlive.core.events import (
     AudioArrived,
@@ -46,16 +49,18 @@ from openlive.core.events import (
     Finished,
     Left,
     Produced,
+    Ran,
     Transcribed,
 )
 from openlive.core.session import Session
+from openlive.engines.prompt import MalformedCallError
 from openlive.server.admission import Visit
 from openlive.server.buffer import Audio
 from openlive.server.engines import Engines
 from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox
 from openlive.server.turns import Turns
-from openlive.types import INPUT_RATE, Request
+from openlive.types import INPUT_RATE, FunctionCall, Request, ToolResult
 from openlive.wire import vertex
 from openlive.wire.client import ClientMessage, RealtimeInput, parse_message
 from openlive.wire.content import Blob
@@ -105,6 +110,8 @@ class Connection:
         self._streams: dict[int, tuple[Mailbox[tuple[int, int]], anyio.CancelScope]] = {}
         self._utterances: dict[int, tuple[Mailbox[bytes], anyio.CancelScope]] = {}
         self._replies: dict[int, anyio.CancelScope] = {}
+        self._runs: dict[str, anyio.CancelScope] = {}
+        """The tools that run, by the id of the call."""
         self._prefill = anyio.CancelScope()
         self._closing = False
         self._written = anyio.Event()
@@ -161,16 +168,8 @@ class Connection:
                 self._outbox.put(command)
             case Detect(stream, start, end):
                 self._detector(stream).put((start, end))
-            case Listen(utterance):
+            case Listen() | Hear() | Flush() | HangUp():
                 self._listen(command)
-            case Hear(utterance, start, end):
-                self._chunk(utterance, self._audio.slice(start, end))
-            case Flush(utterance):
-                self._chunk(utterance, b"")
-            case HangUp(utterance):
-                chunks, scope = self._utterances.pop(utterance)
-                chunks.close()
-                scope.cancel()
             case Forget(before):
                 self._audio.forget(before)
             case Prefill(request):
@@ -184,6 +183,8 @@ class Connection:
                     self._replies.pop(turn).cancel()
                 kept = (s for s in self._outbox.items if not (isinstance(s, Send) and s.turn == turn))
                 self._outbox.keep(deque(kept))
+            case RunTool() | StopTool() | CallMark():
+                self._call(command)
             case Restore(handle):
                 self._seat.principal = self._visit.principal.name
                 self._start(self._restoring, handle)
@@ -326,12 +327,19 @@ class Connection:
         except Exception as error:
             self._failed(Failed("vad", stream, str(error)), error)
 
-    def _listen(self, command: Listen) -> None:
-        chunks: Mailbox[bytes] = Mailbox()
-        self._utterances[command.utterance] = chunks, self._start(self._recognising, command, chunks)
-
-    def _chunk(self, utterance: int, pcm: bytes) -> None:
-        self._utterances[utterance][0].put(pcm)
+    def _listen(self, command: Listen | Hear | Flush | HangUp) -> None:
+        match command:
+            case Listen(utterance):
+                chunks: Mailbox[bytes] = Mailbox()
+                self._utterances[utterance] = chunks, self._start(self._recognising, command, chunks)
+            case Hear(utterance, start, end):
+                self._utterances[utterance][0].put(self._audio.slice(start, end))
+            case Flush(utterance):
+                self._utterances[utterance][0].put(b"")
+            case HangUp(utterance):
+                chunks, scope = self._utterances.pop(utterance)
+                chunks.close()
+                scope.cancel()
 
     async def _recognising(self, command: Listen, chunks: AsyncIterator[bytes]) -> None:
         try:
@@ -350,12 +358,39 @@ class Connection:
     async def _responding(self, turn: int, request: Request) -> None:
         try:
             await self._engines.responder.reply(request, lambda output: self._inbox.put(Produced(turn, output)))
+        except MalformedCallError as error:
+            self._failed(Failed("call", turn, str(error)), error)
         except Exception as error:
             self._failed(Failed("reply", turn, str(error)), error)
         else:
             self._inbox.put(Finished(turn))
         finally:
             self._replies.pop(turn, None)
+
+    def _call(self, command: RunTool | StopTool | CallMark) -> None:
+        match command:
+            case RunTool(tool, call):
+                self._runs[call.id] = self._start(self._running, tool, call)
+            case StopTool(call_id):
+                if call_id in self._runs:
+                    self._runs.pop(call_id).cancel()
+            case CallMark(call_id, name, step, after):
+                level = logging.WARNING if step in ("waiting", "unanswered") else logging.INFO
+                _LOG.log(level, "session %s: call %s of %s: %s, %.1f s", self._id, call_id, name, step, after)
+
+    async def _running(self, name: str, call: FunctionCall) -> None:
+        tool = self._engines.tools.get(name)
+        try:
+            if tool is None:  # the session was resumed on a server that is configured otherwise
+                result = ToolResult({"error": f"There is no {name} here."}, outcome="failed")
+            else:
+                result = await tool.run(call.args)
+        except Exception as error:
+            _LOG.exception("session %s: the tool %s failed", self._id, name)
+            result = ToolResult({"error": f"{name} failed: {error}"}, outcome="failed")
+        finally:
+            self._runs.pop(call.id, None)
+        self._inbox.put(Ran(call.id, result))
 
     def _failed(self, event: Failed, error: Exception) -> None:
         _LOG.error("session %s: %s %d failed", self._id, event.stage, event.number, exc_info=error)

@@ -5,30 +5,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from openlive.config import Config, choose_llm, usable_memory
 from openlive.engines.cascade import Cascade
-from openlive.engines.protocols import LLM, STT, TTS, VAD, Responder
+from openlive.engines.protocols import LLM, STT, TTS, VAD, Responder, Tool
 from openlive.engines.registry import Kind, Resources, load
-from openlive.types import Request, Sampling, Voice
+from openlive.types import FunctionDeclaration, Request, Sampling, Voice
 
+TOOLS: tuple[Kind, ...] = ("google_search", "url_context", "code_execution")
 _LOG = logging.getLogger(__name__)
 
 
 class Engines(Struct, frozen=True):
     """`context` is what the language model can hold, in its own tokens (0: it does not say), `sampling` what it does
-    where a client asks for nothing."""
+    where a client asks for nothing. `tools` are by the name that a setup asks for them with (`google_search`)."""
 
     vad: VAD
     stt: STT
     responder: Responder
     context: int = 0
     sampling: Sampling = Sampling()
+    tools: Mapping[str, Tool] = MappingProxyType({})
+
+    @property
+    def offered(self) -> tuple[FunctionDeclaration, ...]:
+        """What the model is told of its tools."""
+        return tuple(replace(tool.declaration, tool=name) for name, tool in self.tools.items())
 
 
 def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[[str], None]) -> Engines:
@@ -58,7 +67,18 @@ def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[
         responder=responder,
         context=getattr(model, "context", 0),
         sampling=getattr(model, "defaults", Sampling()),
+        tools=_tools(config, weights, told),
     )
+
+
+def _tools(config: Config, weights: Callable[[str], Path], told: Callable[[str], None]) -> dict[str, Tool]:
+    found: dict[str, Tool] = {}
+    for kind in TOOLS:
+        if spec := getattr(config.tools, kind):
+            told(f"{kind} {spec}")
+            settings = config.tools.settings.get(spec.partition(":")[0], {})
+            found[kind] = load(kind, spec, Resources(weights, os.cpu_count() or 1, usable_memory(), settings))
+    return found
 
 
 async def warm(responder: Responder) -> None:

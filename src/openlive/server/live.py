@@ -29,7 +29,7 @@ from openlive.server.store import Change, Store, StoreError
 from openlive.wire.errors import ENTITY_NOT_FOUND, UNAVAILABLE, Refusal
 
 NAMESPACE = "sessions"
-VERSION = b"\x01"
+VERSION = b"\x02"
 """Of what stands in the store; to be raised with every change of `Snapshot` that older states do not fit."""
 OTHER_VERSION = Refusal(1008, "The session was stored by another version of this server and cannot be resumed by it.")
 KEEP = 2 * 60 * 60.0
