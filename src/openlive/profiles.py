@@ -32,6 +32,7 @@ class ProfileSettings(Struct, frozen=True, forbid_unknown_fields=True):
     queues_during_calls: bool = True
     voice_activity: bool = False
     interim_transcripts: bool = False
+    all_video: bool = False
     input_token_limit: int = 32_768
     output_token_limit: int = 8_192
 
@@ -54,8 +55,11 @@ _NATIVE = ProfileSettings(
 
 
 def _third(profile: ProfileSettings) -> ProfileSettings:
-    """The generation 3.x: no turn ends with a call, and more is told of what the user says (protocol.md 3.2, 11.15)."""
-    return replace(profile, turn_complete_after_call=False, voice_activity=True, interim_transcripts=True)
+    """The generation 3.x: no turn ends with a call, every frame counts, and more is told of what the user says
+    (protocol.md 3.2, 4.1, 11.15)."""
+    return replace(
+        profile, turn_complete_after_call=False, voice_activity=True, interim_transcripts=True, all_video=True
+    )
 
 
 def default_profile(kind: Kind) -> ProfileSettings:

@@ -164,7 +164,7 @@ class TestWindow:
     @pytest.mark.parametrize(
         ("compression", "path"),
         [
-            ({"triggerTokens": 99999}, "trigger_tokens"),
+            ({"triggerTokens": 0}, "trigger_tokens"),
             ({"triggerTokens": 100, "slidingWindow": {"targetTokens": 100}}, "sliding_window.target_tokens"),
         ],
     )

@@ -155,7 +155,7 @@ async def test_a_key_with_a_limit_on_sessions_at_once() -> None:
     with limited(anna=Key("anna", SECRET, sessions=1)) as server:
         async with client(server, TEXT, **HERS) as first:
             told = await refused(server, HERS)
-            assert told == (1011, "You exceeded your current quota: sessions at once with this key: 1.")
+            assert told == (1011, "You exceeded your current quota, sessions at once with this key: 1.")
             async with client(server, TEXT, **HIS):
                 await first.ask("hello")
                 assert text(await first.turn()) == "You said: hello"
@@ -170,7 +170,7 @@ async def test_a_key_with_a_limit_on_new_sessions() -> None:
                 pass
         assert (await refused(server, HERS, {"model": "models/none"}))[0] == 1008, "no session, so nothing to count"
         code, reason = await refused(server, HERS)
-        assert (code, reason.partition(":")[0]) == (1011, "You exceeded your current quota")
+        assert (code, reason.partition(",")[0]) == (1011, "You exceeded your current quota")
         async with client(server, TEXT, **HIS):
             pass
 

@@ -132,7 +132,7 @@ def test_an_interruption_overtakes_what_waits_to_be_sent() -> None:
                 await anyio.sleep(0.001)
             socket.go.set()
             await socket.until(lambda: socket.kinds.count("turnComplete") == 1)
-            assert socket.kinds[1:3] == ["interrupted", "turnComplete"]
+            assert socket.kinds[1:4] == ["saidFinished", "interrupted", "turnComplete"]
             await socket.until(lambda: socket.kinds.count("turnComplete") == 2)
 
     through(test)

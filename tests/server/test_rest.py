@@ -67,6 +67,7 @@ async def test_a_model(web: httpx.AsyncClient) -> None:
         "temperature": 0.5,
         "topK": 40,
         "thinking": False,
+        "maxTemperature": 2.0,
     }
 
 

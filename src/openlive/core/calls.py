@@ -187,10 +187,10 @@ class Calls:
 
     # Ends without an answer.
 
-    def cancel(self, turn: int, now: float) -> Message | None:
-        """What that turn is still waiting for is over; the client is told of its own calls. What the model is to know
-        of all this is returned."""
-        cancelled = [p for p in self.pending if p.turn == turn]
+    def cancel(self, turn: int, now: float, *, blocking: bool = False) -> Message | None:
+        """What that turn is still waiting for is over, or only what holds up the conversation; the client is told of
+        its own calls. What the model is to know of all this is returned."""
+        cancelled = [p for p in self.pending if p.turn == turn and (p.blocking or not blocking)]
         ids = tuple(p.call.id for p in cancelled if not p.tool)
         if ids:
             self._out.append(Send(ServerMessage(tool_call_cancellation=ToolCallCancellation(ids=ids))))

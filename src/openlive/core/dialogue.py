@@ -58,6 +58,8 @@ class Dialogue:
         self.loading = settings.loads_history
         """The client sends the history of an earlier conversation: nothing is answered yet."""
         self.rested = False
+        self.speaking = False
+        """The user has the floor."""
         self._conversation = conversation
         self._limits = limits
         self._turn = 0
@@ -69,6 +71,7 @@ class Dialogue:
         self._joining: list[Part] = []
         """Realtime text that belongs to the turn that is being spoken."""
         self._seen: list[Image] = []
+        self._unanswered: TurnCompleteReason | None = None
 
     # What the user says.
 
@@ -79,7 +82,7 @@ class Dialogue:
             self.history.load(messages)
             return
         if self._calls.waits_for_client and self.settings.profile.queues_during_calls:
-            self.waiting += [(message, complete) for message in messages]
+            self.waiting += [(message, complete) for message in messages or [Message("user", ())]]
             return
         self.interrupt()
         unanswered = self._take_waiting()
@@ -87,6 +90,8 @@ class Dialogue:
             self.history.add(message)
         if complete or unanswered:
             self._respond()
+        else:
+            self._slide()
 
     def text(self, text: str, *, speaking: bool) -> None:
         """Realtime text counts as activity; while the user speaks it joins that turn."""
@@ -100,10 +105,13 @@ class Dialogue:
         if not speaking and not self.settings.all_video:
             self._seen.clear()
         self._seen.append(image)
+        while sum(seen.tokens for seen in self._seen) > self.settings.window.room:
+            del self._seen[0]
 
     def said(self, parts: tuple[Part, ...], steps: Mapping[Step, float] = NO_STEPS) -> None:
         """A turn of the user is complete: it is answered now, or when what may not be interrupted is over."""
         message = self._user_message(parts)
+        self.loading = False
         self._joining.clear()
         self._seen.clear()
         if not message.parts:
@@ -120,6 +128,7 @@ class Dialogue:
             self.waiting.append((message, True))
             return
         self.interrupt()
+        self._take_waiting()
         self.history.add(message)
         self._mark(self._respond(), steps)
 
@@ -189,6 +198,7 @@ class Dialogue:
             request,
             held=held,
             transcribe=self.settings.transcribe_output,
+            words=self.settings.output_words,
             thoughts=self.settings.thoughts,
             now=self.now,
             spent=spent,
@@ -232,6 +242,7 @@ class Dialogue:
         self._ask()
         if reply.calls:
             self.history.add(_model(reply.text, reply.calls))
+        self.out += reply.end_transcript()
         reply.fail(reason)
         self.settle()
 
@@ -330,13 +341,20 @@ class Dialogue:
                 return
             self.out.append(reply.complete())
             self.rested = True
-            self._reply = None
+            self._reply, unanswered, self._unanswered = None, self._unanswered, None
+            if unanswered is not None:
+                self.end_without_reply(unanswered)
             if not reply.calls:
                 self.history.add(_model(reply.text, ()))
             elif not self._blocked:
                 self.waiting.insert(0, (_running(reply.calls), True))
-        if not self._blocked and self._take_waiting():
+        if not self._blocked and not self.speaking and self._take_waiting():
             self._respond(goes_on=True)
+
+    def silent(self) -> None:
+        """The user has stopped speaking."""
+        self.speaking = False
+        self.settle()
 
     def _take_waiting(self) -> bool:
         """Moves what waited into the history; tells whether any of it wants an answer."""
@@ -354,7 +372,10 @@ class Dialogue:
         self.drop_held()
         reply = self._reply or self._asking
         if reply is None:
+            if self._blocked and not keep_calls:  # a turn that ended with its calls
+                self.history.add(self._calls.cancel(self._first, self.now, blocking=True))
             return
+        self.out += reply.end_transcript()
         if self._reply is not None:
             self.out.append(Stop(reply.turn))
         self.out.append(Send(ServerMessage(server_content=ServerContent(interrupted=True))))
@@ -364,7 +385,7 @@ class Dialogue:
         if not keep_calls:
             self.history.add(self._calls.cancel(self._first, self.now))
         self.out.append(reply.complete())
-        self._reply = self._asking = None
+        self._reply = self._asking = self._unanswered = None
         self._calls.found = Found()
         self.rested = True
 
@@ -379,11 +400,13 @@ class Dialogue:
         return [call for call in reply.calls if not self._calls.unsent(call)]
 
     def end_without_reply(self, reason: TurnCompleteReason) -> None:
-        """The user's turn ends in nothing that could be answered; a client that waits is told so."""
+        """The user's turn ends in nothing that could be answered; a client that waits is told so, where an answer may
+        not be interrupted after that one."""
         if self._reply is not None:
+            self._unanswered = None if self.settings.interruptible else reason
             return
         content = ServerContent(turn_complete=True, turn_complete_reason=reason)
-        usage = tokens.usage(tokens.of_messages(self.history.messages), {})
+        usage = tokens.usage(tokens.of_request(self._request(self.history.messages)), {})
         self.out.append(Send(ServerMessage(server_content=content, usage_metadata=usage)))
 
     def stop(self) -> None:

@@ -103,6 +103,11 @@ class Uttered(Struct, frozen=True):
     words: tuple[Word, ...] = ()
     language: str = ""
 
+    @classmethod
+    def nothing(cls, at: int, now: float) -> Uttered:
+        """An activity of the client's that never began."""
+        return cls("", "", at, at, manual=True, ended_at=now, decided_at=now, transcribed_at=now)
+
 
 class Lost(Struct, frozen=True):
     """The utterance cannot be recognised."""
@@ -211,10 +216,11 @@ class Hearing:
             self._resume(self._utterance)
 
     def end(self, now: float) -> None:
-        """The client says that activity ends. Without one that had started, there is an empty utterance."""
+        """The client says that activity ends. Where none had started there was nothing to be heard."""
         if self._utterance is None:
-            self._open(self._received)
-        self._commit(now)
+            self._out.append(Uttered.nothing(self._origin + self._received, now))
+        else:
+            self._commit(now)
 
     # What the engines answered.
 
@@ -384,7 +390,7 @@ class Hearing:
         self._close(utterance)
         self._out.append(
             Uttered(
-                text=final.text,
+                text=final.text or utterance.told.text,  # what was told cannot be taken back
                 told=utterance.told.final(final.text),
                 start=start,
                 end=end,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from openlive.core import tokens
 from openlive.types import FunctionCall, FunctionResponse, Image, Message, Part, Request, Role, Text
@@ -26,6 +26,11 @@ class Window(Struct, frozen=True):
     trigger: int | None = None
     target: int = 0
     engine: int = 0
+
+    @property
+    def room(self) -> int:
+        """What one turn may come to."""
+        return self.limit if self.trigger is None else self.trigger
 
 
 class ContextFullError(Exception):
@@ -49,8 +54,24 @@ class History:
     def add(self, message: Message | None) -> None:
         """Appends. Neighbours of one role stay apart: they are what was said one after the other."""
         if message is not None and message.parts:
+            message = self._without_orphans(message)
             self._messages.append(message)
             self._counts.append(sum(tokens.of_messages([message]).values()))
+
+    def _without_orphans(self, message: Message) -> Message:
+        """Results whose calls are not there (any more) are told in words: no model takes them as results."""
+        if not any(isinstance(part, FunctionResponse) for part in message.parts):
+            return message
+        calls = {part.id for m in self._messages for part in m.parts if isinstance(part, FunctionCall)}
+        return Message(
+            message.role,
+            tuple(
+                Text(f"{part.name} has come to {json.encode(part.response).decode()}.")
+                if isinstance(part, FunctionResponse) and part.id not in calls
+                else part
+                for part in message.parts
+            ),
+        )
 
     def load(self, messages: Sequence[Message]) -> None:
         """Appends messages that stay for ever."""
@@ -76,13 +97,19 @@ class History:
         window, total = self._window, preamble + sum(self._counts)
         if window.trigger is not None and total > window.trigger:
             total = self._drop(total, window.target)
-        elif total > window.limit:
+        if total > window.limit:
             raise ContextFullError(
                 f"The context window is full: {total} of {window.limit} tokens. "
                 "Ask for contextWindowCompression, which drops the oldest turns."
             )
-        if window.engine and total * self.engine_ratio > 0.85 * window.engine:
-            self._drop(total, int(window.engine / 2 / self.engine_ratio))
+        ratio = self.engine_ratio or (preamble + sum(map(tokens.of_words, self._messages))) / max(total, 1)
+        if window.engine and total * ratio > 0.85 * window.engine:
+            total = self._drop(total, int(window.engine / 2 / ratio))
+        if window.engine and total * ratio > window.engine:
+            raise ContextFullError(
+                f"The latest turn is too long: about {total * ratio:.0f} tokens, "
+                f"the language model takes {window.engine}."
+            )
 
     def _drop(self, total: int, target: int) -> int:
         """Cuts at the first turn of the user that leaves no more than `target`, else at the last one there is."""

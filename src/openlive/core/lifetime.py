@@ -71,4 +71,5 @@ class Lifetime:
 
     def _end(self, why: Refusal, at: float) -> None:
         if at < self._ends.get(why, float("inf")):
+            self.announced = self.announced and self.end is not None and at >= self.end[0]
             self._ends[why] = at

@@ -31,6 +31,13 @@ def locked(client: Setup, token: Setup | None, mask: Sequence[str] | None) -> Se
     return setup
 
 
+def locks(field: str, token: Setup | None, mask: Sequence[str] | None) -> bool:
+    """Whether a token has a say in `field` of the setup: it then stays as it is for the whole session."""
+    if mask is None:
+        return token is not None
+    return any(path.split(".")[0] == field for path in mask)
+
+
 def _with_handle(said: SessionResumptionConfig | None, client: Setup) -> SessionResumptionConfig | None:
     """What the token says, with the client's handle where it names none of its own."""
     asked = client.session_resumption

@@ -44,5 +44,7 @@ class Profile(Struct, frozen=True):
     """Whether contents wait while a function's result is awaited, instead of interrupting (protocol.md 11.15)."""
     voice_activity: bool = False
     """Whether `voiceActivity` is told unasked, as the 3.x generation does."""
+    all_video: bool = False
+    """Whether every frame between two turns counts where the client does not say (protocol.md 4.1)."""
     interim_transcripts: bool = False
     """Whether what may still change is told, too, as `interimInputTranscription`."""

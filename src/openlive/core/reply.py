@@ -9,7 +9,7 @@ from msgspec import Struct
 from openlive.core import tokens
 from openlive.core.commands import Command, Mark, Send, Step
 from openlive.core.snapshot import Spent
-from openlive.types import OUTPUT_RATE, FunctionCall, Output, Request, Speech, Text, Thought, Usage
+from openlive.types import OUTPUT_RATE, FunctionCall, Output, Request, Speech, Text, Thought, Usage, Word
 from openlive.wire.content import Blob, Content, Part
 from openlive.wire.server import (
     MediaModality,
@@ -18,6 +18,8 @@ from openlive.wire.server import (
     Transcription,
     TurnCompleteReason,
     UsageMetadata,
+    WordInfo,
+    duration,
 )
 
 CHUNK = OUTPUT_RATE // 5
@@ -45,6 +47,7 @@ class Reply:
         *,
         held: bool,
         transcribe: bool,
+        words: bool,
         thoughts: bool,
         now: float,
         spent: Spent | None = None,
@@ -60,7 +63,9 @@ class Reply:
         """The function calls that were made in it."""
         self._spent = spent or Spent(plays_until=now)
         self._transcribe = transcribe
+        self._show_words = words
         self._show_thoughts = thoughts
+        self._transcribing = self._spent.transcribing
         self._waiting: list[Output] = []
         self._pieces: list[Piece] = []
         self._written: list[str] = []
@@ -73,7 +78,7 @@ class Reply:
     @classmethod
     def resumed(cls, turn: int, request: Request, spent: Spent, prompt: tokens.Counts) -> Reply:
         """A part that an earlier connection asked for, whose request is not there any more."""
-        reply = cls(turn, request, held=False, transcribe=False, thoughts=False, now=0.0, spent=spent)
+        reply = cls(turn, request, held=False, transcribe=False, words=False, thoughts=False, now=0.0, spent=spent)
         reply.generated, reply._prompt = True, prompt
         return reply
 
@@ -121,6 +126,7 @@ class Reply:
             samples=self._spent.samples + self._samples,
             text=self._spent.text + self._text_tokens(),
             thoughts=self._spent.thoughts + self._thoughts,
+            transcribing=self._transcribing,
         )
 
     def heard(self, now: float) -> str:
@@ -172,23 +178,31 @@ class Reply:
         samples = len(speech.pcm) // 2
         start = max(self._plays_until, now)
         self._plays_until = end = start + samples / OUTPUT_RATE
+        offset = self._spent.samples + self._samples
         self._samples += samples
         ends = tuple(start + word.end / OUTPUT_RATE for word in speech.words)
         self._pieces.append(Piece(speech.text, start, end, ends))
         out: list[Command] = []
         if speech.text and self._transcribe:
-            out.append(self._transcript(Transcription(text=speech.text)))
+            words = tuple(_timed(word, offset) for word in (speech.words if self._show_words else ()))
+            out.append(self._transcript(Transcription(text=speech.text, words=words)))
+            self._transcribing = True
         for begin in range(0, samples * 2, CHUNK * 2):
             blob = Blob(mime_type=AUDIO_MIME, data=speech.pcm[begin : begin + CHUNK * 2])
             out.append(self._content(Part(inline_data=blob)))
         return out
 
     def generation_complete(self) -> list[Command]:
-        out: list[Command] = []
-        if self._transcribe and any(piece.text for piece in self._pieces):
-            out.append(self._transcript(Transcription(finished=True)))
+        out = self.end_transcript()
         out.append(Send(ServerMessage(server_content=ServerContent(generation_complete=True)), self.turn))
         return out
+
+    def end_transcript(self) -> list[Command]:
+        """Once, if there is any: no text beside it, some clients skip it (protocol.md 11.11)."""
+        if not self._transcribing:
+            return []
+        self._transcribing = False
+        return [Send(ServerMessage(server_content=ServerContent(output_transcription=Transcription(finished=True))))]
 
     def _content(self, part: Part) -> Send:
         content = ServerContent(model_turn=Content(role="model", parts=(part,)))
@@ -205,6 +219,12 @@ class Reply:
             return []
         self._steps[step] = at
         return [] if self.held else [Mark(self.turn, step, at)]
+
+
+def _timed(word: Word, offset: int) -> WordInfo:
+    """`offset`: samples of the turn's audio before the piece of the word."""
+    start, end = (duration((offset + at) / OUTPUT_RATE) for at in (word.start, word.end))
+    return WordInfo(word=word.text, start_offset=start, end_offset=end)
 
 
 def _heard(piece: Piece, now: float) -> str:

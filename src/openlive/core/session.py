@@ -73,6 +73,8 @@ class Session:
         self._dialogue: Dialogue | None = None
         self._first: tuple[str, tuple[FunctionDeclaration, ...]] = ("", ())
         """Instructions and functions as the setup has them."""
+        self._transcribing = False
+        """Words of the user were told that no `finished` has followed yet."""
         self._consumed = 0
         """Messages of the client on this connection."""
         self._unsettled: deque[tuple[int, int]] = deque()
@@ -255,9 +257,10 @@ class Session:
         turns = [history.from_content(c, f"client_content.turns[{i}]", price) for i, c in enumerate(content.turns)]
         system = [message.text for message in turns if message.role == "system"]
         if system:  # replaces the instructions, on every model (protocol.md 2.4)
+            self._refuse_if_locked("system_instruction", "client_content.turns")
             self._dialogue.update("\n\n".join(system), None)
         said = [message for message in turns if message.role != "system"]
-        if said or content.turn_complete or not system:
+        if said or not system or (content.turn_complete and self._dialogue.history.messages):
             self._dialogue.content(said, complete=bool(content.turn_complete))
 
     def _realtime(self, said: RealtimeInput) -> None:
@@ -270,11 +273,12 @@ class Session:
         if said.activity_start is not None:
             hearing.begin()
             self._pump()
-        if said.video is not None:
+        images = [(chunk, "realtime_input.media_chunks") for chunk in said.media_chunks]
+        for blob, path in [*images, *([(said.video, "realtime_input.video")] if said.video is not None else [])]:
             self._lifetime.saw(self._now)
-            seen = history.image(said.video, "realtime_input.video", dialogue.settings.image_tokens)
+            seen = history.image(blob, path, dialogue.settings.image_tokens)
             dialogue.see(seen, speaking=hearing.speaking)
-        if said.text is not None:
+        if said.text:
             dialogue.text(said.text, speaking=hearing.speaking)
         if said.audio_stream_end:
             hearing.stream_ended(self._now)
@@ -285,8 +289,18 @@ class Session:
         assert self._dialogue is not None
         self._dialogue.respond(said.function_responses)
 
+    def _refuse_if_locked(self, field: str, path: str) -> None:
+        """What a token locks is not the client's to change later either. Raises `ProtocolError`."""
+        constraints = self._opened.constraints
+        if masks.locks(field, constraints.setup, constraints.mask):
+            raise ProtocolError(f"Invalid value at '{path}': the token of this session locks setup.{field}.")
+
     def _context_update(self, update: ContextUpdate) -> None:
         assert self._dialogue is not None
+        if update.system_instruction is not None:
+            self._refuse_if_locked("system_instruction", "context_update.system_instruction")
+        if update.tools is not None:
+            self._refuse_if_locked("tools", "context_update.tools")
         told = None if update.system_instruction is None else instructions(update.system_instruction)
         offered = self._dialogue.settings.profile.tools
         tools = None if update.tools is None else functions(update.tools.tools, "context_update.tools.tools", offered)
@@ -321,6 +335,7 @@ class Session:
         match signal:
             case SpeechStarted(at):
                 self._out += tell.activity(settings, started=True, at=at)
+                dialogue.speaking = True
                 if settings.interruptible:
                     dialogue.interrupt()
             case SpeechEnded(at):
@@ -329,6 +344,7 @@ class Session:
                 dialogue.drop_held()
             case Partial(text, told, hypothesis):
                 self._out += tell.heard(settings, told)
+                self._transcribing = self._transcribing or bool(told)
                 self._out += tell.heard_perhaps(settings, hypothesis)
                 if told:
                     dialogue.prepare(text)
@@ -337,32 +353,42 @@ class Session:
             case Uttered():
                 self._uttered(signal, dialogue)
             case Lost():
+                self._end_transcript(dialogue)
                 dialogue.drop_held()
                 if dialogue.joining:
                     dialogue.said(())
                 else:
                     dialogue.end_without_reply(TurnCompleteReason.INPUT_OTHER)
+                dialogue.silent()
             case Overrun():
                 reason = f"More than {self._limits.backlog:.0f} s of audio wait to be processed; send it more slowly."
                 self._close(1008, reason)
             case _:
                 assert_never(signal)
 
+    def _end_transcript(self, dialogue: Dialogue) -> None:
+        if self._transcribing:
+            self._out += tell.heard_all(dialogue.settings)
+            self._transcribing = False
+
     def _uttered(self, said: Uttered, dialogue: Dialogue) -> None:
         if not said.text and not dialogue.joining:
             dialogue.drop_held()
             if said.manual:
                 dialogue.end_without_reply(TurnCompleteReason.NEED_MORE_INPUT)
+            dialogue.silent()
             return
         if said.text:
             self._out += tell.heard(dialogue.settings, said.told, said.words)
-            self._out += tell.heard_all(dialogue.settings)
+            self._transcribing = True
+            self._end_transcript(dialogue)
         steps: dict[Step, float] = {
             "speech_end": said.ended_at,
             "decision": said.decided_at,
             "transcript": said.transcribed_at,
         }
         dialogue.said((Heard(said.text, said.start, said.end),) if said.text else (), steps)
+        dialogue.silent()
 
     # The session's state outlives its connection.
 

@@ -47,6 +47,7 @@ THINKING_LEVELS = {
     ThinkingLevel.HIGH: 2048,
     ThinkingLevel.XHIGH: 8192,
 }
+ALL_VIDEO = (TurnCoverage.TURN_INCLUDES_ALL_INPUT, TurnCoverage.TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO)
 SERVER_TOOLS = ("google_search", "url_context", "code_execution")
 TRIGGER, TARGET = 0.8, 0.5
 """Of the limit, and of the trigger, where the client asks for compression without numbers (protocol.md 4.3)."""
@@ -76,6 +77,8 @@ class Settings(Struct, frozen=True):
     interim: bool
     words: bool
     """Transcripts come with the offsets of their words where the recogniser knows them."""
+    output_words: bool
+    """The same for the model's speech, where the voice knows."""
     vad_signal: bool
     voice_activity: bool
     languages: tuple[str, ...]
@@ -114,13 +117,13 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
             realtime.automatic_activity_detection or AutomaticActivityDetection(), coverage, vertex=vertex
         ),
         interruptible=realtime.activity_handling is not ActivityHandling.NO_INTERRUPTION,
-        all_video=coverage
-        in (TurnCoverage.TURN_INCLUDES_ALL_INPUT, TurnCoverage.TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO),
+        all_video=_all_video(coverage, profile),
         image_tokens=_image_tokens(generation.media_resolution),
         transcribe_input=setup.input_audio_transcription is not None,
         transcribe_output=setup.output_audio_transcription is not None,
         interim=setup.input_audio_transcription is not None and profile.interim_transcripts,
         words=bool(heard.word_timestamp),
+        output_words=bool(setup.output_audio_transcription and setup.output_audio_transcription.word_timestamp),
         vad_signal=bool(setup.explicit_vad_signal),
         voice_activity=bool(setup.explicit_vad_signal) or profile.voice_activity,
         languages=_hints(heard) or ((language,) if language else ()),
@@ -286,6 +289,12 @@ def _policy(detection: AutomaticActivityDetection, coverage: TurnCoverage | None
     )
 
 
+def _all_video(coverage: TurnCoverage | None, profile: Profile) -> bool:
+    if coverage in (None, TurnCoverage.TURN_COVERAGE_UNSPECIFIED):
+        return profile.all_video
+    return coverage in ALL_VIDEO
+
+
 def _hints(config: AudioTranscriptionConfig) -> tuple[str, ...]:
     deprecated = config.language_hints.language_codes if config.language_hints else ()
     return config.language_codes or deprecated
@@ -301,9 +310,11 @@ def _window(setup: Setup, profile: Profile) -> Window:
     trigger = int(limit * TRIGGER) if asked.trigger_tokens is None else asked.trigger_tokens
     target = asked.sliding_window.target_tokens if asked.sliding_window else None
     target = int(trigger * TARGET) if target is None else target
-    if not 0 < trigger <= limit:
-        raise ProtocolError(f"Invalid value at '{path}.trigger_tokens': {trigger} is not between 1 and {limit}.")
+    if trigger <= 0:
+        raise ProtocolError(f"Invalid value at '{path}.trigger_tokens': {trigger} is no number of tokens.")
     if not 0 <= target < trigger:
         where = f"{path}.sliding_window.target_tokens"
         raise ProtocolError(f"Invalid value at '{where}': {target} is not between 0 and trigger_tokens ({trigger}).")
+    if trigger > limit:  # numbers for a larger window, such as Vertex's (protocol.md 4.3), keep their proportion
+        trigger, target = limit, target * limit // trigger
     return Window(limit, trigger, target, engine)

@@ -18,6 +18,8 @@ class Spent(Struct, frozen=True):
     samples: int = 0
     text: int = 0
     thoughts: int = 0
+    transcribing: bool = False
+    """Words of it were told that no `finished` has followed yet."""
 
 
 class Asking(Struct, frozen=True):

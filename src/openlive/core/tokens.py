@@ -61,6 +61,20 @@ def of_messages(messages: Iterable[Message]) -> Counter[MediaModality]:
     return count
 
 
+def of_words(message: Message) -> int:
+    """What a language model that only reads gets of it, by our count."""
+    count = 0
+    for part in message.parts:
+        match part:
+            case Text(text) | Heard(text):
+                count += of_text(text)
+            case FunctionCall():
+                count += of_call(part)
+            case FunctionResponse(_, name, response):
+                count += of_text(name) + of_text(json.encode(response).decode())
+    return count
+
+
 def of_request(request: Request) -> Counter[MediaModality]:
     count = of_messages(request.messages)
     count[MediaModality.TEXT] += of_preamble(request)

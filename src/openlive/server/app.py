@@ -129,6 +129,7 @@ def profiles(config: Config, engine_tokens: int = 0, tools: tuple[FunctionDeclar
             queues_during_calls=settings.queues_during_calls,
             voice_activity=settings.voice_activity,
             interim_transcripts=settings.interim_transcripts,
+            all_video=settings.all_video,
         )
         found[name] = profile
         for alias in settings.aliases:

@@ -254,18 +254,19 @@ class Connection:
 
     def _realtime(self, message: ClientMessage, said: RealtimeInput) -> list[Event | bytes]:
         """Takes the audio out of the message. An activity begins before the audio beside it, and ends after it."""
-        video = said.video
+        images: list[RealtimeInput] = []
         pcm = b""
         for path, blob in _blobs(said):
             if (blob.mime_type or "audio/").startswith("audio/"):
                 pcm += self._input.push(blob.data or b"", blob.mime_type or "audio/pcm", f"realtime_input.{path}")
             else:
-                video = blob
+                images.append(RealtimeInput(media_chunks=(blob,)))
         if said.audio_stream_end or said.activity_end is not None:
             pcm += self._input.flush()
         start = RealtimeInput(activity_start=said.activity_start)
-        rest = msgspec.structs.replace(said, audio=None, media_chunks=(), video=video, activity_start=None)
+        rest = msgspec.structs.replace(said, audio=None, media_chunks=(), activity_start=None)
         read: list[Event | bytes] = [pcm] if pcm else []
+        read += [ClientSaid(msgspec.structs.replace(message, realtime_input=image)) for image in images]
         if start != _NOTHING:
             read.insert(0, ClientSaid(msgspec.structs.replace(message, realtime_input=start)))
         if rest != _NOTHING or not read:  # an empty message counts as one

@@ -99,6 +99,7 @@ class Rest:
             "supportedGenerationMethods": ["bidiGenerateContent"],
             **{name: value for name, value in known.items() if value is not None},
             "thinking": profile.thinking,
+            "maxTemperature": 2.0,
         }
 
     # Tokens.

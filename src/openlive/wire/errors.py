@@ -147,7 +147,7 @@ DEADLINE_EXPIRED = Refusal(1011, "Deadline expired before operation could comple
 
 def quota(why: str) -> Refusal:
     """Where a key is at one of its limits. The original's first words, which clients look for; then which limit."""
-    return Refusal(1011, f"You exceeded your current quota: {why}", Status.RESOURCE_EXHAUSTED)
+    return Refusal(1011, f"You exceeded your current quota, {why}", Status.RESOURCE_EXHAUSTED)
 
 
 def server_full(sessions: int) -> Refusal:
