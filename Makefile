@@ -13,7 +13,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test lint bench weights guide lock clean
+.PHONY: help install demo serve test lint bench calls weights guide lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,8 +39,12 @@ lint: $(DEVELOP)  ## Check style, types and which folder imports which
 	$(BIN)/mypy src tests/bench tests/cli tests/core tests/engines tests/faults tests/models tests/sdk
 	$(BIN)/lint-imports
 
-bench: $(DEVELOP)  ## Time the steps of ten spoken questions; ARGS="--turns 30" asks more
+bench: $(DEVELOP)  ## Time ten spoken questions (ARGS="--turns 30" asks more), then score the calls of functions
 	@$(BIN)/python -m tests.bench.waterfall $(ARGS)
+	@$(BIN)/python -m tests.bench.calls
+
+calls: $(DEVELOP)  ## Score the calls of functions alone; ARGS="--only de" chooses some
+	@$(BIN)/python -m tests.bench.calls $(ARGS)
 
 weights: $(INSTALLED)  ## Fetch the models that are not on this machine yet
 	@$(BIN)/openlive models fetch

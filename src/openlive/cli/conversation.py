@@ -75,7 +75,7 @@ class Conversation:
 
     async def say(self, pcm: bytes) -> None:
         """Speaks s16le mono at 16 kHz at the speed of speech, then is silent, and hears the answer to its end."""
-        await self._while_sending(_spoken(pcm), self._turn())
+        await self._while_sending(spoken(pcm), self._turn())
 
     async def write(self, text: str) -> None:
         """Sends a text and hears the answer to its end."""
@@ -125,7 +125,7 @@ class Conversation:
                 await sending
 
 
-async def _spoken(pcm: bytes) -> AsyncIterator[bytes]:
+async def spoken(pcm: bytes) -> AsyncIterator[bytes]:
     """The audio in the time it takes to say it, then silence: a microphone does not stop."""
     start, step = time.monotonic(), len(SILENCE)
     sent = 0
