@@ -23,6 +23,7 @@ from openlive.server.connection import LARGE, Connection
 from openlive.server.doors import Door
 from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox
+from openlive.server.metrics import Metrics
 from openlive.server.store import MemoryStore
 from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
@@ -98,6 +99,7 @@ async def connected(
         session or Session(PROFILES),
         engines,
         Turns(),
+        Metrics(),
         visit=visit,
         live=Live(store, engines.responder.forget),
         admitted=lambda: admitted.append(True),

@@ -24,6 +24,7 @@ from openlive.server.auth import Keyring, credentials, door
 from openlive.server.connection import Connection
 from openlive.server.engines import Engines
 from openlive.server.live import Live
+from openlive.server.metrics import CONTENT_TYPE, Metrics
 from openlive.server.rest import Rest
 from openlive.server.store import MemoryStore, Store
 from openlive.server.tokens import Tokens
@@ -41,7 +42,8 @@ class App:
     def __init__(
         self, config: Config, engines: Engines, keys: Keyring | None = None, store: Store | None = None
     ) -> None:
-        self.turns = Turns()
+        self.metrics = Metrics()
+        self.turns = Turns(observe=self.metrics.step)
         store = MemoryStore(config.store.memory_bytes) if store is None else store
         self.live = Live(store, engines.responder.forget, config.store.resumption_seconds)
         self._engines = engines
@@ -68,6 +70,7 @@ class App:
         routes = [
             Route("/healthz", lambda _: PlainTextResponse("ok\n")),
             Route("/openlive/turns", self._table),
+            Route("/metrics", self._scraped),
             *Rest(self._admission, config.limits.setup_bytes, engines.sampling).routes,
             WebSocketRoute("/{path:path}", self._live),
         ]
@@ -82,6 +85,14 @@ class App:
             return rest.failed(caller)
         return JSONResponse({"turns": self.turns.table(request.query_params.get("session"))})
 
+    async def _scraped(self, request: Request) -> Response:
+        """For Prometheus; asks for a key like everything else where there are keys."""
+        caller = self._admission.caller(credentials(request.scope["headers"], request.scope["query_string"]))
+        if isinstance(caller, Refusal):
+            return rest.failed(caller)
+        self.metrics.sessions.set(len(self.live))
+        return Response(self.metrics.text(), media_type=CONTENT_TYPE)
+
     async def _live(self, socket: WebSocket) -> None:
         scope = socket.scope
         entrance = doors.door(scope["path"])
@@ -93,7 +104,16 @@ class App:
         pending = scope.get("state", {}).get("pending")
         session = Session(self._profiles, self._limits)
         admit: Callable[[], None] = pending.admit if pending is not None else lambda: None
-        connection = Connection(socket, session, self._engines, self.turns, visit=visit, live=self.live, admitted=admit)
+        connection = Connection(
+            socket,
+            session,
+            self._engines,
+            self.turns,
+            self.metrics,
+            visit=visit,
+            live=self.live,
+            admitted=admit,
+        )
         name = visit.opened.session
         _LOG.info("session %s opened", name)
         try:

@@ -59,6 +59,7 @@ from openlive.server.buffer import Audio
 from openlive.server.engines import Engines
 from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox
+from openlive.server.metrics import Metrics
 from openlive.server.turns import Turns
 from openlive.types import INPUT_RATE, FunctionCall, Request, ToolResult
 from openlive.wire import vertex
@@ -88,6 +89,7 @@ class Connection:
         session: Session,
         engines: Engines,
         turns: Turns,
+        metrics: Metrics,
         *,
         visit: Visit,
         live: Live,
@@ -97,6 +99,7 @@ class Connection:
         self._session = session
         self._engines = engines
         self._turns = turns
+        self._metrics = metrics
         self._visit = visit
         self._live = live
         self._entered = False
@@ -157,6 +160,7 @@ class Connection:
             self._do(command)
             if isinstance(command, Close):
                 _LOG.info("session %s closed: %d %s", self._id, command.code, command.reason)
+                self._metrics.ended(command.code)
                 self._closing = True
                 self._prefill.cancel()
                 self._seat.close()  # what is to be stored is, however long the socket takes
@@ -376,6 +380,7 @@ class Connection:
                 if call_id in self._runs:
                     self._runs.pop(call_id).cancel()
             case CallMark(call_id, name, step, after):
+                self._metrics.call(command)
                 level = logging.WARNING if step in ("waiting", "unanswered") else logging.INFO
                 _LOG.log(level, "session %s: call %s of %s: %s, %.1f s", self._id, call_id, name, step, after)
 
@@ -395,6 +400,7 @@ class Connection:
 
     def _failed(self, event: Failed, error: Exception) -> None:
         _LOG.error("session %s: %s %d failed", self._id, event.stage, event.number, exc_info=error)
+        self._metrics.failed(event)
         self._inbox.put(event)
 
 

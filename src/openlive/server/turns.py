@@ -6,20 +6,28 @@ Kept for the latest turns only, in memory; holds times and ids, never what was s
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 STEPS = ("speech_end", "decision", "transcript", "first_token", "first_audio", "first_byte")
 
 
 class Turns:
-    def __init__(self, keep: int = 1000) -> None:
+    """`observe` is told the seconds from the end of speech to each step, once."""
+
+    def __init__(self, keep: int = 1000, observe: Callable[[str, float], None] = lambda *_: None) -> None:
         self._keep = keep
+        self._observe = observe
         self._turns: OrderedDict[tuple[str, int], dict[str, float]] = OrderedDict()
 
     def mark(self, session: str, turn: int, step: str, at: float) -> None:
         """Notes the first time that a step was reached."""
         steps = self._turns.setdefault((session, turn), {})
-        steps.setdefault(step, at)
+        if step in steps:
+            return
+        steps[step] = at
+        if step != "speech_end" and "speech_end" in steps:
+            self._observe(step, at - steps["speech_end"])
         while len(self._turns) > self._keep:
             self._turns.popitem(last=False)
 

@@ -1,0 +1,60 @@
+"""What a Prometheus server may scrape: counts and times, by session never, and never what was said."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from openlive.core.commands import CallMark
+from openlive.core.events import Failed
+
+TURN_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
+CALL_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
+__all__ = ["CONTENT_TYPE", "Metrics"]
+
+
+class Metrics:
+    """Of one server."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.sessions = Gauge("openlive_sessions", "Sessions that are open", registry=self._registry)
+        self._ended = Counter(
+            "openlive_sessions_ended", "Sessions that have ended, by close code", ["code"], registry=self._registry
+        )
+        self._steps = Histogram(
+            "openlive_turn_seconds",
+            "From the end of the user's speech to a step of the answer",
+            ["step"],
+            buckets=TURN_SECONDS,
+            registry=self._registry,
+        )
+        self._calls = Counter(
+            "openlive_calls",
+            "Function calls, by what has become of them; waiting: not answered within 30 s",
+            ["step"],
+            registry=self._registry,
+        )
+        self._call_seconds = Histogram(
+            "openlive_call_seconds", "Until a call was answered", buckets=CALL_SECONDS, registry=self._registry
+        )
+        self._failures = Counter(
+            "openlive_failures", "Failures of engines, by stage", ["stage"], registry=self._registry
+        )
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def ended(self, code: int) -> None:
+        self._ended.labels(code).inc()
+
+    def step(self, name: str, seconds: float) -> None:
+        self._steps.labels(name).observe(seconds)
+
+    def call(self, mark: CallMark) -> None:
+        self._calls.labels(mark.step).inc()
+        if mark.step == "answered":
+            self._call_seconds.observe(mark.after)
+
+    def failed(self, failure: Failed) -> None:
+        self._failures.labels(failure.stage).inc()
