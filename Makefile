@@ -36,7 +36,7 @@ test: $(DEVELOP) $(JAVASCRIPT) weights  ## Run all tests, those of the models la
 lint: $(DEVELOP)  ## Check style, types and which folder imports which
 	$(BIN)/ruff check src tests
 	$(BIN)/ruff format --check src tests
-	$(BIN)/mypy src tests/bench tests/cli tests/core tests/engines tests/faults tests/models tests/sdk
+	$(BIN)/mypy src tests/bench tests/cli tests/core tests/engines tests/faults tests/models tests/sdk tests/tools
 	$(BIN)/lint-imports
 
 bench: $(DEVELOP)  ## Time ten spoken questions (ARGS="--turns 30" asks more), then score the calls of functions
@@ -52,8 +52,8 @@ weights: $(INSTALLED)  ## Fetch the models that are not on this machine yet
 guide: $(DEVELOP) $(JAVASCRIPT) .venv-guide/.installed  ## Install what the programs of Google's guide import
 
 lock: .venv-lock/bin/uv  ## Write the lock files anew from pyproject.toml
-	@for set in requirements:pyproject.toml:'--extra client --group build' \
-	            requirements-dev:pyproject.toml:'--extra client --group build --group dev' \
+	@for set in requirements:pyproject.toml:'--extra client --extra code --group build' \
+	            requirements-dev:pyproject.toml:'--extra client --extra code --group build --group dev' \
 	            requirements-guide:requirements-guide.in:; do \
 	    IFS=: read -r name source options <<< "$$set"; \
 	    .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

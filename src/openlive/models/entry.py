@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Role = Literal["llm", "stt", "tts", "vad", "turn detector"]
+Role = Literal["llm", "stt", "tts", "vad", "turn detector", "interpreter"]
 Client = Literal["pip", "npm"]
 
 
