@@ -17,9 +17,9 @@ from google.genai import types
 from google.genai.live import AsyncSession
 
 from openlive.audio import read_wav
-from tests.sdk.live import MANUAL, TEXT, client, pcm, session, user
+from tests.sdk.live import MANUAL, TEXT, client, pcm, receive, session, user
 from tests.sdk.test_node import packages  # noqa: F401 - a fixture
-from tests.serving import MODEL, Server, certificates
+from tests.serving import MODEL, Server, certificates, silence
 
 pytestmark = [
     pytest.mark.weights,
@@ -79,6 +79,31 @@ async def test_manual_activity(server: Server) -> None:
         await talking.send_realtime_input(audio=pcm(read_wav(QUESTION)))
         await talking.send_realtime_input(activity_end=types.ActivityEnd())
         assert "Paris" in await answer(talking)
+
+
+async def test_the_offsets_of_words(server: Server) -> None:
+    """Over two turns: they count from the beginning of the session."""
+    config: dict[str, Any] = {**TEXT, "input_audio_transcription": {"word_timestamp": True}}
+    question = read_wav(QUESTION)
+    async with session(server, config, seconds=SECONDS) as talking:
+        for begin in (1.0, 6.0):
+            # 0.42 s of silence, speech, and from 1.74 s on silence again.
+            await talking.send_realtime_input(audio=pcm(silence(1) + question + silence(4 - len(question) / 32000)))
+            turn = await receive(talking)
+            words = [(w.word, _seconds(w.start_offset), _seconds(w.end_offset)) for w in turn.words]
+            print(words)
+            assert " ".join(word or "" for word, _, _ in words) == turn.heard == "What is the capital of France?"
+            offsets = [offset for _, start, end in words for offset in (start, end)]
+            assert offsets == sorted(offsets)
+            assert offsets[0] == pytest.approx(begin + 0.42, abs=0.2)
+            assert {word: start for word, start, _ in words}["capital"] == pytest.approx(begin + 0.8, abs=0.2)
+            assert offsets[-1] == pytest.approx(begin + 1.72, abs=0.2)
+
+
+def _seconds(offset: str | None) -> float:
+    assert offset is not None
+    assert offset.endswith("s")
+    return float(offset[:-1])
 
 
 async def test_an_image_is_counted_and_the_model_told_that_it_cannot_see_it(server: Server) -> None:

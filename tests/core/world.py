@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from openlive import types
 from openlive.core.commands import (
     CallMark,
     Close,
@@ -133,6 +134,8 @@ class World:
         self._judged: dict[int, int] = {}
         self._heard: dict[int, int] = {}
         self._listening: dict[int, int] = {}
+        self._timing: dict[int, bool] = {}
+        """Whether the words of an utterance are to be told with their offsets."""
         self._answering: set[int] = set()
         self.requests: list[Request] = []
         self.finished: set[int] = set()
@@ -240,8 +243,8 @@ class World:
                 self.closed = command
             case Detect(stream, start, end):
                 self._detect(stream, start, end)
-            case Listen(utterance):
-                self._heard[utterance] = -1
+            case Listen(utterance, words=words):
+                self._heard[utterance], self._timing[utterance] = -1, words
             case Hear(utterance, start, end):
                 self._hear(utterance, start, end)
             case Flush(utterance):
@@ -300,11 +303,21 @@ class World:
             return
         text = self._said(utterance)
         heard = max(self._heard[utterance], 0)
-        self.later(self.stt_delay, Transcribed(utterance, Transcript(text, heard, final, language="en")))
+        words = self._timed(utterance) if final and self._timing[utterance] else ()
+        self.later(self.stt_delay, Transcribed(utterance, Transcript(text, heard, final, "en", words)))
 
     def _said(self, utterance: int) -> str:
+        return " ".join(w.text for w in self._words(utterance))
+
+    def _words(self, utterance: int) -> list[Word]:
         start, end = self._listening.get(utterance, 0) / INPUT_RATE, self._heard[utterance] / INPUT_RATE
-        return " ".join(w.text for w in self.plan if start <= w.start and (w.start + w.end) / 2 <= end)
+        return [w for w in self.plan if start <= w.start and (w.start + w.end) / 2 <= end]
+
+    def _timed(self, utterance: int) -> tuple[types.Word, ...]:
+        """As a recogniser counts: from the beginning of the utterance."""
+        start = self._listening.get(utterance, 0)
+        ends = [(w.text, round(w.start * INPUT_RATE), round(w.end * INPUT_RATE)) for w in self._words(utterance)]
+        return tuple(types.Word(text, first - start, last - start) for text, first, last in ends)
 
     def _check_heard(self, turn: int, request: Request) -> None:
         """Is everything that was said in the open utterance in the request, and is its answer held until it is over?"""

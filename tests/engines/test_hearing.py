@@ -11,16 +11,21 @@ import pytest
 from openlive.engines.hearing import Hints, Pass, transcribe
 from openlive.engines.segment import LIMIT, Samples
 from openlive.engines.workers import Abort, Workers
-from openlive.types import Transcript
+from openlive.types import Transcript, Word
 from tests.engines.speech import chunks
 
 RATE = 16_000
 
 
 class Recogniser:
-    """Its text says how many tenths of a second it heard. While `held`, it waits for `go` or for the abort."""
+    """Its text says how many tenths of a second it heard. While `held`, it waits for `go` or for the abort.
 
-    def __init__(self) -> None:
+    Where words are asked for, a final pass tells one, its text, over all that it heard. One that is `doubtful` says
+    nothing before that.
+    """
+
+    def __init__(self, *, doubtful: bool = False) -> None:
+        self.doubtful = doubtful
         self.passes: list[tuple[int, Any, bool]] = []
         self.held = False
         self.error: Exception | None = None
@@ -53,7 +58,10 @@ class Recogniser:
             finally:
                 self.go.set()
                 releaser.join()
-        return Pass(f"{tenths}", "en", memo=f"memo {tenths}", carry=f"carry {tenths}")
+        if self.doubtful and not final:
+            return Pass("", tentative=True)
+        words = (Word(f"{tenths}", 0, len(samples)),) if final and hints.words else ()
+        return Pass(f"{tenths}", "en", words, memo=f"memo {tenths}", carry=f"carry {tenths}")
 
 
 class Source:
@@ -82,10 +90,10 @@ def quiet(seconds: float) -> bytes:
     return bytes(int(seconds * RATE) * 2)
 
 
-def hear(recogniser: Recogniser, audio: AsyncIterator[bytes]) -> list[Transcript]:
+def hear(recogniser: Recogniser, audio: AsyncIterator[bytes], *, words: bool = False) -> list[Transcript]:
     async def main() -> list[Transcript]:
         workers = Workers(1, "test")
-        return [transcript async for transcript in transcribe(recogniser, workers, audio, Hints())]
+        return [transcript async for transcript in transcribe(recogniser, workers, audio, Hints(words=words))]
 
     return asyncio.run(main())
 
@@ -184,6 +192,45 @@ def test_a_flush_waits_for_the_pass_that_has_all_the_speech() -> None:
         await heard.aclose()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("doubtful", "words"), [(True, False), (False, True)])
+def test_a_pass_that_left_something_open_is_followed_by_a_final_one(doubtful: bool, words: bool) -> None:
+    """It heard all the speech, but began before the pause."""
+
+    async def main() -> None:
+        recogniser, source = Recogniser(doubtful=doubtful), Source()
+        recogniser.held = True
+        heard = transcribe(recogniser, Workers(1, "test"), aiter(source), Hints(words=words))
+        source.put(loud(1))
+        first = asyncio.ensure_future(anext(heard))
+        assert await asyncio.to_thread(recogniser.begun.wait, 10)
+        source.put(quiet(0.06))
+        source.put(b"")
+        await source.taken()
+        recogniser.go.set()
+        final = await first
+        assert (final.text, final.final) == ("11", True)
+        assert final.words == ((Word("11", 0, 16960),) if words else ())
+        assert [final for _, _, final in recogniser.passes] == [False, True]
+        await heard.aclose()
+
+    asyncio.run(main())
+
+
+def test_words_count_from_the_beginning_of_the_utterance() -> None:
+    recogniser = Recogniser()
+    *partials, final = hear(recogniser, parts(loud(30), b""), words=True)
+    assert not any(partial.words for partial in partials)
+    assert [word.text for word in final.words] == final.text.split()
+    assert len(final.words) > 2
+    assert (final.words[0].start, final.words[-1].end) == (0, 30 * RATE)
+    assert all(a.end == b.start for a, b in zip(final.words, final.words[1:], strict=False))
+
+
+def test_words_are_told_only_where_they_are_asked_for() -> None:
+    assert hear(Recogniser(), parts(loud(0.5), b""))[-1].words == ()
+    assert hear(Recogniser(), parts(loud(0.5), b""), words=True)[-1].words == (Word("5", 0, 8000),)
 
 
 def test_a_pause_is_heard_before_the_flush_comes() -> None:

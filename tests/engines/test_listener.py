@@ -14,7 +14,7 @@ from openlive.engines.hearing import Hints, Pass
 from openlive.engines.listener import Listener, Route, worth_asking
 from openlive.engines.moonshine import Reading
 from openlive.engines.workers import Abort, Workers
-from openlive.types import Transcript
+from openlive.types import Transcript, Word
 from tests.engines.speech import CHUNK, TRANSCRIPTS, all_of, chunks, hear, pcm, resources, words
 
 
@@ -33,6 +33,9 @@ class Others:
         self.probabilities = probabilities
         self.calls: list[str] = []
 
+    def load(self) -> None:
+        self.calls.append("load")
+
     def encode(self, samples: Any, *, final: bool) -> str:
         self.calls.append("encode")
         return "encoded"
@@ -45,6 +48,10 @@ class Others:
         self.calls.append(f"read {language}")
         return f"in {language}"
 
+    def align(self, encoded: Any, language: str, text: str, samples: Any) -> tuple[Word, ...]:
+        self.calls.append(f"align {language}: {text}")
+        return (Word(text, 0, len(samples)),)
+
 
 def route(
     english: English,
@@ -53,10 +60,11 @@ def route(
     seconds: float = 2,
     memo: Route | None = None,
     final: bool = True,
+    timed: bool = False,
 ) -> Pass:
     ears = Listener(english, others, Workers(1, "test"))  # type: ignore[arg-type]
     samples = np.zeros(int(seconds * 16000), np.float32)
-    return ears.hear(samples, Hints(languages), memo, Abort(), final=final)
+    return ears.hear(samples, Hints(languages, words=timed), memo, Abort(), final=final)
 
 
 def test_english_alone_is_moonshines() -> None:
@@ -126,6 +134,7 @@ def test_doubts_wait_while_the_user_speaks() -> None:
     heard = route(English(-0.5), others, final=False)
     assert (heard.text, others.calls) == ("", [])
     assert heard.memo.draft == (5, 6)
+    assert heard.tentative
     assert route(English(-0.5), others, final=False, seconds=3).language == "es"
     assert route(English(-0.7), others, final=False).language == "es"
     assert not worth_asking(-2, 1)
@@ -135,6 +144,26 @@ def test_noise_does_not_wake_whisper() -> None:
     others = Others(ko=1)
     assert route(English(-0.5, "You"), others).text == ""
     assert not others.calls
+
+
+def test_words_are_whispers_to_find_whoever_read_them() -> None:
+    others = Others()
+    heard = route(English(-0.1), others, timed=True)
+    assert heard.words == (Word("It sounds like this.", 0, 32000),)
+    assert others.calls == ["load", "encode", "align en: It sounds like this."]
+    others = Others()
+    assert route(English(-0.01), others, "de", timed=True).words == (Word("in de", 0, 32000),)
+    assert others.calls == ["load", "encode", "read de", "align de: in de"]
+
+
+def test_words_are_not_looked_for_while_the_user_speaks_nor_in_nothing() -> None:
+    for heard in (
+        route(English(-0.1), others := Others(), timed=True, final=False),
+        route(English(-0.01), others, "de", timed=True, final=False),
+        route(English(-0.1, "You"), others, timed=True),
+    ):
+        assert heard.words == ()
+    assert not [call for call in others.calls if call.startswith("align")]
 
 
 HUMAN = TRANSCRIPTS["human"]

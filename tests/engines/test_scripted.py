@@ -28,6 +28,7 @@ from openlive.types import (
     Transcript,
     Usage,
     Voice,
+    Word,
 )
 
 pytestmark = pytest.mark.anyio
@@ -82,6 +83,12 @@ async def test_the_recogniser_hears_its_transcripts_in_order() -> None:
     ]
     assert [t.text async for t in stt.transcribe(items(silence(0.1), b""))] == [""]
     assert [t.text async for t in stt.transcribe(items(tone(0.05), b""))] == ["three"]
+
+
+async def test_the_recogniser_tells_where_words_lie_if_it_is_asked() -> None:
+    stt = ScriptedSTT(transcripts=("one two",), pace=0.1)
+    heard = [t async for t in stt.transcribe(items(silence(0.1), tone(0.1), tone(0.1), b""), words=True)]
+    assert [t.words for t in heard] == [(), (), (Word("one", 1600, 3200), Word("two", 3200, 4800))]
 
 
 async def test_a_tone_says_what_is_heard() -> None:

@@ -56,7 +56,12 @@ async def test_a_recogniser(fault: Fault) -> None:
 async def test_a_recogniser_that_breaks_while_the_user_speaks() -> None:
     class Broken(ScriptedSTT):
         async def transcribe(
-            self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+            self,
+            audio: AsyncIterator[bytes],
+            *,
+            languages: Sequence[str] = (),
+            phrases: Sequence[str] = (),
+            words: bool = False,
         ) -> AsyncIterator[Transcript]:
             async for heard in super().transcribe(audio):
                 yield heard
@@ -77,7 +82,12 @@ async def test_a_recogniser_that_cannot_be_had() -> None:
 
     class Absent(ScriptedSTT):
         def transcribe(
-            self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+            self,
+            audio: AsyncIterator[bytes],
+            *,
+            languages: Sequence[str] = (),
+            phrases: Sequence[str] = (),
+            words: bool = False,
         ) -> AsyncIterator[Transcript]:
             if self.begin():
                 raise OSError("no such model")
@@ -97,7 +107,12 @@ async def test_a_recogniser_that_cannot_be_had() -> None:
 async def test_a_recogniser_that_ends_without_a_word(manual: bool) -> None:
     class Mute(ScriptedSTT):
         async def transcribe(
-            self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+            self,
+            audio: AsyncIterator[bytes],
+            *,
+            languages: Sequence[str] = (),
+            phrases: Sequence[str] = (),
+            words: bool = False,
         ) -> AsyncIterator[Transcript]:
             if self.begin():
                 return

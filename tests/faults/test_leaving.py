@@ -54,7 +54,12 @@ class BusySTT(ScriptedSTT, kw_only=True):
     busy: Any
 
     async def transcribe(
-        self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+        self,
+        audio: AsyncIterator[bytes],
+        *,
+        languages: Sequence[str] = (),
+        phrases: Sequence[str] = (),
+        words: bool = False,
     ) -> AsyncIterator[Transcript]:
         self.busy.begin("stt")
         try:

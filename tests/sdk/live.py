@@ -68,6 +68,11 @@ class Turn:
         return "".join(c.input_transcription.text or "" for c in self.contents if c.input_transcription)
 
     @property
+    def words(self) -> list[types.WordInfo]:
+        """Of what was heard, with their offsets."""
+        return [w for c in self.contents if c.input_transcription for w in c.input_transcription.words or ()]
+
+    @property
     def said(self) -> str:
         return "".join(c.output_transcription.text or "" for c in self.contents if c.output_transcription)
 

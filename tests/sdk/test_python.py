@@ -287,6 +287,30 @@ async def test_a_microphone(server: Server) -> None:
         assert turn.said == "You said: What is the capital?"
 
 
+@pytest.mark.parametrize("asked", [True, False])
+async def test_the_offsets_of_words(server: Server, monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:
+    wishes = []
+    transcribe = ScriptedSTT.transcribe
+
+    def noting(stt: ScriptedSTT, audio: Any, **hints: Any) -> Any:
+        wishes.append(hints["words"])
+        return transcribe(stt, audio, **hints)
+
+    monkeypatch.setattr(ScriptedSTT, "transcribe", noting)
+    config = TEXT | {"input_audio_transcription": {"word_timestamp": asked}}
+    async with session(server, config) as opened:
+        await opened.send_realtime_input(audio=pcm(silence(0.64) + QUESTION + silence(0.9)))
+        turn = await receive(opened)
+        assert turn.heard == "What is the capital?"
+        assert wishes == [asked]
+        assert [w.word for w in turn.words] == (turn.heard.split() if asked else [])
+        if asked:
+            offsets = [float((o or "").removesuffix("s")) for w in turn.words for o in (w.start_offset, w.end_offset)]
+            assert offsets == sorted(offsets)
+            assert offsets[0] == pytest.approx(0.5, abs=0.2)  # the script counts from the first chunk with sound in it
+            assert offsets[-1] == pytest.approx(offsets[0] + 4 * 0.15)
+
+
 async def test_the_end_of_the_stream(server: Server) -> None:
     async with session(server, TEXT | BOTH) as opened:
         for speech, words in ((QUESTION, HEARD[300]), (NAME, HEARD[900])):

@@ -31,11 +31,12 @@ class Detect(Struct, frozen=True, tag=True):
 
 
 class Listen(Struct, frozen=True, tag=True):
-    """Begin to recognise an utterance. For `languages` and `phrases` see `engines.protocols.STT`."""
+    """Begin to recognise an utterance. For what else is said see `engines.protocols.STT`."""
 
     utterance: int
     languages: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
+    words: bool = False
 
 
 class Hear(Struct, frozen=True, tag=True):

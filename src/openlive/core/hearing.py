@@ -121,11 +121,20 @@ Signal = SpeechStarted | SpeechEnded | SpeechResumed | Partial | Guessed | Utter
 
 
 class Hearing:
-    def __init__(self, policy: Policy, limits: Limits, languages: tuple[str, ...], phrases: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        limits: Limits,
+        languages: tuple[str, ...],
+        phrases: tuple[str, ...],
+        *,
+        words: bool,
+    ) -> None:
         self._policy = policy
         self._limits = limits
         self._hints = languages
         self._phrases = phrases
+        self._words = words
         self._activity = Activity(policy)
         self._utterance: Utterance | None = None
         self._number = 0
@@ -334,7 +343,7 @@ class Hearing:
     def _open(self, start: int) -> None:
         self._number += 1
         self._utterance = Utterance(self._number, start)
-        self._out.append(Listen(self._number, self._languages(), self._phrases))
+        self._out.append(Listen(self._number, self._languages(), self._phrases, self._words))
         self._hear(max(start, self._activity.position))
         onset = self._activity.onset if self._policy.automatic else start
         self._out.append(SpeechStarted(self._origin + onset))

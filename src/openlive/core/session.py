@@ -235,7 +235,7 @@ class Session:
         session = snapshot.session if snapshot else self._opened.session
         age, video_since = (snapshot.age, snapshot.video_since) if snapshot else (0.0, None)
         self._lifetime.begin(self._now, age, video_since, bounded=settings.window.trigger is None)
-        self._hearing = Hearing(settings.activity, limits, settings.languages, settings.phrases)
+        self._hearing = Hearing(settings.activity, limits, settings.languages, settings.phrases, words=settings.words)
         dialogue = self._dialogue = Dialogue(settings, session, limits)
         dialogue.now = self._now
         self._out.append(tell.setup_complete(session))

@@ -37,14 +37,14 @@ def setup_complete(session: str) -> Send:
 
 
 def heard(settings: Settings, text: str, words: Sequence[Word] = ()) -> list[Send]:
-    """A piece of the user's transcript."""
-    if not settings.transcribe_input or not text:
-        return []
+    """A piece of the user's transcript; with its last one come the offsets of all the utterance's `words`."""
     timed = tuple(
         WordInfo(word=w.text, start_offset=_offset(w.start), end_offset=_offset(w.end))
         for w in (words if settings.words else ())
     )
-    return [_transcription(Transcription(text=text, words=timed))]
+    if not settings.transcribe_input or not (text or timed):
+        return []
+    return [_transcription(Transcription(text=text or None, words=timed))]
 
 
 def heard_all(settings: Settings) -> list[Send]:

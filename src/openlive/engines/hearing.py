@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from openlive.engines.segment import PAUSE, Samples, Segment
 from openlive.engines.workers import Abort, Workers
-from openlive.types import INPUT_RATE, Transcript
+from openlive.types import INPUT_RATE, Transcript, Word
 
 FLUSH, SOON, PARTIAL = 0, 1, 2
 """Priorities of passes: somebody waits for this one; for it and more, or is about to; for none yet."""
@@ -39,17 +39,22 @@ UNSPACED = frozenset({"ja", "lo", "my", "th", "zh"})
 class Hints(Struct, frozen=True):
     languages: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
+    words: bool = False
+    """Final passes are to tell where the words lie, if the recogniser can."""
 
 
 class Pass(Struct, frozen=True):
     """What one pass over a segment heard.
 
-    `memo` is handed to the next pass over more of the same segment, `carry` to the first one over the next segment:
-    whatever the recogniser wants to remember.
+    `words` lie in the segment. `tentative`: a final pass over the same might find more. `memo` is handed to the next
+    pass over more of the same segment, `carry` to the first one over the next segment: whatever the recogniser wants to
+    remember.
     """
 
     text: str
     language: str = ""
+    words: tuple[Word, ...] = ()
+    tentative: bool = False
     memo: Any = None
     carry: Any = None
 
@@ -92,7 +97,9 @@ class Utterance:
         self._settled = ""
         self._language = ""
         self._memo: Any = None
+        self._words: tuple[Word, ...] = ()  # of what is settled
         self._last: Pass | None = None
+        self._unfinished = False  # a final pass would tell more than the last one
         self._heard = 0  # up to where the passes came
         self._interval = FIRST
         self._said = ""  # the latest transcript that was given
@@ -108,7 +115,7 @@ class Utterance:
             return
         if cut := segment.cut():
             self._start(PARTIAL, cut)
-        elif len(segment) >= FIRST and not self._only_silence_since(self._heard):
+        elif len(segment) >= FIRST and not self._told_all:
             if segment.end - segment.quiet_since() >= PAUSE:
                 self._start(SOON)
             elif segment.end - self._heard >= self._interval:
@@ -124,11 +131,12 @@ class Utterance:
         self._heard = run.end
         self._language = heard.language or self._language
         if run.settles:
-            self._settled = self._joined(heard.text)
+            self._settled, self._words = self._joined(heard.text), self._timed(heard)
             self._segment.drop(run.end)
             self._last, self._memo = None, heard.carry
         else:
             self._last, self._memo = heard, heard.memo
+        self._unfinished = not run.final and (heard.tentative or bool(self._hints.words and heard.text))
         text = self._text if run.final else self._text.rstrip(ENDINGS)
         if not text or text == self._said:
             return None
@@ -147,11 +155,12 @@ class Utterance:
             self.stop()
         if self.running:
             await self._finish()
-        if self._last is None or not self._only_silence_since(self._heard):
+        if self._last is None or not self._told_all:
             self._start(FLUSH)
             await self._finish()
-        self._said = self._text
-        yield Transcript(self._text, self._segment.end, final=True, language=self._language if self._text else "")
+        text = self._said = self._text
+        words = self._timed(self._last) if self._last else self._words
+        yield Transcript(text, self._segment.end, final=True, language=self._language if text else "", words=words)
 
     def stop(self) -> None:
         """Drops the pass that is on its way, without waiting for it."""
@@ -174,6 +183,16 @@ class Utterance:
         space = "" if self._language in UNSPACED else " "
         return space.join(part for part in (self._settled, text) if part)
 
+    def _timed(self, heard: Pass) -> tuple[Word, ...]:
+        """The words of what is settled and of the open segment, counted in the utterance."""
+        start = self._segment.start
+        return (*self._words, *(Word(word.text, start + word.start, start + word.end) for word in heard.words))
+
+    @property
+    def _told_all(self) -> bool:
+        """One more pass would tell nothing new."""
+        return self._only_silence_since(self._heard) and not self._unfinished
+
     def _only_silence_since(self, end: int) -> bool:
         return self._segment.quiet_since() <= max(end, self._segment.start) or self._segment.end <= end
 
@@ -185,7 +204,7 @@ class Utterance:
         segment, memo, begun = self._segment, self._memo, time.perf_counter()
         if segment.speechless:
             run.end = cut or segment.end
-            return Pass("", self._language, memo, memo)
+            return Pass("", self._language, memo=memo, carry=memo)
 
         def work(abort: Abort) -> Pass:  # in a worker; meanwhile the segment may grow, nothing else
             run.end = end = cut or segment.end

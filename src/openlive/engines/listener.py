@@ -9,6 +9,9 @@ Which of them hears is settled by the hints (languages.py) where they allow one 
 - Another language is expected: Whisper encodes and detects, and reads unless it is English.
 
 Nothing is decided for good before `ENOUGH` speech was heard; while the user speaks, a doubtful text is held back.
+
+Where words are to be told with their offsets, Whisper finds them, whoever has read the text: Moonshine's graph gives
+nothing that tells when it heard a token. So the transcript is the same with offsets and without.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from openlive.engines import moonshine, whisper
 from openlive.engines.hearing import Hints, Pass, transcribe
@@ -49,11 +53,26 @@ class Listener:
         self._workers = workers
 
     def transcribe(
-        self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+        self,
+        audio: AsyncIterator[bytes],
+        *,
+        languages: Sequence[str] = (),
+        phrases: Sequence[str] = (),
+        words: bool = False,
     ) -> AsyncIterator[Transcript]:
-        return transcribe(self, self._workers, audio, Hints(tuple(languages), tuple(phrases)))
+        return transcribe(self, self._workers, audio, Hints(tuple(languages), tuple(phrases), words))
 
     def hear(self, samples: Samples, hints: Hints, memo: Route | None, abort: Abort, *, final: bool) -> Pass:
+        if hints.words:
+            self._others.load()  # while the user speaks, not when the answer is waited for
+        heard = self._read(samples, hints, memo, abort, final=final)
+        if not (final and hints.words and heard.text) or heard.words:
+            return heard
+        abort.check()
+        encoded = self._others.encode(samples, final=False)
+        return replace(heard, words=self._others.align(encoded, heard.language, heard.text, samples))
+
+    def _read(self, samples: Samples, hints: Hints, memo: Route | None, abort: Abort, *, final: bool) -> Pass:
         wish = wanted(hints.languages, whisper.LANGUAGES)
         route = memo or Route(wish.only)
         if route.language == ENGLISH:
@@ -66,7 +85,7 @@ class Listener:
         if reading.confidence >= (SURE_IF_EXPECTED if wish.first else SURE):
             return self._in_english(reading, settled=False)
         if not final and not worth_asking(reading.confidence, len(samples) / INPUT_RATE):
-            return Pass("", memo=Route(draft=reading.tokens))
+            return Pass("", tentative=True, memo=Route(draft=reading.tokens))
         return self._with_whisper(samples, hints, route, abort, final=final, reading=reading)
 
     def _in_english(self, reading: moonshine.Reading, *, settled: bool) -> Pass:
@@ -95,8 +114,9 @@ class Listener:
             return self._in_english(reading or self._english.read(samples, route.draft, abort), settled=settled)
         abort.check()
         text = self._others.read(encoded, language, seconds, hints.phrases)
+        timed = self._others.align(encoded, language, text, samples) if final and hints.words and text else ()
         memo = Route(language) if settled else Route(draft=reading.tokens if reading else ())
-        return Pass(text, language, memo=memo, carry=Route(language))
+        return Pass(text, language, timed, memo=memo, carry=Route(language))
 
 
 def worth_asking(confidence: float, seconds: float) -> bool:

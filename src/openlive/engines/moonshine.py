@@ -161,7 +161,12 @@ class Moonshine:
         self._workers = workers
 
     def transcribe(
-        self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+        self,
+        audio: AsyncIterator[bytes],
+        *,
+        languages: Sequence[str] = (),
+        phrases: Sequence[str] = (),
+        words: bool = False,  # noqa: ARG002 - it cannot tell when it heard what
     ) -> AsyncIterator[Transcript]:
         return transcribe(self, self._workers, audio, Hints(tuple(languages), tuple(phrases)))
 

@@ -48,7 +48,12 @@ class VAD(Protocol):
 
 class STT(Protocol):
     def transcribe(
-        self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+        self,
+        audio: AsyncIterator[bytes],
+        *,
+        languages: Sequence[str] = (),
+        phrases: Sequence[str] = (),
+        words: bool = False,
     ) -> AsyncIterator[Transcript]:
         """Hears one utterance: chunks of s16le mono 16 kHz as they arrive, a pre-roll first.
 
@@ -56,7 +61,8 @@ class STT(Protocol):
         flush: it is answered by exactly one `Transcript(final=True)` for everything before it, as soon as possible;
         more audio may follow and belongs to the same utterance. The iterator ends after the audio's end; no final
         transcript is owed then. Speech-free audio gives the text "". `languages` are BCP-47 hints (one: that language;
-        several: one of them; none: detect), `phrases` words to expect.
+        several: one of them; none: detect), `phrases` words to expect. With `words`, a final transcript tells where the
+        words of its text lie, in order and without overlap, if the engine can find out; without, nobody needs them.
         """
         ...
 

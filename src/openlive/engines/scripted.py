@@ -111,6 +111,7 @@ class ScriptedSTT(Script):
 
     With `tones` (Hz -> transcript) the utterance itself says what it is: the tone nearest to the pitch of its first
     loud chunk. Partial transcripts grow by a word per `pace` seconds of sound. What is below `threshold` is no speech.
+    Where offsets of words are asked for, each word lasts `pace` seconds, the first one from the first loud chunk on.
     """
 
     transcripts: tuple[str, ...] = ("hello",)
@@ -121,25 +122,36 @@ class ScriptedSTT(Script):
     heard: int = 0
 
     async def transcribe(
-        self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+        self,
+        audio: AsyncIterator[bytes],
+        *,
+        languages: Sequence[str] = (),
+        phrases: Sequence[str] = (),
+        words: bool = False,
     ) -> AsyncIterator[Transcript]:
         del languages, phrases  # the script knows what will be heard
         fault = self.begin()
-        samples = loud = shown = 0
-        words: list[str] = []
+        samples = loud = shown = onset = 0
+        heard: list[str] = []
         async for chunk in audio:
             if not chunk:
                 await self.work(fault)
-                yield Transcript(" ".join(words), samples, final=True, language=self.language)
+                timed = self._timed(heard, onset) if words else ()
+                yield Transcript(" ".join(heard), samples, final=True, language=self.language, words=timed)
                 continue
             samples += len(chunk) // 2
             if level(chunk) < self.threshold:
                 continue
-            words = words or self._next(chunk)
+            if not heard:
+                heard, onset = self._next(chunk), samples - len(chunk) // 2
             loud += len(chunk) // 2
-            if (count := min(len(words), int(loud / INPUT_RATE / self.pace))) > shown:
+            if (count := min(len(heard), int(loud / INPUT_RATE / self.pace))) > shown:
                 shown = count
-                yield Transcript(" ".join(words[:count]), samples, language=self.language)
+                yield Transcript(" ".join(heard[:count]), samples, language=self.language)
+
+    def _timed(self, heard: Sequence[str], onset: int) -> tuple[Word, ...]:
+        each = round(self.pace * INPUT_RATE)
+        return tuple(Word(word, onset + i * each, onset + (i + 1) * each) for i, word in enumerate(heard))
 
     def _next(self, chunk: bytes) -> list[str]:
         self.heard += 1

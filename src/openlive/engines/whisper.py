@@ -8,6 +8,7 @@ a passing one 6 s at half the price (of 44 short English, 21 Spanish samples 2.0
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -15,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from openlive.engines.alignment import Token, words_of
+from openlive.engines.clauses import is_unspaced
 from openlive.engines.hearing import Hints, Pass, transcribe
 from openlive.engines.languages import ENOUGH, likeliest, wanted
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.segment import Samples
 from openlive.engines.workers import Abort, Workers
-from openlive.types import INPUT_RATE, Transcript
+from openlive.types import INPUT_RATE, Transcript, Word
 
 FINAL_WINDOW, PASSING_WINDOW = (12.0, 2.0), (6.0, 1.5)
 """Seconds that the model sees: at least, and at least after the end of the audio."""
@@ -46,6 +49,8 @@ DENSE = _codes(
     "te tg th uk ur yi zh"
 )
 """Languages whose script takes several tokens per letter or syllable."""
+HOP = INPUT_RATE // 100
+"""Samples from one column of the spectrogram to the next."""
 NO_SPEECH, POOR = 0.6, -1.0
 """Probability of silence, and mean log-probability of a token, beyond which both say: nothing was said."""
 SCRIPT = {"hi": "नमस्कार, आप कैसे हैं? मैं ठीक हूँ, धन्यवाद।"}
@@ -76,6 +81,8 @@ class Model:
                 self._features = FeatureExtractor()
                 self._tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
                 self._storage = ctranslate2.StorageView
+                # OpenAI's whisper/__init__.py has them as _ALIGNMENT_HEADS; old conversions lack them.
+                self._aligns = "alignment_heads" in json.loads((self._folder / "config.json").read_text())
                 self._loaded = ctranslate2.models.Whisper(
                     str(self._folder), compute_type="int8", inter_threads=1, intra_threads=self._threads
                 )
@@ -87,7 +94,7 @@ class Model:
         return self._loaded is not None
 
     def encode(self, samples: Samples, *, final: bool) -> Any:
-        """What `detect` and `read` take; the costly part of both."""
+        """What `detect`, `read` and `align` take; the costly part of each."""
         self.load()
         least, after = FINAL_WINDOW if final else PASSING_WINDOW
         seconds = min(LONGEST_WINDOW, max(least, len(samples) / INPUT_RATE + after))
@@ -123,6 +130,26 @@ class Model:
         silence = result.no_speech_prob > NO_SPEECH and result.scores[0] < POOR
         return "" if silence or not any(c.isalnum() for c in text) else text
 
+    def align(self, encoded: Any, language: str, text: str, samples: Samples) -> tuple[Word, ...]:
+        """Where in `samples` each word of `text` is said, whoever has read it (40 ms); () if this model cannot tell.
+
+        CTranslate2 warps the tokens onto the frames along the attention of the heads that follow the audio, smoothed by
+        a median of seven frames.
+        """
+        if not self._aligns:
+            return ()
+        text = text if is_unspaced(text[0]) else f" {text}"
+        tokens = self._tokenizer.encode(text, add_special_tokens=False)
+        start = [self._token(name) for name in ("startoftranscript", language, "transcribe")]
+        path = self._loaded.align(encoded, start, [tokens.ids], len(samples) // HOP)[0].alignments
+        if not path:  # less than a frame
+            return ()
+        frames: dict[int, int] = {}
+        for token, frame in path:
+            frames.setdefault(token, frame)
+        spans: list[tuple[int, int]] = [*tokens.offsets, (len(text), len(text))]
+        return words_of(text, [Token(begin, end, frames[i]) for i, (begin, end) in enumerate(spans)], samples)
+
     def _token(self, name: str) -> int:
         token: int = self._tokenizer.token_to_id(f"<|{name}|>")
         return token
@@ -136,9 +163,14 @@ class Whisper:
         self._workers = workers
 
     def transcribe(
-        self, audio: AsyncIterator[bytes], *, languages: Sequence[str] = (), phrases: Sequence[str] = ()
+        self,
+        audio: AsyncIterator[bytes],
+        *,
+        languages: Sequence[str] = (),
+        phrases: Sequence[str] = (),
+        words: bool = False,
     ) -> AsyncIterator[Transcript]:
-        return transcribe(self, self._workers, audio, Hints(tuple(languages), tuple(phrases)))
+        return transcribe(self, self._workers, audio, Hints(tuple(languages), tuple(phrases), words))
 
     def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:
         """`memo` is the language, once it is known."""
@@ -149,8 +181,9 @@ class Whisper:
         language = memo or wish.only or likeliest(self.model.detect(encoded), wish, seconds)
         abort.check()
         text = self.model.read(encoded, language, seconds, hints.phrases)
+        timed = self.model.align(encoded, language, text, samples) if final and hints.words and text else ()
         settled = language if memo or seconds >= ENOUGH else None
-        return Pass(text, language, memo=settled, carry=settled)
+        return Pass(text, language, timed, memo=settled, carry=settled)
 
 
 def create(argument: str, resources: Resources) -> Whisper:

@@ -348,7 +348,9 @@ class Connection:
 
     async def _recognising(self, command: Listen, chunks: AsyncIterator[bytes]) -> None:
         try:
-            heard = self._engines.stt.transcribe(chunks, languages=command.languages, phrases=command.phrases)
+            heard = self._engines.stt.transcribe(
+                chunks, languages=command.languages, phrases=command.phrases, words=command.words
+            )
             async for transcript in heard:
                 self._inbox.put(Transcribed(command.utterance, transcript))
         except Exception as error:
