@@ -277,20 +277,6 @@ def test_a_held_call_is_made_only_when_the_turn_is_decided() -> None:
     assert world.at("toolCall")[0] >= 2.5 + 0.7
 
 
-@pytest.mark.parametrize(
-    ("tool", "path"),
-    [
-        ({"googleSearch": {}}, "setup.tools[0].google_search"),
-        ({"functionDeclarations": [{"description": "nameless"}]}, "setup.tools[0].function_declarations[0].name"),
-        ({"functionDeclarations": [{"name": "f"}, {"name": "f"}]}, "setup.tools[0].function_declarations[1].name"),
-    ],
-)
-def test_tools_that_are_not_to_be_had_are_refused_by_their_path(tool: dict[str, Any], path: str) -> None:
-    world = World({**TALK, "tools": [tool]})
-    assert world.closed is not None
-    assert f"'{path}'" in world.closed.reason
-
-
 class TestMarks:
     def test_a_call_that_takes_long_is_announced_once_and_its_answer_told(self) -> None:
         world = World(tools("weather"), replies=[WEATHER, SUNNY])

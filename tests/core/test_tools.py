@@ -185,7 +185,7 @@ class TestAsking:
         declared = {"functionDeclarations": [{"name": "run_python"}]}
         w = world(setup={**TALK, "tools": [{"codeExecution": {}}, declared]})
         assert w.closed is not None
-        assert "'run_python' is declared twice" in w.closed.reason
+        assert "Duplicate function declaration found: run_python" in w.closed.reason
 
     def test_an_update_may_ask_for_one_too(self) -> None:
         w = world(RESULT, setup=TALK)

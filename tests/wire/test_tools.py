@@ -33,7 +33,7 @@ def test_json_schema_of_a_schema() -> None:
     assert schema.json_schema() == {
         "type": "object",
         "properties": {
-            "city": {"type": ["string", "null"], "minLength": 1, "enum": ["a", "b"]},
+            "city": {"type": ["string", "null"], "minLength": 1, "enum": ["a", "b", None]},
             "days": {"type": "array", "items": {"type": "integer", "minimum": 0.0}, "maxItems": 3},
             "either": {"anyOf": [{"type": "number"}, {"$ref": "#/$defs/x"}]},
         },

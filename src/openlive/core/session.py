@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from openlive.core import history, masks, tell
 from openlive.core.commands import Close, Command, Restore, Save, Step
+from openlive.core.declarations import functions
 from openlive.core.dialogue import Dialogue
 from openlive.core.events import (
     AudioArrived,
@@ -45,7 +46,7 @@ from openlive.core.hearing import (
 from openlive.core.history import ContextFullError
 from openlive.core.lifetime import Lifetime
 from openlive.core.profile import Profile
-from openlive.core.settings import Settings, from_setup, functions, instructions
+from openlive.core.settings import Settings, from_setup, instructions
 from openlive.core.snapshot import Snapshot
 from openlive.types import FunctionDeclaration, Heard, Message
 from openlive.wire import errors

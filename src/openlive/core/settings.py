@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from msgspec import Struct
 
 from openlive.core.activity import MS, Policy
+from openlive.core.declarations import functions
 from openlive.core.history import Window
 from openlive.core.profile import Profile
 from openlive.types import FunctionDeclaration, Sampling, Voice
@@ -29,7 +30,6 @@ from openlive.wire.setup import (
     ThinkingLevel,
     TurnCoverage,
 )
-from openlive.wire.tools import Behavior, Tool
 
 IMAGE_TOKENS = {
     MediaResolution.MEDIA_RESOLUTION_LOW: 64,
@@ -48,7 +48,6 @@ THINKING_LEVELS = {
     ThinkingLevel.XHIGH: 8192,
 }
 ALL_VIDEO = (TurnCoverage.TURN_INCLUDES_ALL_INPUT, TurnCoverage.TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO)
-SERVER_TOOLS = ("google_search", "url_context", "code_execution")
 TRIGGER, TARGET = 0.8, 0.5
 """Of the limit, and of the trigger, where the client asks for compression without numbers (protocol.md 4.3)."""
 
@@ -156,43 +155,6 @@ def find(name: str | None, profiles: Mapping[str, Profile], version: str) -> Pro
 def instructions(content: Content | None) -> str:
     """Each part is its own paragraph (protocol.md 2.1)."""
     return "\n\n".join(part.text for part in content.parts if part.text) if content else ""
-
-
-def functions(
-    tools: Sequence[Tool], path: str, offered: Sequence[FunctionDeclaration] = ()
-) -> tuple[FunctionDeclaration, ...]:
-    """What the model may call: the functions that `tools` declare, and those of `offered`, the server's own, that they
-    ask for. Raises `ProtocolError` for what is not offered.
-    """
-    found: dict[str, FunctionDeclaration] = {}
-    for i, tool in enumerate(tools):
-        for name in tool.__struct_fields__:
-            if name != "function_declarations" and getattr(tool, name) not in (None, ()):
-                own = _offered(name, f"{path}[{i}].{name}", offered)
-                found[own.name] = own
-        for j, declared in enumerate(tool.function_declarations):
-            where = f"{path}[{i}].function_declarations[{j}].name"
-            if not declared.name:
-                raise ProtocolError(f"Invalid value at '{where}': a function needs a name.")
-            if declared.name in found:
-                raise ProtocolError(f"Invalid value at '{where}': {declared.name!r} is declared twice.")
-            found[declared.name] = FunctionDeclaration(
-                name=declared.name,
-                description=declared.description or "",
-                parameters=declared.json_schema,
-                blocking=declared.behavior is not Behavior.NON_BLOCKING,
-            )
-    return tuple(found.values())
-
-
-def _offered(name: str, where: str, offered: Sequence[FunctionDeclaration]) -> FunctionDeclaration:
-    tool = "google_search" if name == "google_search_retrieval" else name
-    for declared in offered:
-        if declared.tool == tool:
-            return declared
-    if tool in SERVER_TOOLS:
-        raise ProtocolError(f"Invalid value at '{where}': the operator of this server has not configured tools.{tool}.")
-    raise ProtocolError(f"Invalid value at '{where}': this server has no such tool; leave it out.")
 
 
 def _refuse(setup: Setup) -> None:

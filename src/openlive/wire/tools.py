@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import msgspec
+
 from openlive.wire.proto import Double, Enum, Float, Int32, Int64, JsonObject, Message, Timestamp
 
 
@@ -68,22 +70,44 @@ class Schema(Message, frozen=True, kw_only=True):
     defs: dict[str, Schema] | None = None
 
     def json_schema(self) -> JsonObject:
-        """The same as JSON Schema: types in lower case, null as a type, `$ref` and `$defs`."""
+        """The same as JSON Schema: types in lower case, null as a type, `$ref` and `$defs`, numbers as numbers."""
         schema: JsonObject = {}
         for attribute, name in zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True):
             value = getattr(self, attribute)
             if value is not None and value != () and name not in _NOT_JSON_SCHEMA:
                 schema[_RENAMED.get(name, name)] = _plain(value)
-        if self.type is None or self.type is Type.TYPE_UNSPECIFIED:
-            schema.pop("type", None)
-        else:
-            kind = str(self.type).lower()
-            schema["type"] = [kind, "null"] if self.nullable else kind
+        if self.ref is not None:
+            schema["$ref"] = self.ref.replace("#/defs/", "#/$defs/", 1)
+        schema.pop("type", None)
+        if self.type not in (None, Type.TYPE_UNSPECIFIED):
+            schema["type"] = str(self.type).lower()
+        if self.type in _NUMBERS and self.enum:
+            schema["enum"] = [_number(value) for value in self.enum]
+        if self.nullable:
+            _allow_null(schema)
         return schema
 
 
 _NOT_JSON_SCHEMA = ("nullable", "propertyOrdering", "example")
 _RENAMED = {"ref": "$ref", "defs": "$defs"}
+_NUMBERS = (Type.INTEGER, Type.NUMBER)
+
+
+def _number(value: str) -> int | float | str:
+    """The number that an enum of numbers has as text; what is none is left as it is."""
+    try:
+        return msgspec.json.decode(value, type=int | float)
+    except (msgspec.DecodeError, UnicodeError):
+        return value
+
+
+def _allow_null(schema: JsonObject) -> None:
+    if "type" in schema:
+        schema["type"] = [schema["type"], "null"]
+    if "enum" in schema:
+        schema["enum"].append(None)
+    if "anyOf" in schema:
+        schema["anyOf"].append({"type": "null"})
 
 
 def _plain(value: Any) -> Any:
