@@ -63,6 +63,7 @@ async def answer(llm: Llama, request: Request) -> tuple[str, Usage]:
     async for piece in llm.generate(request):
         if isinstance(piece, Usage):
             return text, piece
+        assert isinstance(piece, Text)
         text += piece.text
     raise AssertionError("no usage")
 
@@ -261,6 +262,7 @@ class TestPace:
                 if isinstance(piece, Usage):
                     assert piece.completion == GREEDY.max_tokens
                     break
+                assert isinstance(piece, Text)
                 text += piece.text
                 await until(lambda: not llm._runs)  # paused
                 pauses += 1

@@ -40,7 +40,7 @@ def test_a_reply_pauses_when_nobody_takes_it_and_goes_on_where_it_was() -> None:
         second.end(None)
         while text := reply.take():
             taken.append(text)
-        assert "".join(taken) == "".join(f"{i} " for i in range(AHEAD))
+        assert "".join(map(str, taken)) == "".join(f"{i} " for i in range(AHEAD))
         assert reply.finished
         assert not reply.is_hungry()
 

@@ -1,13 +1,14 @@
 """Prompts in ChatML, the format of Qwen2.5 (and SmolLM2), built piece by piece.
 
 Built here and not by the template inside the GGUF, whose tool format the embedded models handle badly, and so that
-a prompt is always a token-exact continuation of the conversation's previous one. `request.functions` are not declared
-to the model yet; calls and results in the history are.
+a prompt is always a token-exact continuation of the conversation's previous one. Functions are declared before the
+instructions, so that the manner of the answer is what the model read last.
 """
 
 from __future__ import annotations
 
-from openlive.engines.prompt import Piece, content
+from openlive.engines.calling import declared
+from openlive.engines.prompt import Piece, pieces
 from openlive.types import Request
 
 _END = Piece("<|im_end|>\n", "control")
@@ -20,26 +21,23 @@ def build(request: Request, *, unfinished: bool = False) -> list[Piece]:
     `unfinished`: the prompt as far as it is settled while the user is still talking: a last message of the user is
     left open, so that a longer one extends the prompt; the reply is not asked for.
     """
-    pieces: list[Piece] = []
-    if instructions := request.instructions.strip():
-        pieces += _turn("system", Piece(instructions, "text"))
+    prompt: list[Piece] = []
+    instructions = request.instructions.strip()
+    if tools := declared(request.functions):
+        prompt += [_start("system"), Piece(tools, "text"), Piece(f"\n\n{instructions}".rstrip(), "text"), _END]
+    elif instructions:
+        prompt += [_start("system"), Piece(instructions, "text"), _END]
     last = len(request.messages) - 1
     for i, message in enumerate(request.messages):
-        words = content(message)
+        words = pieces(message)
         open_end = unfinished and i == last and message.role == "user"
-        if not words and not open_end:
-            continue
-        pieces += _turn(_ROLES[message.role], Piece(words, "reply" if message.role == "model" else "text"))
-        if open_end:
-            pieces.pop()
+        if words or open_end:
+            prompt += [_start(_ROLES[message.role]), *words]
+            prompt += [] if open_end else [_END]
     if not unfinished:
-        pieces.append(_start("assistant"))
-    return [piece for piece in pieces if piece.text]
+        prompt.append(_start("assistant"))
+    return [piece for piece in prompt if piece.text]
 
 
 def _start(role: str) -> Piece:
     return Piece(f"<|im_start|>{role}\n", "control")
-
-
-def _turn(role: str, words: Piece) -> list[Piece]:
-    return [_start(role), words, _END]

@@ -22,13 +22,15 @@ from threading import Condition, Thread
 from weakref import WeakSet
 
 from openlive.engines import chatml, template
+from openlive.engines.calling import Caller, made
+from openlive.engines.llamacalls import CallingReply
 from openlive.engines.llamarun import DEFAULTS, Reply, Run, Signal
 from openlive.engines.llamaserver import LlamaServer
 from openlive.engines.prompt import LLMError, Piece, PromptTooLongError
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.slots import Lease, Slots
 from openlive.engines.tokens import Memory
-from openlive.types import Request, Text, Usage
+from openlive.types import FunctionCall, Request, Text, Usage
 
 CONTEXT = 8192
 """Tokens of one conversation. All share a pool of twice that: two long ones, or many short ones."""
@@ -67,32 +69,39 @@ class Llama:
         self._closed = False
         _engines.add(self)
 
-    async def generate(self, request: Request) -> AsyncIterator[Text | Usage]:
+    async def generate(self, request: Request) -> AsyncIterator[Text | FunctionCall | Usage]:
         conversation = request.conversation
         self._stop_prefill(conversation)
         self._generating[conversation] += 1
         reply: Reply | None = None
         try:
-            reply = Reply(await self._encode(request), request.sampling, self.context)
-            async with aclosing(self._pull(conversation, reply)) as texts:
-                async for text in texts:
-                    yield Text(text)
+            reply = self._reply(await self._encode(request), request)
+            async with aclosing(self._pull(conversation, reply)) as pieces:
+                async for piece in pieces:
+                    yield Text(piece) if isinstance(piece, str) else piece
             yield Usage(len(reply.prompt), reply.generated, reply.cached)
         finally:
             self._generating -= Counter((conversation,))
             if reply:
                 reply.stop()
                 if memory := self._memories.get(conversation):
-                    memory.keep(reply.spoken)
+                    for stretch in reply.spoken:
+                        memory.keep(stretch)
 
-    async def _pull(self, conversation: str, reply: Reply) -> AsyncGenerator[str, None]:
-        """The reply's text; runs the model as long as somebody takes it."""
+    def _reply(self, prompt: Sequence[int], request: Request) -> Reply:
+        if not request.functions:
+            return Reply(prompt, request.sampling, self.context)
+        caller = Caller(request.functions, self._tokenize, made(request.messages, request.functions))
+        return CallingReply(prompt, request.sampling, self.context, caller)
+
+    async def _pull(self, conversation: str, reply: Reply) -> AsyncGenerator[str | FunctionCall, None]:
+        """The reply's text and calls; runs the model as long as somebody takes them."""
         while True:
             releases, finished = self._releases, reply.finished
             if reply.is_hungry():
                 self._start(conversation, reply.next_run, reply.prompt, len(reply.prompt) + reply.limit)
-            if text := reply.take():
-                yield text
+            if piece := reply.take():
+                yield piece
             elif finished:
                 return
             elif reply.run and not reply.is_hungry():

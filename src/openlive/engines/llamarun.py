@@ -11,7 +11,7 @@ from typing import Any
 from openlive.engines.llamaserver import Chunk
 from openlive.engines.prompt import PromptTooLongError
 from openlive.engines.tokens import Tokens
-from openlive.types import Sampling
+from openlive.types import FunctionCall, Sampling
 
 MAX_TOKENS = 512
 """The longest reply where the request sets no limit: some three minutes of speech."""
@@ -94,15 +94,15 @@ class Reply:
         self.prompt = prompt
         self.limit = min(sampling.max_tokens or MAX_TOKENS, context - len(prompt))
         self.cached = 0
-        self.spoken: list[tuple[str, Tokens]] = []
-        """What was generated so far, whether taken or not."""
+        self.spoken: list[list[tuple[str, Tokens]]] = [[]]
+        """What was generated so far, whether taken or not: the text, then each call."""
         self.finished = False
         """Nothing more will be generated; `take` may still give some."""
         self.run: Run | None = None
         """The run that is under way, or was the last one."""
         self._sampling = sampling
         self._ids: list[int] = []
-        self._buffer: deque[str] = deque()
+        self._buffer: deque[str | FunctionCall] = deque()
         self._signal = Signal()
 
     @property
@@ -116,30 +116,49 @@ class Reply:
 
     def next_run(self) -> Run:
         """Goes on after the last token. Tokens go in as ids, so the text is the same as without a pause."""
-        options = sampling_options(self._sampling, self.generated)
-        options["n_predict"] = self.limit - self.generated
+        options = {"n_predict": self.limit - self.generated, **self._options()}
         self.run = Run([*self.prompt, *self._ids], options, self._signal, self._receive)
         return self.run
 
-    def take(self) -> str:
-        """The next piece of text; '' where there is none yet."""
-        return self._buffer.popleft() if self._buffer else ""
+    def take(self) -> str | FunctionCall | None:
+        """The next piece; None where there is none yet."""
+        return self._buffer.popleft() if self._buffer else None
 
     def stop(self) -> None:
         self.finished = True
         if self.run:
             self.run.stop()
 
+    def _options(self) -> dict[str, Any]:
+        return sampling_options(self._sampling, self.generated)
+
     def _receive(self, chunk: Chunk) -> bool:
         if chunk.cached is not None and not self._ids:
             self.cached = chunk.cached
-        if chunk.text:
-            self.spoken.append((chunk.text, chunk.tokens))
-            self._ids += chunk.tokens
-            self._buffer.append(chunk.text)
-        if chunk.finished or self.generated >= self.limit:
-            self.finished = True
+        stop = self._read(chunk)
         self._signal.set()
+        return stop
+
+    def _read(self, chunk: Chunk) -> bool:
+        """Takes a chunk in; whether the run should stop."""
+        self._keep(chunk)
+        self._pass(chunk.text)
+        self.finished = self.finished or self._is_last(chunk)
+        return self._is_full()
+
+    def _keep(self, chunk: Chunk) -> None:
+        if chunk.text:
+            self.spoken[-1].append((chunk.text, chunk.tokens))
+            self._ids += chunk.tokens
+
+    def _pass(self, piece: str | FunctionCall) -> None:
+        if piece:
+            self._buffer.append(piece)
+
+    def _is_last(self, chunk: Chunk) -> bool:
+        return chunk.finished or self.generated >= self.limit
+
+    def _is_full(self) -> bool:
         return len(self._buffer) >= AHEAD and not self.finished
 
 

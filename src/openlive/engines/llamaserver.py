@@ -6,6 +6,7 @@ behind a random key. Everything here blocks; nothing here knows about conversati
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -24,6 +25,14 @@ BATCH = 32
 1.5B on one core: 16 cost a quarter more time per token, 64 and 128 save none."""
 
 
+class Likely(Struct, frozen=True):
+    """A token that might have come, and how likely it was."""
+
+    token: int
+    text: str
+    p: float
+
+
 class Chunk(Struct, frozen=True):
     """A piece of a completion: some text, and the tokens that it was made of."""
 
@@ -31,7 +40,13 @@ class Chunk(Struct, frozen=True):
     tokens: Tokens = ()
     cached: int | None = None
     """How many tokens of the prompt were found in the cache; told once, before any text."""
+    likely: tuple[Likely, ...] = ()
+    """What might have come instead of the first of `tokens`, likeliest first; with the options `LIKELY` only."""
     finished: bool = False
+
+
+LIKELY = {"n_probs": 20, "post_sampling_probs": False}
+"""Options that tell what the model itself finds likely, whatever is drawn: 3 ms per token."""
 
 
 class LlamaServer:
@@ -105,7 +120,7 @@ class LlamaServer:
         tokens = (choice.get("logprobs") or {}).get("content") or ()
         text = choice["text"]
         ids = self._spelling(text, tokens[-1]["id"]) if text and tokens else ()
-        return Chunk(text, ids, finished=choice["finish_reason"] is not None)
+        return Chunk(text, ids, likely=_likely(tokens), finished=choice["finish_reason"] is not None)
 
     def _spell(self, text: str, last: int) -> Tokens:
         """The tokens of a piece of a reply. A character may be spread over several; only the last one is told."""
@@ -126,6 +141,12 @@ class LlamaServer:
             raise LLMError(f"llama.cpp refused {path}: {response.text[:300]}")
         answer: dict[str, Any] = response.json()
         return answer
+
+
+def _likely(tokens: Sequence[dict[str, Any]]) -> tuple[Likely, ...]:
+    """From the first of a chunk's tokens."""
+    first = tokens[0].get("top_logprobs", ()) if tokens else ()
+    return tuple(Likely(t["id"], t["token"], math.exp(t["logprob"])) for t in first)
 
 
 def _start(path: Path, threads: int, slots: int, pool: int) -> tuple[Any, str]:

@@ -27,6 +27,10 @@ class MalformedCallError(LLMError):
     """The model called a function that is not declared, or with arguments that its declaration does not allow."""
 
 
+OPEN, CLOSE = "<tool_call>\n", "\n</tool_call>"
+"""What stands around a call, in the format of Qwen2.5."""
+
+
 class Piece(Struct, frozen=True):
     """A stretch of a prompt, tokenised on its own so that the tokens before it never depend on what follows.
 
@@ -39,26 +43,43 @@ class Piece(Struct, frozen=True):
     kind: Literal["control", "text", "reply"]
 
 
-def content(message: Message) -> str:
-    """The message in words, as a model that only reads sees it. Thoughts are left out."""
+def pieces(message: Message) -> list[Piece]:
+    """The message as a model that only reads sees it, calls and results in the format of Qwen2.5. Thoughts are left
+    out. A call is apart from the text before it, so that it keeps the tokens that it was generated with."""
+    kind: Literal["text", "reply"] = "reply" if message.role == "model" else "text"
+    found: list[Piece] = []
     words = ""
     for part in message.parts:
-        block = _block(part)
-        if block:
+        if isinstance(part, FunctionCall) and kind == "reply":
+            found.append(Piece(words.rstrip(), kind))
+            before = "\n" if any(piece.text for piece in found) else ""
+            found += [Piece(before + OPEN, "control"), Piece(written(part), kind), Piece(CLOSE, "control")]
+            words = ""
+        elif block := _block(part):
             words += f"\n{block}\n" if words and not words.endswith("\n") else f"{block}\n"
         elif isinstance(part, Text | Heard):
             words += part.text
-    return words.strip() if message.role != "model" else words.rstrip()
+    found.append(Piece(words.rstrip() if kind == "reply" else words.strip(), kind))
+    return [piece for piece in found if piece.text]
+
+
+def content(message: Message) -> str:
+    """The same, in one."""
+    return "".join(piece.text for piece in pieces(message))
+
+
+def written(call: FunctionCall) -> str:
+    """A call as the model writes it."""
+    return json.dumps({"name": call.name, "arguments": call.args}, ensure_ascii=False)
 
 
 def _block(part: Part) -> str:
-    """A part that stands on lines of its own, or ''. Calls and results are in the format of Qwen2.5."""
+    """A part that stands on lines of its own, or ''."""
     match part:
         case Image():
             return f"[image: {part.mime}, which you cannot see]"
         case FunctionCall():
-            call = json.dumps({"name": part.name, "arguments": part.args}, ensure_ascii=False)
-            return f"<tool_call>\n{call}\n</tool_call>"
+            return f"{OPEN}{written(part)}{CLOSE}"
         case FunctionResponse():
             result = json.dumps({"name": part.name, "result": part.response}, ensure_ascii=False)
             return f"<tool_response>\n{result}\n</tool_response>"

@@ -2,7 +2,8 @@
 
 The template is rendered with a placeholder for each message's text, so that the text keeps its own pieces: it cannot
 forge mark-up, and the tokens of replies are reused as in `chatml`. Templates accept different things; ours get the
-least that all of them take: one system message at the front, then user and assistant in turn.
+least that all of them take: one system message at the front, then user and assistant in turn. Functions are declared,
+called and answered in these as in `chatml`, since what templates make of them differs too much to be read back.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from openlive.engines.prompt import LLMError, Piece, content
+from openlive.engines.calling import declared
+from openlive.engines.prompt import LLMError, Piece, content, pieces
 from openlive.types import Request
 
 Render = Callable[[Sequence[dict[str, str]]], str]
@@ -24,45 +26,56 @@ def build(request: Request, render: Render, *, unfinished: bool = False) -> list
     """The same as `chatml.build`, by the template behind `render`."""
     turns = _turns(request)
     try:
-        prompt = render(_marked(turns))
+        rendered = render(_marked(turns))
     except LLMError:
         if turns[0][0] != "system":
             raise
         turns = _fold(turns)
-        prompt = render(_marked(turns))
-    pieces: list[Piece] = []
-    for i, part in enumerate(_MARK.split(prompt)):
+        rendered = render(_marked(turns))
+    prompt: list[Piece] = []
+    for i, part in enumerate(_MARK.split(rendered)):
         if i % 2 == 0:
-            pieces.append(Piece(part, "control"))
+            prompt.append(Piece(part, "control"))
         else:
-            role, words = turns[int(part)]
-            pieces.append(Piece(words, "reply" if role == "assistant" else "text"))
+            prompt += turns[int(part)][1]
     if unfinished:
-        pieces.pop()  # what follows the last message: its end, and the beginning of the reply
-    return [piece for piece in pieces if piece.text]
+        prompt.pop()  # what follows the last message: its end, and the beginning of the reply
+    return [piece for piece in prompt if piece.text]
 
 
-def _marked(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+Turn = tuple[str, list[Piece]]
+
+
+def _marked(turns: Sequence[Turn]) -> list[dict[str, str]]:
     return [{"role": role, "content": f"\ue000{i}\ue001"} for i, (role, _) in enumerate(turns)]
 
 
-def _turns(request: Request) -> list[tuple[str, str]]:
+def _turns(request: Request) -> list[Turn]:
     """(role, text) of user and assistant in turn, first and last one of the user; before them the instructions."""
-    said: list[tuple[str, str]] = []
+    said: list[Turn] = []
     for message in request.messages:
-        if words := content(message):
+        if words := pieces(message):
             role = "assistant" if message.role == "model" else "user"
-            said.append((role, f"(System: {words})" if message.role == "system" else words))
+            aside = [Piece(f"(System: {content(message)})", "text")]
+            said.append((role, aside if message.role == "system" else words))
     if said and said[0][0] != "user":
-        said.insert(0, ("user", ""))
+        said.insert(0, ("user", []))
     if not said or said[-1][0] != "user":
-        said.append(("user", ""))
-    merged = [(role, "\n".join(words for _, words in group)) for role, group in groupby(said, key=lambda s: s[0])]
-    system = request.instructions.strip()
+        said.append(("user", []))
+    merged = [(role, _lines([words for _, words in group])) for role, group in groupby(said, key=lambda s: s[0])]
+    system = _lines([[Piece(t, "text")] for t in (declared(request.functions), request.instructions.strip()) if t], 2)
     return [("system", system), *merged] if system else merged
 
 
-def _fold(turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _fold(turns: list[Turn]) -> list[Turn]:
     """For templates without a system role: the instructions open the first message of the user."""
     (_, system), (_, first), *rest = turns
-    return [("user", f"{system}\n\n{first}"), *rest]
+    return [("user", _lines([system, first], 2)), *rest]
+
+
+def _lines(texts: Sequence[list[Piece]], apart: int = 1) -> list[Piece]:
+    """Texts joined by line ends."""
+    joined: list[Piece] = []
+    for text in texts:
+        joined += [Piece("\n" * apart, "text"), *text] if joined else text
+    return joined

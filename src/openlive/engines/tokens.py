@@ -14,8 +14,9 @@ Tokenize = Callable[[str, bool], Tokens]
 Spoken = Sequence[tuple[str, Tokens]]
 """A generated reply as it came: pieces of text, each with the tokens that it was made of."""
 
-_REPLIES = 4
-"""Replies of a conversation that are remembered until a prompt contains them: prepared ones may never be used."""
+_REPLIES = 12
+"""Replies of a conversation, and calls in them, that are remembered until a prompt contains them: prepared ones may
+never be used."""
 
 
 class Memory:

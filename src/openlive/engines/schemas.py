@@ -1,0 +1,172 @@
+"""JSON schemas of functions: what a grammar can hold of them, and whether arguments keep to them.
+
+Schemas are the client's and may be anything. What cannot be used is left out: a model without a grammar still writes
+arguments, and they are checked before they leave.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from referencing import Registry
+
+from openlive.types import FunctionDeclaration
+
+Schema = dict[str, Any]
+
+MAX_ITEMS = 32
+"""Items of an array where its schema sets no limit: small models do not always find the end."""
+
+_LAYOUT = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": True}}
+"""Written as `json.dumps` does, so that the history, in tokens, is what was generated (llguidance's own keyword)."""
+_MAPS = ("properties", "$defs", "definitions")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_SINGLE = ("items", "additionalProperties")
+_GRAMMAR = {
+    *("type", "enum", "const", "required", "minItems", "maxItems", "minLength", "maxLength"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+}
+"""What llguidance takes as it is. It gives up on a schema with a single keyword that it does not know."""
+_FORMATS = {"date", "time", "date-time", "email", "uuid", "ipv4", "ipv6", "uri"}
+_UNCHECKED = {"pattern", "patternProperties", "$schema", "$id", "$dynamicRef"}
+"""Left out of the check: an expression of the client's could keep Python busy for ever; the grammar, which is linear,
+holds patterns. Nor does a schema choose its dialect or its base."""
+_LOOKS_AROUND = re.compile(r"\(\?|\\[1-9bB]")
+
+
+def calls(functions: Sequence[FunctionDeclaration], *, loose: bool = False) -> Schema:
+    """The schema of `{"name": …, "arguments": …}` for these functions. `loose`: arguments are any object."""
+    kinds: list[Schema] = []
+    schemas: dict[str, Schema] = {}
+    for i, function in enumerate(functions):
+        root = f"#/$defs/f{i}"
+        schemas[f"f{i}"] = {"type": "object"} if loose else _arguments(normal(function.parameters), root)
+        properties = {"name": {"const": function.name}, "arguments": {"$ref": root}}
+        kinds.append(_closed({"type": "object", "properties": properties, "required": ["name", "arguments"]}))
+    return {**_LAYOUT, "anyOf": kinds, "$defs": schemas}
+
+
+def complaint(args: Any, parameters: Schema) -> str:
+    """What is wrong with the arguments, '' where nothing is or the schema is none that anything could be held to."""
+    if not isinstance(args, dict):
+        return "the arguments are no object"
+    schema = normal(parameters)
+    try:
+        Draft202012Validator.check_schema(schema)
+        # The registry knows no other documents: nothing is fetched for a schema.
+        Draft202012Validator(schema, registry=Registry()).validate(args)
+    except ValidationError as error:
+        return f"{error.json_path}: {error.message}"
+    except Exception:
+        return ""
+    return ""
+
+
+def normal(schema: Any) -> Any:
+    """JSON Schema as OpenAPI's dialect means it: types in lower case, `nullable` as a type."""
+    if not isinstance(schema, dict):
+        return schema if isinstance(schema, bool) else {}
+    walked = _walk({k: v for k, v in schema.items() if k not in _UNCHECKED}, normal)
+    kind = walked.get("type")
+    if isinstance(kind, str):
+        walked["type"] = kind.lower()
+    elif isinstance(kind, list):
+        walked["type"] = [str(k).lower() for k in kind]
+    if walked.pop("nullable", False) is True:
+        if isinstance(walked.get("type"), str):
+            walked["type"] = [walked["type"], "null"]
+        if isinstance(walked.get("enum"), list) and None not in walked["enum"]:
+            walked["enum"] = [*walked["enum"], None]
+    if isinstance(schema.get("pattern"), str):
+        walked["x-pattern"] = schema["pattern"]  # for the grammar
+    return walked
+
+
+def _arguments(schema: Any, root: str) -> Schema:
+    """The schema of a function's arguments at `root` in a larger one."""
+    if not isinstance(schema, dict) or not schema:
+        return _closed({"type": "object", "properties": {}})
+    converted = _grammar(schema, root, schema, inside_all=False)
+    if not {"anyOf", "allOf", "$ref"} & converted.keys():
+        converted["type"] = "object"
+        converted.setdefault("properties", {})
+        converted.setdefault("additionalProperties", False)
+    return converted
+
+
+def _grammar(schema: Schema, root: str, whole: Schema, *, inside_all: bool) -> Schema:
+    """What of `schema` a grammar can hold. `inside_all`: other schemas may allow more properties."""
+    if "$ref" in schema and not _resolves(schema["$ref"], whole):
+        schema = {k: v for k, v in schema.items() if k != "$ref"}
+    kept: Schema = {k: v for k, v in schema.items() if k in _GRAMMAR}
+    structure = {k: v for k, v in schema.items() if k in (*_MAPS, *_LISTS, *_SINGLE)}
+    for key, value in structure.items():
+        within = inside_all or key == "allOf"
+
+        def converted(inner: Any, within: bool = within) -> Any:
+            return _grammar(inner, root, whole, inside_all=within) if isinstance(inner, dict) else inner
+
+        kept |= _walk({key: value}, converted)
+    if "oneOf" in kept:
+        kept["anyOf"] = [*kept.pop("oneOf"), *kept.get("anyOf", ())]
+    if "$ref" in schema:
+        kept["$ref"] = root + schema["$ref"][1:]
+    if schema.get("format") in _FORMATS:
+        kept["format"] = schema["format"]
+    if (pattern := schema.get("x-pattern")) and _compiles(pattern):
+        kept["pattern"] = pattern
+    if schema.get("type") == "array":
+        kept.setdefault("maxItems", max(MAX_ITEMS, kept.get("minItems", 0)))
+    properties = kept.get("properties")
+    if isinstance(properties, dict):
+        for name in kept.get("required", ()):
+            properties.setdefault(name, {})
+        if properties and not inside_all:
+            kept.setdefault("additionalProperties", False)
+    return kept
+
+
+def _walk(schema: Schema, change: Callable[[Any], Any]) -> Schema:
+    """A copy with each schema inside changed; what is not where a schema may be stays as it is."""
+    copy: Schema = {}
+    for key, value in schema.items():
+        if key in _MAPS and isinstance(value, dict):
+            copy[key] = {name: change(inner) for name, inner in value.items()}
+        elif key in _LISTS and isinstance(value, list | tuple):
+            copy[key] = [change(inner) for inner in value]
+        elif key in _SINGLE and isinstance(value, dict):
+            copy[key] = change(value)
+        else:
+            copy[key] = value
+    return copy
+
+
+def _resolves(ref: Any, whole: Schema) -> bool:
+    """Whether it points to something inside the schema."""
+    if ref == "#":
+        return True
+    if not isinstance(ref, str) or not ref.startswith("#/"):
+        return False
+    place: Any = whole
+    for step in ref[2:].split("/"):
+        name = step.replace("~1", "/").replace("~0", "~")
+        if not isinstance(place, dict) or name not in place:
+            return False
+        place = place[name]
+    return True
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError):
+        return False
+    return not _LOOKS_AROUND.search(pattern)
+
+
+def _closed(schema: Schema) -> Schema:
+    return {**schema, "additionalProperties": False}

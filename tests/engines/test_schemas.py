@@ -1,0 +1,119 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openlive.engines import schemas
+from openlive.types import FunctionDeclaration
+
+
+def grammar(parameters: Any) -> dict[str, Any]:
+    """What the grammar is told of a single function's arguments."""
+    return dict(schemas.calls((FunctionDeclaration("f", "", parameters),))["$defs"]["f0"])
+
+
+def test_the_name_is_one_of_those_declared_and_goes_with_its_arguments() -> None:
+    schema = schemas.calls((FunctionDeclaration("a"), FunctionDeclaration("b")))
+    assert [(k["properties"]["name"], k["properties"]["arguments"]) for k in schema["anyOf"]] == [
+        ({"const": "a"}, {"$ref": "#/$defs/f0"}),
+        ({"const": "b"}, {"$ref": "#/$defs/f1"}),
+    ]
+
+
+def test_no_parameters_are_no_arguments() -> None:
+    empty = {"type": "object", "properties": {}, "additionalProperties": False}
+    assert grammar({}) == grammar({"type": "object"}) == grammar({"type": "OBJECT", "properties": {}}) == empty
+
+
+def test_nothing_is_invented_beside_what_is_declared() -> None:
+    inner = {"type": "object", "properties": {"x": {"type": "string"}}}
+    schema = grammar({"properties": {"a": inner, "free": {"type": "object"}}})
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["a"]["additionalProperties"] is False
+    assert "additionalProperties" not in schema["properties"]["free"]
+
+
+def test_what_no_grammar_knows_is_left_out() -> None:
+    schema = grammar(
+        {
+            "title": "T",
+            "not": {},
+            "properties": {
+                "a": {"type": "string", "pattern": "^(?=x)", "format": "color", "default": 1},
+                "b": {"type": "string", "pattern": "^[a-z]+$", "format": "date"},
+                "c": {"oneOf": [{"type": "string"}, {"type": "null"}]},
+                "d": {"type": "STRING", "nullable": True, "enum": ["x"]},
+            },
+            "required": ["a", "e"],
+        }
+    )
+    assert schema["properties"] == {
+        "a": {"type": "string"},
+        "b": {"type": "string", "pattern": "^[a-z]+$", "format": "date"},
+        "c": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "d": {"type": ["string", "null"], "enum": ["x", None]},
+        "e": {},
+    }
+    assert "not" not in schema
+
+
+def test_references_point_into_the_function_they_belong_to() -> None:
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
+    schema = grammar({"$defs": {"node": node}, "properties": {"list": {"$ref": "#/$defs/node"}}})
+    assert schema["properties"]["list"]["$ref"] == "#/$defs/f0/$defs/node"
+    assert schema["$defs"]["node"]["properties"]["next"]["$ref"] == "#/$defs/f0/$defs/node"
+
+
+@pytest.mark.parametrize("ref", ["#/$defs/nowhere", "https://example.com/schema.json", 3])
+def test_references_to_nowhere_are_anything(ref: Any) -> None:
+    parameters = {"properties": {"a": {"$ref": ref}}}
+    assert grammar(parameters)["properties"]["a"] == {}
+    assert schemas.complaint({"a": 1}, parameters) == ""  # and nothing is fetched
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        ({"type": "integer", "minimum": 1, "maximum": 3}, 2, 4),
+        ({"type": "STRING", "nullable": True}, None, 1),
+        ({"enum": ["a", "b"]}, "a", "c"),
+        ({"type": "array", "items": {"type": "number"}, "minItems": 1}, [1.5], []),
+        ({"type": "array", "items": {"enum": ["a"]}, "uniqueItems": True}, ["a"], ["a", "a"]),
+        ({"type": "object", "properties": {"x": {"type": "string"}}, "required": ["x"]}, {"x": ""}, {}),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, None, 1),
+    ],
+)
+def test_arguments_are_held_to_the_schema(schema: dict[str, Any], good: Any, bad: Any) -> None:
+    parameters = {"type": "OBJECT", "properties": {"v": schema}}
+    assert schemas.complaint({"v": good}, parameters) == ""
+    assert schemas.complaint({"v": bad}, parameters).startswith("$.v")
+
+
+def test_an_expression_of_the_clients_keeps_nobody_busy() -> None:
+    parameters = {"properties": {"v": {"type": "string", "pattern": "^(a+)+$"}}}
+    assert schemas.complaint({"v": "a" * 40 + "!"}, parameters) == ""
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["object", "string", "#", "#/x", "^("]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["type", "properties", "items", "anyOf", "allOf", "$ref", "required", "enum", "pattern", "$defs", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_a_schema_may_be_anything(parameters: Any) -> None:
+    functions = (FunctionDeclaration("f", "", parameters),)
+    json.dumps(schemas.calls(functions))
+    assert isinstance(schemas.complaint({}, parameters), str)
