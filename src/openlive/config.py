@@ -119,6 +119,7 @@ class EngineSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Which engines do the work: `name` or `name:argument`."""
 
     vad: str = "silero"
+    turn: str = "smart-turn"
     stt: str = "auto"
     llm: str = "auto"
     tts: str = "kokoro"

@@ -21,6 +21,7 @@ SCRIPTED = """
 port = 0
 [engines]
 vad = "scripted"
+turn = "scripted"
 stt = "scripted"
 llm = "scripted"
 tts = "scripted"

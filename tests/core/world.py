@@ -19,6 +19,7 @@ from openlive.core.commands import (
     Forget,
     HangUp,
     Hear,
+    JudgeTurn,
     Listen,
     Mark,
     Prefill,
@@ -42,6 +43,7 @@ from openlive.core.events import (
     Ran,
     Saved,
     Transcribed,
+    TurnJudged,
 )
 from openlive.core.hearing import Limits
 from openlive.core.profile import Profile
@@ -114,9 +116,11 @@ class World:
         dead_streams: Sequence[int] = (),
         vertex: bool = False,
         tools: Mapping[str, tuple[float, ToolResult]] | None = None,
+        judge: Callable[[float], float] = lambda _: 0.5,
     ) -> None:
-        """`tools`: how long each takes, and what it comes to."""
+        """`tools`: how long each takes, and what it comes to. `judge`: how likely the user has finished at a time."""
         self.tools = tools or {}
+        self.judge = judge
         self.now = 0.0
         self.session = Session({profile.name: profile} if profile else PROFILES, limits)
         self.plan = plan
@@ -243,15 +247,8 @@ class World:
                 self.closed = command
             case Detect(stream, start, end):
                 self._detect(stream, start, end)
-            case Listen(utterance, words=words):
-                self._heard[utterance], self._timing[utterance] = -1, words
-            case Hear(utterance, start, end):
-                self._hear(utterance, start, end)
-            case Flush(utterance):
-                self._transcribe(utterance, final=True)
-            case HangUp(utterance):
-                self._over[utterance] = self._said(utterance)
-                self._heard.pop(utterance)
+            case Listen() | Hear() | Flush() | HangUp() | JudgeTurn():
+                self._listen(command)
             case Respond(turn, request):
                 assert self.finished.issuperset(range(1, turn)), "two replies at work"
                 self.requests.append(request)
@@ -273,6 +270,20 @@ class World:
                     self.later(delay, Ran(call.id, result))
             case Prefill() | Mark() | CallMark() | Forget() | Restore() | StopTool():
                 pass
+
+    def _listen(self, command: Listen | Hear | Flush | HangUp | JudgeTurn) -> None:
+        match command:
+            case Listen(utterance, words=words):
+                self._heard[utterance], self._timing[utterance] = -1, words
+            case Hear(utterance, start, end):
+                self._hear(utterance, start, end)
+            case Flush(utterance):
+                self._transcribe(utterance, final=True)
+            case HangUp(utterance):
+                self._over[utterance] = self._said(utterance)
+                self._heard.pop(utterance)
+            case JudgeTurn(utterance, _, end):
+                self.later(0.03, TurnJudged(utterance, end, self.judge(end / INPUT_RATE)))
 
     def _detect(self, stream: int, start: int, end: int) -> None:
         if stream in self.dead_streams:

@@ -45,7 +45,7 @@ def test_paths(path: str, version: str | None, method: str | None) -> None:
 
 
 def test_every_name_and_alias_has_its_profile() -> None:
-    found = profiles(Config())
+    found = profiles(Config(), Scripted().engines)
     for name, settings in Config().models.items():
         for alias in (name, *settings.aliases):
             assert found[alias].name == alias

@@ -311,4 +311,4 @@ class TestTurns:
 def test_the_profiles_of_these_tests_are_those_of_the_default() -> None:
     from openlive.config import Config
 
-    assert set(PROFILES) <= set(profiles(Config()))
+    assert set(PROFILES) <= set(profiles(Config(), Scripted().engines))

@@ -146,6 +146,7 @@ drain_seconds = {drain}
 location = "sqlite:sessions.db"
 [engines]
 vad = "scripted"
+turn = "scripted"
 stt = "scripted"
 llm = "scripted"
 tts = "scripted"

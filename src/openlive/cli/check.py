@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WEIGHTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "vad": {"silero": ("silero-vad",)},
+    "turn": {"smart-turn": ("smart-turn",)},
     "stt": {
         "auto": ("moonshine-tiny-en", "whisper-base"),
         "moonshine": ("moonshine-tiny-en",),

@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 PATIENCE = 2.0
 """Seconds that loading may take to notice that it is to stop; native code does not look."""
 
-ROLES = {"vad": "speech detection", "stt": "speech recognition", "llm": "language model", "tts": "voice"}
+ROLES = {
+    "vad": "speech detection",
+    "turn": "turn detection",
+    "stt": "speech recognition",
+    "llm": "language model",
+    "tts": "voice",
+    "google_search": "web search",
+    "url_context": "page reader",
+    "code_execution": "sandbox",
+}
 
 
 class StoppedError(Exception):

@@ -14,6 +14,11 @@ PAUSE = 160 * MS
 128 to 192 ms gave the soonest answers)."""
 
 
+SURE, UNSURE = 300 * MS, 1000 * MS
+"""The silence that ends a turn where the detector is sure that it is over, and where it is sure that it is not
+(design, decision 2)."""
+
+
 class Change(Enum):
     STARTED = auto()
     """Speech has lasted for the required padding; `Activity.onset` tells where it began."""
@@ -37,6 +42,8 @@ class Policy(Struct, frozen=True):
     stop: float = 0.35
     padding: int = 96 * MS
     silence: int = 700 * MS
+    judged: bool = False
+    """A judgement on whether the user has finished moves the silence between `SURE` and `UNSURE`."""
     all_audio: bool = False
     """The silence before speech belongs to its turn, too."""
 
@@ -55,6 +62,7 @@ class Activity:
         self.active = False
         self.paused = False
         self._run = 0
+        self._wait = policy.silence
 
     @property
     def rising(self) -> bool:
@@ -73,6 +81,7 @@ class Activity:
         self.voiced_until = self.position
         if self.active:
             resumed, self.paused = self.paused, False
+            self._wait = self._policy.silence
             return Change.RESUMED if resumed else None
         if self._run == 0:
             self.onset = begin
@@ -87,13 +96,20 @@ class Activity:
         if not self.active:
             return None
         silence = self.position - self.voiced_until
-        if silence >= self._policy.silence:
+        if silence >= self._wait:
             self.reset(self.position)
             return Change.ENDED
         if not self.paused and silence >= PAUSE:
             self.paused = True
             return Change.PAUSED
         return None
+
+    def judge(self, finished: float) -> Change | None:
+        """How likely the user has finished: the present silence lasts accordingly."""
+        if not self.paused:
+            return None
+        self._wait = round(UNSURE - finished * (UNSURE - SURE))
+        return self._silence()
 
     def pause(self) -> None:
         """The speech has stopped for a reason that no frame shows, such as audio that ceased to arrive."""
@@ -104,3 +120,4 @@ class Activity:
         self.position = position
         self.active = self.paused = False
         self._run = 0
+        self._wait = self._policy.silence

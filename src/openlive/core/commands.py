@@ -59,6 +59,15 @@ class HangUp(Struct, frozen=True, tag=True):
     utterance: int
 
 
+class JudgeTurn(Struct, frozen=True, tag=True):
+    """Has the user finished? The utterance lies in the session's audio from sample `start` to `end`, where it pauses;
+    `TurnJudged` may answer."""
+
+    utterance: int
+    start: int
+    end: int
+
+
 class Forget(Struct, frozen=True, tag=True):
     """The session's audio before sample `before` will not be asked for again."""
 
@@ -143,6 +152,7 @@ Command = (
     | Hear
     | Flush
     | HangUp
+    | JudgeTurn
     | Forget
     | Prefill
     | Respond

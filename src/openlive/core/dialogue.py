@@ -376,7 +376,7 @@ class Dialogue:
                 self.history.add(self._calls.cancel(self._first, self.now, blocking=True))
             return
         self.out += reply.end_transcript()
-        if self._reply is not None:
+        if self._reply is not None and reply.reason is None:
             self.out.append(Stop(reply.turn))
         self.out.append(Send(ServerMessage(server_content=ServerContent(interrupted=True))))
         if self._reply is not None:
@@ -402,7 +402,7 @@ class Dialogue:
     def end_without_reply(self, reason: TurnCompleteReason) -> None:
         """The user's turn ends in nothing that could be answered; a client that waits is told so, where an answer may
         not be interrupted after that one."""
-        if self._reply is not None:
+        if self._reply is not None or self._asking is not None:
             self._unanswered = None if self.settings.interruptible else reason
             return
         content = ServerContent(turn_complete=True, turn_complete_reason=reason)

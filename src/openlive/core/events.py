@@ -12,7 +12,7 @@ from openlive.wire.client import ClientMessage
 from openlive.wire.errors import Refusal
 from openlive.wire.setup import Setup
 
-Stage = Literal["vad", "stt", "reply", "call", "store"]
+Stage = Literal["vad", "turn", "stt", "reply", "call", "store"]
 """`call`: the model called a function in a way that nobody can make sense of."""
 
 
@@ -100,6 +100,14 @@ class Detected(Struct, frozen=True, tag=True):
     frames: tuple[tuple[float, int], ...]
 
 
+class TurnJudged(Struct, frozen=True, tag=True):
+    """How likely the utterance was over with its pause at the sample `end`."""
+
+    utterance: int
+    end: int
+    finished: float
+
+
 class Transcribed(Struct, frozen=True, tag=True):
     utterance: int
     transcript: Transcript
@@ -144,6 +152,7 @@ Event = (
     | BadRequest
     | AudioArrived
     | Detected
+    | TurnJudged
     | Transcribed
     | Produced
     | Finished

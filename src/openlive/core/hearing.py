@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from openlive.core.activity import MS, Activity, Change, Policy
-from openlive.core.commands import Command, Detect, Flush, Forget, HangUp, Hear, Listen
+from openlive.core.commands import Command, Detect, Flush, Forget, HangUp, Hear, JudgeTurn, Listen
 from openlive.core.snapshot import Ears
 from openlive.core.utterance import Utterance
 from openlive.types import INPUT_RATE, Transcript, Word
@@ -20,6 +20,8 @@ FRAME = 32 * MS
 """The longest frame of a detector: less than this may stay unjudged at the end of a stream."""
 PREROLL = 300 * MS
 """Audio before the onset that the recogniser is given: a detector notices soft beginnings late."""
+JUDGED = 8 * INPUT_RATE
+"""Audio that a detector of ends of turns looks at."""
 QUIET_PAUSE = 0.25
 QUIET_END = 1.0
 """Seconds without new audio that count as a first silence and as the end of the activity (design, decision 1)."""
@@ -153,6 +155,8 @@ class Hearing:
         self._decided_at = 0.0
         self._transcribed_at = 0.0
         self._stream_end: int | None = None
+        self._asked = -1
+        """Where the pause ended that a judgement was last asked for."""
         self._spoken = ""
         self._contradictions = 0
         self._out: list[Command | Signal] = []
@@ -249,6 +253,18 @@ class Hearing:
         self._settle(now)
         self._forget(self._activity.position)
 
+    def judged(self, number: int, end: int, finished: float, now: float) -> None:
+        """Counts where the user has not gone on meanwhile."""
+        utterance = self._utterance
+        if utterance is None or utterance.number != number or end != self._asked:
+            return
+        change = self._activity.judge(finished)
+        if change is not None:
+            self._changed(change, now)
+        if self._is_over():
+            self._commit(now)
+        self._settle(now)
+
     def _is_over(self) -> bool:
         utterance = self._utterance
         if utterance is None:
@@ -335,6 +351,9 @@ class Hearing:
             return
         elif change is Change.PAUSED:
             self._flush(now)
+            if self._policy.judged:
+                self._asked = self._activity.position
+                self._out.append(JudgeTurn(utterance.number, utterance.start, self._asked))
         elif change is Change.RESUMED:
             self._resume(utterance)
         elif change is Change.ENDED:
@@ -431,7 +450,7 @@ class Hearing:
 
     def _forget(self, before: int) -> None:
         """Once a second of audio is often enough to let the shell trim its buffer."""
-        keep = before - PREROLL - INPUT_RATE
+        keep = before - PREROLL - (JUDGED if self._policy.judged else INPUT_RATE)
         if self._utterance is not None:
             keep = min(keep, self._utterance.heard)
         if keep - self._forgotten >= INPUT_RATE:

@@ -42,6 +42,8 @@ class Profile(Struct, frozen=True):
     """Whether the turn ends with a function call (protocol.md 11.15)."""
     queues_during_calls: bool = False
     """Whether contents wait while a function's result is awaited, instead of interrupting (protocol.md 11.15)."""
+    turn_detector: bool = False
+    """Whether the server can judge that a user has finished; else the silence alone tells."""
     voice_activity: bool = False
     """Whether `voiceActivity` is told unasked, as the 3.x generation does."""
     all_video: bool = False

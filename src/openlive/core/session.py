@@ -29,6 +29,7 @@ from openlive.core.events import (
     Saved,
     TakenOver,
     Transcribed,
+    TurnJudged,
 )
 from openlive.core.hearing import (
     Guessed,
@@ -169,6 +170,8 @@ class Session:
                 self._consumed += not more
             case Detected(stream, frames):
                 hearing.detected(stream, frames, self._now)
+            case TurnJudged(utterance, end, finished):
+                hearing.judged(utterance, end, finished, self._now)
             case Transcribed(utterance, transcript):
                 hearing.transcribed(utterance, transcript, self._now)
             case Failed("vad", number):
@@ -256,7 +259,7 @@ class Session:
         assert self._dialogue is not None
         price = self._dialogue.settings.image_tokens
         turns = [history.from_content(c, f"client_content.turns[{i}]", price) for i, c in enumerate(content.turns)]
-        system = [message.text for message in turns if message.role == "system"]
+        system = [instructions(c) for c, message in zip(content.turns, turns, strict=True) if message.role == "system"]
         if system:  # replaces the instructions, on every model (protocol.md 2.4)
             self._refuse_if_locked("system_instruction", "client_content.turns")
             self._dialogue.update("\n\n".join(system), None)

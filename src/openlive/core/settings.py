@@ -113,7 +113,10 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         voice=Voice(voice_name, language) if modality is Modality.AUDIO else None,
         language=language,
         activity=_policy(
-            realtime.automatic_activity_detection or AutomaticActivityDetection(), coverage, vertex=vertex
+            realtime.automatic_activity_detection or AutomaticActivityDetection(),
+            coverage,
+            vertex=vertex,
+            judged=profile.turn_detector,
         ),
         interruptible=realtime.activity_handling is not ActivityHandling.NO_INTERRUPTION,
         all_video=_all_video(coverage, profile),
@@ -225,7 +228,9 @@ def _image_tokens(resolution: MediaResolution | None) -> int:
     return IMAGE_TOKENS.get(resolution, IMAGE_TOKENS_DEFAULT) if resolution is not None else IMAGE_TOKENS_DEFAULT
 
 
-def _policy(detection: AutomaticActivityDetection, coverage: TurnCoverage | None, *, vertex: bool) -> Policy:
+def _policy(
+    detection: AutomaticActivityDetection, coverage: TurnCoverage | None, *, vertex: bool, judged: bool
+) -> Policy:
     """Both sensitivities are high by default, on Vertex low (protocol.md 4.1)."""
     start_high, end_high = StartSensitivity.START_SENSITIVITY_HIGH, EndSensitivity.END_SENSITIVITY_HIGH
     start_low, end_low = StartSensitivity.START_SENSITIVITY_LOW, EndSensitivity.END_SENSITIVITY_LOW
@@ -247,6 +252,7 @@ def _policy(detection: AutomaticActivityDetection, coverage: TurnCoverage | None
         stop=start - (0.15 if easy_end else 0.3),
         padding=default.padding if padding is None else padding * MS,
         silence=(default.silence if easy_end else 1000 * MS) if silence is None else max(silence, 1) * MS,
+        judged=judged and easy_end and silence is None,
         all_audio=coverage is TurnCoverage.TURN_INCLUDES_ALL_INPUT,
     )
 

@@ -46,6 +46,15 @@ class VAD(Protocol):
     def stream(self) -> VADStream: ...
 
 
+class TurnDetector(Protocol):
+    """Tells a user who has finished from one who thinks about the next word."""
+
+    async def finished(self, audio: bytes) -> float:
+        """How likely it is (0 to 1) that the turn is over. `audio` is the turn so far, with the pause that it ends in:
+        s16le mono 16 kHz."""
+        ...
+
+
 class STT(Protocol):
     def transcribe(
         self,

@@ -106,6 +106,17 @@ class ScriptedVADStream:
         pass
 
 
+class ScriptedTurn(Script):
+    """Finds every pause to be the end of the turn by `probability`."""
+
+    probability: float = 0.5
+
+    async def finished(self, audio: bytes) -> float:
+        del audio  # the script knows
+        await self.work(self.begin())
+        return self.probability
+
+
 class ScriptedSTT(Script):
     """Hears `transcripts` in order, one per utterance with sound in it, and again from the first.
 
@@ -172,14 +183,16 @@ def crossings(pcm: bytes) -> int:
 
 
 class ScriptedLLM(Script):
-    """Writes `replies` in order, one per request, and again from the first; `{}` in one is what the user said last.
+    """Writes what `answers` has for the last words of the user, else `replies` in order, one per request, and again
+    from the first; `{}` in one is what the user said last.
 
-    The first token comes after `delay`, each further one (a word) after `token` seconds. A reply that begins with
-    `call:` is a function call: `call:name {"argument": 1}`; the request that brings its answer gets the next reply.
-    One that begins with `think:` is a thought up to the end of its line.
+    The first token comes after `delay`, each further one (a word) after `token` seconds. Lines that begin with `call:`
+    are function calls, made after the rest was written: `call:name {"argument": 1}`. The request that brings their
+    results has these as last words. A reply that begins with `think:` is a thought up to the end of its line.
     """
 
     replies: tuple[str, ...] = ("You said: {}",)
+    answers: Mapping[str, str] = {}
     token: float = 0.0
     requests: list[Request] = field(default_factory=list)
     prefilled: list[Request] = field(default_factory=list)
@@ -188,25 +201,24 @@ class ScriptedLLM(Script):
     async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
         fault = self.begin()
         self.requests.append(request)
-        reply = self.replies[(self.uses - 1) % len(self.replies)].replace("{}", last_words(request))
+        said = last_words(request)
+        reply = self.answers.get(said, self.replies[(self.uses - 1) % len(self.replies)]).replace("{}", said)
         prompt = sum(len(m.text.split()) for m in request.messages) + len(request.instructions.split())
         await self.work(None if fault == "raise" else fault)
         thought, reply = split_thought(reply)
         if thought:
             yield Thought(thought)
-        if reply.startswith("call:"):
-            name, _, args = reply.removeprefix("call:").partition(" ")
-            yield FunctionCall("", name, msgspec.json.decode(args or "{}", type=dict[str, Any]))
-            yield Usage(prompt, 1)
-            return
-        tokens = pieces(reply)
+        text, calls = split_calls(reply)
+        tokens = pieces(text)
         for i, token in enumerate(tokens):
             if i:
                 await anyio.sleep(self.token)
             if fault == "raise" and i >= len(tokens) // 2:
                 await self.work(fault)
             yield Text(token)
-        yield Usage(prompt, len(tokens))
+        for call in calls:
+            yield call
+        yield Usage(prompt, len(tokens) + len(calls))
 
     async def prefill(self, request: Request) -> None:
         self.prefilled.append(request)
@@ -262,6 +274,18 @@ def split_thought(reply: str) -> tuple[str, str]:
     return thought.strip(), rest
 
 
+def split_calls(reply: str) -> tuple[str, list[FunctionCall]]:
+    """The text of a reply, and the calls that it makes."""
+    text, calls = [], []
+    for line in reply.split("\n"):
+        if line.startswith("call:"):
+            name, _, args = line.removeprefix("call:").partition(" ")
+            calls.append(FunctionCall("", name, msgspec.json.decode(args or "{}", type=dict[str, Any])))
+        else:
+            text.append(line)
+    return "\n".join(text), calls
+
+
 def last_words(request: Request) -> str:
     """What the user said last, or the answer that a function gave."""
     for message in reversed(request.messages):
@@ -283,6 +307,7 @@ PLAIN: dict[type[Script], str] = {ScriptedSTT: "transcripts", ScriptedLLM: "repl
 """The field that the argument of a spec stands for: `scripted:Yes.` is a model that says "Yes."."""
 
 create_vad = _factory(ScriptedVAD)
+create_turn = _factory(ScriptedTurn)
 create_stt = _factory(ScriptedSTT)
 create_llm = _factory(ScriptedLLM)
 create_tts = _factory(ScriptedTTS)

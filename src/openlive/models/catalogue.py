@@ -13,7 +13,7 @@ from openlive.models.entry import Entry, File, Package, Part
 from openlive.models.voices import KOKORO_VOICE_BYTES, KOKORO_VOICES
 
 DEFAULT_LLM = "qwen2.5-1.5b"
-DEFAULT = ("silero-vad", "moonshine-tiny-en", "whisper-base", "kokoro", "kokoro-voices")
+DEFAULT = ("silero-vad", "smart-turn", "moonshine-tiny-en", "whisper-base", "kokoro", "kokoro-voices")
 """What the embedded default needs besides its language model, which is picked by the memory of the machine."""
 
 

@@ -29,7 +29,6 @@ from openlive.server.rest import Rest
 from openlive.server.store import MemoryStore, Store
 from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
-from openlive.types import FunctionDeclaration
 from openlive.wire.errors import UNAVAILABLE, Refusal
 from openlive.wire.setup import Modality
 
@@ -47,7 +46,7 @@ class App:
         store = MemoryStore(config.store.memory_bytes) if store is None else store
         self.live = Live(store, engines.responder.forget, config.store.resumption_seconds)
         self._engines = engines
-        self._profiles = profiles(config, engines.context, engines.offered)
+        self._profiles = profiles(config, engines)
         self._admission = Admission(
             Keyring(config.server.keys) if keys is None else keys,
             Tokens(store),
@@ -126,9 +125,9 @@ class App:
             visit.leave()
 
 
-def profiles(config: Config, engine_tokens: int = 0, tools: tuple[FunctionDeclaration, ...] = ()) -> dict[str, Profile]:
-    """By every name that a client may use, an alias right after the name that it stands for. `engine_tokens`: what the
-    language model can hold; `tools`: what it may do here."""
+def profiles(config: Config, engines: Engines) -> dict[str, Profile]:
+    """By every name that a client may use, an alias right after the name that it stands for. What the engines can do
+    holds for all of them."""
     found: dict[str, Profile] = {}
     for name, settings in config.models.items():
         profile = Profile(
@@ -142,9 +141,10 @@ def profiles(config: Config, engine_tokens: int = 0, tools: tuple[FunctionDeclar
             history=settings.history,
             input_token_limit=settings.input_token_limit,
             output_token_limit=settings.output_token_limit,
-            engine_token_limit=engine_tokens,
+            engine_token_limit=engines.context,
             thinking=settings.kind == "thinking",
-            tools=tools,
+            tools=engines.offered,
+            turn_detector=engines.turn is not None,
             turn_complete_after_call=settings.turn_complete_after_call,
             queues_during_calls=settings.queues_during_calls,
             voice_activity=settings.voice_activity,

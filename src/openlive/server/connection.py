@@ -28,6 +28,7 @@ from openlive.core.commands import (
     Forget,
     HangUp,
     Hear,
+    JudgeTurn,
     Listen,
     Mark,
     Prefill,
@@ -51,6 +52,7 @@ from openlive.core.events import (
     Produced,
     Ran,
     Transcribed,
+    TurnJudged,
 )
 from openlive.core.session import Session
 from openlive.engines.prompt import MalformedCallError
@@ -116,6 +118,7 @@ class Connection:
         self._runs: dict[str, anyio.CancelScope] = {}
         """The tools that run, by the id of the call."""
         self._prefill = anyio.CancelScope()
+        self._judging = anyio.CancelScope()
         self._closing = False
         self._written = anyio.Event()
         """The socket is closed, or takes nothing any more."""
@@ -174,6 +177,9 @@ class Connection:
                 self._detector(stream).put((start, end))
             case Listen() | Hear() | Flush() | HangUp():
                 self._listen(command)
+            case JudgeTurn():
+                self._judging.cancel()
+                self._judging = self._start(self._judge, command)
             case Forget(before):
                 self._audio.forget(before)
             case Prefill(request):
@@ -355,6 +361,15 @@ class Connection:
                 self._inbox.put(Transcribed(command.utterance, transcript))
         except Exception as error:
             self._failed(Failed("stt", command.utterance, str(error)), error)
+
+    async def _judge(self, asked: JudgeTurn) -> None:
+        assert self._engines.turn is not None
+        try:
+            finished = await self._engines.turn.finished(self._audio.slice(asked.start, asked.end))
+        except Exception as error:  # silence alone will tell
+            self._failed(Failed("turn", asked.utterance, str(error)), error)
+        else:
+            self._inbox.put(TurnJudged(asked.utterance, asked.end, finished))
 
     async def _prefilling(self, request: Request) -> None:
         try:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from openlive.config import Config, choose_llm, usable_memory
 from openlive.engines.cascade import Cascade
-from openlive.engines.protocols import LLM, STT, TTS, VAD, Responder, Tool
+from openlive.engines.protocols import LLM, STT, TTS, VAD, Responder, Tool, TurnDetector
 from openlive.engines.registry import Kind, Resources, load
 from openlive.types import FunctionDeclaration, Request, Sampling, Voice
 
@@ -32,6 +32,7 @@ class Engines(Struct, frozen=True):
     responder: Responder
     context: int = 0
     sampling: Sampling = Sampling()
+    turn: TurnDetector | None = None
     tools: Mapping[str, Tool] = MappingProxyType({})
 
     @property
@@ -67,6 +68,7 @@ def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[
         responder=responder,
         context=getattr(model, "context", 0),
         sampling=getattr(model, "defaults", Sampling()),
+        turn=make("turn", chosen.turn) if chosen.turn else None,  # type: ignore[arg-type]
         tools=_tools(config, weights, told),
     )
 
