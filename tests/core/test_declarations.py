@@ -104,12 +104,16 @@ def test_what_the_model_is_shown(case: str) -> None:
     assert function.parameters == shown
 
 
+EITHER = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 RECURSIVE = {
     "type": "object",
-    "properties": {"root": {"$ref": "#/$defs/Node"}, "first": {"$ref": "#/properties/either/anyOf/0"}, "either": {}},
+    "properties": {
+        "root": {"$ref": "#/$defs/Node"},
+        "first": {"$ref": "#/properties/either/anyOf/0"},
+        "either": EITHER,
+    },
     "$defs": {"Node": {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#/$defs/Node"}, {}]}}}},
 }
-RECURSIVE["properties"]["either"] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 PYDANTIC = {
     "type": "object",
     "properties": {
@@ -117,7 +121,7 @@ PYDANTIC = {
         "pair": {"maxItems": 2, "minItems": 2, "prefixItems": [{}, {}], "type": "array", "unevaluatedItems": False},
         "any": {},
         "one": {"enum": [1, 2], "type": "integer"},
-        "maybe": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+        "maybe": {**EITHER, "default": None},
         "map": {"additionalProperties": {"type": "integer"}, "type": "object", "default": {}},
     },
     "required": ["colour"],

@@ -109,6 +109,19 @@ async def test_the_model_answers_in_order_and_repeats_what_was_said() -> None:
     )
 
 
+async def test_the_model_may_speak_before_its_calls() -> None:
+    llm = ScriptedLLM(replies=('One moment.\ncall:f\ncall:g {"a": 1}',))
+    said = [p async for p in llm.generate(asked(SAID))]
+    calls = [FunctionCall("", "f", {}), FunctionCall("", "g", {"a": 1})]
+    assert said == [Text("One"), Text(" moment."), *calls, Usage(2, 4)]
+
+
+async def test_the_model_answers_what_it_knows_an_answer_to() -> None:
+    llm = ScriptedLLM(answers={"Hi you": "Hello {}"})
+    said = [p async for p in llm.generate(asked(SAID)) if isinstance(p, Text)]
+    assert "".join(p.text for p in said) == "Hello Hi you"
+
+
 async def test_the_voice_speaks_tones_and_keeps_the_text() -> None:
     speech = [s async for s in ScriptedTTS(character=0.01).speak(items("Hello", " old you.", " …"), Voice("Puck"))]
     assert [s.text for s in speech] == ["Hello", " old you.", " …"]

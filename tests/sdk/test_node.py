@@ -56,10 +56,10 @@ def scripted() -> Scripted:
     return Scripted(stt=ScriptedSTT(transcripts=(WORDS,)), llm=ScriptedLLM())
 
 
-def run(packages: Path, url: str, speech: tuple[Path, Path], *only: str) -> Seen:
+def run(packages: Path, script: str, url: str, *arguments: object) -> Seen:
     """What the scenarios saw."""
     node = subprocess.run(
-        ["node", "scenarios.mjs", url, *map(str, speech), *([",".join(only)] if only else [])],
+        ["node", script, url, *map(str, arguments)],
         cwd=packages,
         env={**os.environ, "NODE_EXTRA_CA_CERTS": str(certificates().ca), "NO_PROXY": "*"},
         capture_output=True,
@@ -83,7 +83,7 @@ def seen(
             *("connecting", "texts", "incremental", "speaking", "wholeWav", "chunks", "manual", "interruption"),
             *("badModel", "badAudio", "versions", "models", "tokens", "vertex"),
         )
-        yield run(packages, address(server, request.param), speech, *names)
+        yield run(packages, "scenarios.mjs", address(server, request.param), *speech, ",".join(names))
 
 
 def address(server: Server, scheme: str) -> str:
@@ -197,5 +197,5 @@ def test_vertex_mode(seen: Seen) -> None:
 
 def test_a_bad_key_is_told_by_onclose(packages: Path, speech: tuple[Path, Path]) -> None:
     with serving(server=ServerSettings(keys=(Key("me", "the-right-key-0123456789"),))) as locked:
-        told = run(packages, address(locked, "https"), speech, "badKey")["badKey"]
+        told = run(packages, "scenarios.mjs", address(locked, "https"), *speech, "badKey")["badKey"]
     assert (told["code"], told["reason"]) == (1007, "API key not valid. Please pass a valid API key.")
