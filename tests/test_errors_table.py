@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,13 @@ ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "errors.md").read_text()
 LIVE, _, REST = TEXT.partition("\n## REST\n")
 SAID, _, UNSAID = LIVE.partition("### Words of the original that are never said here\n")
-SOURCES = [path for part in ("core", "server", "wire") for path in (ROOT / "src/openlive" / part).rglob("*.py")]
-FROM_LIBRARIES = {"frame …", "message …", "realtime_input.…"}
-"""Reasons that are not in the folders above: of the library that reads frames, and of `audio.py`."""
+PACKAGE = ROOT / "src/openlive"
+SOURCES = [
+    PACKAGE / "audio.py",
+    *(path for part in ("core", "server", "wire") for path in (PACKAGE / part).rglob("*.py")),
+]
+FROM_LIBRARIES = {"frame …", "message …"}
+"""Reasons that are not in our sources: of the library that reads frames."""
 HOLE = "…"
 
 
@@ -53,13 +58,31 @@ def constants() -> dict[str, Refusal]:
     return found
 
 
-def template(node: ast.expr) -> str | None:
-    """The text of a literal, with holes."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return "".join(v.value if isinstance(v, ast.Constant) else HOLE for v in node.values)  # type: ignore[misc]
+def template(node: ast.expr | None, names: Mapping[str, str]) -> str | None:
+    """The text of a literal; what its file names `names` is put in, the rest are holes."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(template(value, names) or HOLE for value in values)
+        case ast.FormattedValue(value=ast.Name(id=name)):
+            return names.get(name)
     return None
+
+
+def named(tree: ast.AST) -> dict[str, str]:
+    """Texts that have a name in a file: assigned, or the default of an argument. Of several the last."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            arguments = reversed(node.args.args)
+            pairs = [(a.arg, d) for a, d in zip(arguments, reversed(node.args.defaults), strict=False)]
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            pairs = [(node.targets[0].id, node.value)]
+        else:
+            continue
+        found.update({name: text for name, value in pairs if (text := template(value, found))})
+    return found
 
 
 def literals() -> list[tuple[str, str]]:
@@ -68,14 +91,18 @@ def literals() -> list[tuple[str, str]]:
     for path in SOURCES:
         if path.name in ("errors.py", "rest.py", "tokens.py"):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        names = named(tree)
+        for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "reason":
-                found += [(f"{path.name}:{node.lineno}", text)] if (text := template(node.value)) else []
+                found += [(f"{path.name}:{node.lineno}", text)] if (text := template(node.value, names)) else []
             if not isinstance(node, ast.Call):
                 continue
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            texts = [text for argument in node.args if (text := template(argument, names))]
+            if name == "AudioError":  # those that begin with a hole name a file, not a field
+                found += [(f"{path.name}:{node.lineno}", text) for text in texts if not text.startswith(HOLE)]
             if name in ("ProtocolError", "Refusal", "ContextFullError", "_close", "_fail", "close"):
-                texts = [text for argument in node.args if (text := template(argument))]
                 found += [(f"{path.name}:{node.lineno}", text) for text in texts]
     return found
 

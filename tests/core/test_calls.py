@@ -27,6 +27,7 @@ def call(name: str, **args: Any) -> FunctionCall:
 WEATHER: Script = [(0.2, call("weather", city="Paris"))]
 SUNNY: Script = [(0.2, Text("It is sunny.")), (0.1, speech(1.0, "It is sunny."))]
 NATIVE = Profile(MODEL, turn_complete_after_call=True)
+MANUAL = {"realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}}
 
 
 def asked(world: World) -> list[str]:
@@ -120,6 +121,19 @@ class TestBlocking:
         respond(world, answer(asked(world)[0], parts=parts))
         assert shapes(world, 1)[-1] == ("user", ["FunctionResponse", "Image"])
 
+    def test_one_result_is_all_there_is(self) -> None:
+        """`willContinue` and `scheduling` are for calls beside the talk."""
+        world = World(tools("weather"), replies=[WEATHER, SUNNY])
+        world.text("Weather?")
+        world.run(1)
+        respond(world, answer(asked(world)[0], willContinue=True, scheduling="SILENT"))
+        world.run(3)
+        assert world.kinds()[-1] == "turnComplete"
+        assert len(world.requests) == 2
+        respond(world, answer(asked(world)[0]))
+        world.run(3)
+        assert len(world.requests) == 2
+
     def test_unknown_late_and_double_answers_change_nothing(self) -> None:
         world = World(tools("weather"), replies=[WEATHER, SUNNY])
         world.text("Weather?")
@@ -165,6 +179,23 @@ class TestBlocking:
 
 
 class TestInterrupted:
+    def test_by_the_clients_own_activity(self) -> None:
+        world = World({**tools("weather"), **MANUAL}, plan=words("stop that", 0.2), replies=[WEATHER, SUNNY])
+        world.text("Weather?")
+        world.run(1)
+        world.client({"realtimeInput": {"activityStart": {}}})
+        assert world.kinds()[1:] == ["toolCall", "interrupted", "toolCallCancellation", "turnComplete"]
+        assert cancelled(world) == asked(world)
+        world.blob(1)
+        world.client({"realtimeInput": {"activityEnd": {}}})
+        world.run(3)
+        assert shapes(world, 1)[1:] == [
+            ("model", ["FunctionCall"]),
+            ("user", ["FunctionResponse"]),
+            ("user", ["Heard"]),
+        ]
+        assert world.kinds()[-1] == "turnComplete"
+
     @pytest.mark.parametrize("how", ["voice", "text", "content"])
     def test_calls_are_cancelled(self, how: str) -> None:
         world = World(tools("weather"), plan=words("stop that", 3.0), replies=[WEATHER, SUNNY])
@@ -217,9 +248,12 @@ class TestBeside:
         assert world.kinds().count("turnComplete") == 2
         assert cancelled(world) == []
 
-    def test_a_result_when_idle_waits_for_the_end_of_the_turn(self) -> None:
+    @pytest.mark.parametrize(
+        "idle", [{"scheduling": "WHEN_IDLE"}, {"scheduling": "SCHEDULING_UNSPECIFIED"}, {"scheduling": 0}, {}]
+    )
+    def test_a_result_when_idle_waits_for_the_end_of_the_turn(self, idle: dict[str, Any]) -> None:
         world, identity = self.started()
-        respond(world, answer(identity, scheduling="WHEN_IDLE"))
+        respond(world, answer(identity, **idle))
         assert len(world.requests) == 2
         world.run(5)
         assert "interrupted" not in world.kinds()

@@ -9,15 +9,20 @@ import pytest
 from openlive.core.commands import Close, Prefill
 from openlive.core.hearing import Limits
 from openlive.core.profile import Profile
-from openlive.types import Heard, Image, Text, Usage
+from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Text, Usage
 from tests.core.world import MODEL, TALK, Script, World, conversation, speech, words
 
 JPEG = {"mimeType": "image/jpeg", "data": "/9j/4AAQ"}
+PNG = {"mimeType": "image/png", "data": "iVBORw0KGgo="}
+WEBP = {"mimeType": "image/webp", "data": "UklGRhAAAABXRUJQ"}
 TEXT: dict[str, Any] = {"model": MODEL, "generationConfig": {"responseModalities": ["TEXT"]}}
 
 
 def say(length: int) -> Script:
     return [(0.1, Text("b" * length))]
+
+
+LOOK: Script = [(0.1, FunctionCall("", "look", {}))]
 
 
 class TestInstructions:
@@ -50,6 +55,25 @@ class TestInstructions:
 
 
 class TestHistoryConfig:
+    def test_thoughts_in_it_are_left_out(self) -> None:
+        world = World({**TEXT, "historyConfig": {"initialHistoryInClientContent": True}})
+        parts = [{"text": "Hm, who is that?", "thought": True}, {"text": "Hello."}]
+        turns = [{"role": "user", "parts": [{"text": "Hi."}]}, {"role": "model", "parts": parts}]
+        world.client({"clientContent": {"turns": turns, "turnComplete": True}})
+        assert world.history == [("user", "Hi."), ("model", "Hello.")]
+
+    @pytest.mark.parametrize("role", ["function", "user", "", None])
+    def test_results_in_it_are_the_users(self, role: str | None) -> None:
+        world = World({**TEXT, "historyConfig": {"initialHistoryInClientContent": True}})
+        turns = [
+            {"role": "user", "parts": [{"text": "Look."}]},
+            {"role": "model", "parts": [{"functionCall": {"id": "1", "name": "look", "args": {}}}]},
+            {"role": role, "parts": [{"functionResponse": {"id": "1", "name": "look", "response": {"seen": "it"}}}]},
+        ]
+        world.client({"clientContent": {"turns": turns, "turnComplete": True}})
+        assert [m.role for m in world.session.messages] == ["user", "model", "user"]
+        assert world.session.messages[-1].parts == (FunctionResponse("1", "look", {"seen": "it"}),)
+
     def test_the_first_contents_are_loaded_without_an_answer(self) -> None:
         world = World({**TEXT, "historyConfig": {"initialHistoryInClientContent": True}})
         world.text("I am Anna.", complete=False)
@@ -62,6 +86,39 @@ class TestHistoryConfig:
 
 
 class TestImages:
+    @pytest.mark.parametrize("sent", [JPEG, PNG, WEBP], ids=lambda sent: str(sent["mimeType"]))
+    @pytest.mark.parametrize(("resolution", "price"), [("LOW", 64), ("MEDIUM", 256), ("HIGH", 256), (None, 258)])
+    @pytest.mark.parametrize("way", ["contents", "video", "chunks", "result"])
+    def test_of_each_type_are_taken_in_each_way(
+        self, way: str, resolution: str | None, price: int, sent: dict[str, str]
+    ) -> None:
+        generation = {"mediaResolution": f"MEDIA_RESOLUTION_{resolution}"} if resolution else {}
+        tools = [{"functionDeclarations": [{"name": "look"}]}]
+        world = World({"model": MODEL, "generationConfig": generation, "tools": tools}, replies=[LOOK, say(4)])
+        if way == "contents":
+            world.client({"clientContent": {"turns": [{"parts": [{"inlineData": sent}]}], "turnComplete": True}})
+        elif way == "result":
+            world.text("Look.")
+            world.run(1)
+            answer = {"name": "look", "response": {}, "parts": [{"inlineData": sent}]}
+            world.client({"toolResponse": {"functionResponses": [answer]}})
+        else:
+            world.client({"realtimeInput": {"video": sent} if way == "video" else {"mediaChunks": [sent]}})
+            world.client({"realtimeInput": {"text": "What is it?"}})
+        [image] = [p for m in world.requests[-1].messages for p in m.parts if isinstance(p, Image)]
+        assert (image.mime, image.tokens) == (sent["mimeType"], price)
+
+    def test_of_a_result_are_counted(self) -> None:
+        world = World({**TALK, "tools": [{"functionDeclarations": [{"name": "look"}]}]}, replies=[LOOK])
+        world.text("Look.")
+        world.run(1)
+        answer = {"name": "look", "response": {}, "parts": [{"inlineData": WEBP}, {"inlineData": JPEG}]}
+        world.client({"toolResponse": {"functionResponses": [answer]}})
+        world.run(3)
+        usage = world.messages[-1].usage_metadata
+        assert usage is not None
+        assert {d.modality.name: d.token_count for d in usage.prompt_tokens_details if d.modality}["IMAGE"] == 2 * 258
+
     @pytest.mark.parametrize(("resolution", "price"), [("LOW", 64), ("MEDIUM", 256), ("HIGH", 256), (None, 258)])
     def test_have_their_price(self, resolution: str | None, price: int) -> None:
         generation: dict[str, Any] = {"responseModalities": ["TEXT"]}
@@ -125,6 +182,42 @@ class TestWindow:
             assert request.instructions == "Keep me."
             assert sum(len(m.text) for m in request.messages) / 4 <= 10000
         assert world.requests[-1].messages[-1].text.startswith("0011")
+
+    @pytest.mark.parametrize("target", [3500, 4500])
+    def test_what_is_left_begins_with_a_turn_of_the_user(self, target: int) -> None:
+        """Of 1000 tokens each, as the answers: the one target is reached at an answer, the other at a question."""
+        compression = {"triggerTokens": 9500, "slidingWindow": {"targetTokens": target}}
+        world = self.filled(9, contextWindowCompression=compression)
+        assert len(world.requests[5].messages) < 5, "it has slid"
+        assert {request.messages[0].role for request in world.requests} == {"user"}
+
+    def test_a_result_is_never_parted_from_its_call(self) -> None:
+        """The target would be reached with the result of the first question's call, which is a message of the user."""
+        compression = {"triggerTokens": 2500, "slidingWindow": {"targetTokens": 2300}}
+        setup = {
+            **TEXT,
+            "contextWindowCompression": compression,
+            "tools": [{"functionDeclarations": [{"name": "look"}]}],
+        }
+        world = World(setup, replies=[LOOK, say(4000), say(4)])
+        world.text("0000" + "a" * 3996)
+        world.run(1)
+        world.client({"toolResponse": {"functionResponses": [{"name": "look", "response": {"seen": "it"}}]}})
+        world.run(1)
+        assert [type(p) for p in world.requests[1].messages[-1].parts] == [FunctionResponse]
+        world.text("1111" + "a" * 3996)
+        assert [m.text[:4] for m in world.requests[2].messages] == ["1111"]
+
+    @pytest.mark.parametrize("what", ["instructions", "functions"])
+    def test_what_comes_before_the_messages_counts(self, what: str) -> None:
+        long = "x" * 4 * 32_000
+        tools = [{"functionDeclarations": [{"name": "f", "description": long}]}]
+        world = World({**TEXT, **({"systemInstruction": long} if what == "instructions" else {"tools": tools})})
+        world.text("a" * 4 * 500)
+        assert len(world.requests) == 1
+        world.text("a" * 4 * 500)
+        assert world.closed is not None
+        assert "context window is full" in world.closed.reason
 
     def test_it_slides_for_a_prepared_answer_too(self) -> None:
         """Each answer is a thousand tokens; the turns are spoken, so their replies are held before they are sent."""
@@ -198,7 +291,11 @@ class TestActivityMessages:
         )
         world.stream(5)
         interim = [m.server_content.interim_input_transcription for m in world.messages if m.server_content]
-        assert any(i is not None and i.text for i in interim)
+        texts = [i.text for i in interim if i is not None]
+        question = "what is it that you want"
+        assert texts[-1] == question, "nothing of it is held back"
+        assert all(question.startswith(text or "?") for text in texts)
+        assert len(set(texts)) > 2, "each is all that was heard"
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,25 @@ class TestManual:
         ]
         assert [str(r) if r else None for r in reasons] == [None, "NEED_MORE_INPUT"]
 
+    def test_where_nothing_interrupts_what_was_said_is_answered_after_the_answer(self) -> None:
+        detection = {**MANUAL["realtimeInputConfig"], "activityHandling": "NO_INTERRUPTION"}
+        world = World(
+            {**MANUAL, "realtimeInputConfig": detection},
+            plan=words("stop please", 0.2),
+            replies=[[(0.1, speech(5.0, "Long."))]],
+        )
+        world.text("Talk.")
+        world.run(1)
+        world.client({"realtimeInput": {"activityStart": {}}})
+        world.blob(1)
+        world.client({"realtimeInput": {"activityEnd": {}}})
+        world.run(3)
+        assert len(world.requests) == 1, "the answer is still being played"
+        world.run(10)
+        assert "interrupted" not in world.kinds()
+        assert world.at("turnComplete")[0] == pytest.approx(5.1)
+        assert [text for _, text in world.history[:3]] == ["Talk.", "Long.", "stop please"]
+
     def test_an_empty_text_says_nothing(self) -> None:
         world = World(TALK, replies=[spoken("A long answer.", seconds=5)])
         world.text("Hello.")

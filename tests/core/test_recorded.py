@@ -185,3 +185,29 @@ def test_activity_is_told_where_the_profile_says_so() -> None:
     assert offsets(world, "ACTIVITY_START") == [pytest.approx(0.9, abs=0.1)], "0.4 s of the recording are silence"
     plain = Recorded(TALK, pieces, profile=Profile(MODEL)).play()
     assert not plain.at("ACTIVITY_START")
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_vertex_tells_of_activity_twice_where_asked_for(asked_for: bool) -> None:
+    setup = {**TALK, "explicitVadSignal": asked_for}
+    # On Vertex both sensitivities are low unless the client says otherwise.
+    world = Recorded(setup, [pause(0.5), recording("q_capital"), pause(2)], profile=Profile(MODEL), vertex=True).play()
+    told = [k for k in world.kinds() if k.startswith(("ACTIVITY_", "VAD_SIGNAL_"))]
+    assert told == (
+        ["ACTIVITY_START", "VAD_SIGNAL_TYPE_SOS", "ACTIVITY_END", "VAD_SIGNAL_TYPE_EOS"] if asked_for else []
+    )
+    if asked_for:
+        speech_ends = 0.5 + len(recording("q_capital")) / 32000
+        assert offsets(world, "ACTIVITY_START") == [pytest.approx(0.9, abs=0.1)]
+        assert 1.5 < offsets(world, "ACTIVITY_END")[0] <= speech_ends + 0.1
+        assert world.at("VAD_SIGNAL_TYPE_SOS") == world.at("ACTIVITY_START")
+
+
+def test_offsets_count_all_the_audio_of_the_session() -> None:
+    """Two questions: the second one's offsets are not those of its own audio."""
+    first = [pause(0.5), recording("q_capital"), pause(6)]
+    world = Recorded(detection(), [*first, recording("q_weather"), pause(2)]).play()
+    begins = sum(len(piece) for piece in first) / 32000
+    starts, ends = offsets(world, "ACTIVITY_START"), offsets(world, "ACTIVITY_END")
+    assert len(starts) == len(ends) == 2
+    assert starts[0] < ends[0] < begins <= starts[1] < ends[1] < begins + len(recording("q_weather")) / 32000 + 0.1

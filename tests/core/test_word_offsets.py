@@ -10,6 +10,7 @@ from openlive.core.commands import Flush, Listen
 from openlive.core.events import Transcribed
 from openlive.types import Transcript, Word
 from openlive.wire.server import Transcription, WordInfo
+from tests.core.test_resumption import reconnected
 from tests.core.world import TALK, World, words
 
 ASKED: dict[str, Any] = {**TALK, "inputAudioTranscription": {"wordTimestamp": True}}
@@ -44,6 +45,27 @@ def test_they_count_from_the_beginning_of_the_session() -> None:
     world = World(ASKED, plan=[*QUESTION, *again])
     world.stream(10)
     assert times(heard(world))[-3:] == [(w.text, round(w.start, 3), round(w.end, 3)) for w in again]
+
+
+def test_they_do_so_on_another_connection_too() -> None:
+    setup = {**ASKED, "sessionResumption": {}}
+    world = World(setup, plan=QUESTION)
+    world.stream(7)
+    reconnected(world, setup)
+    world.plan = words("go on", start=1.0)
+    world.stream(4)
+    assert times(heard(world))[-2:] == [("go", 8.0, 8.3), ("on", 8.3, 8.6)]
+
+
+def test_a_recogniser_that_knows_them_unasked_tells_nobody() -> None:
+    world = World(TALK, plan=QUESTION, stt_delay=None)
+    world.injected.add(1)
+    while not world.of(Flush):
+        world.stream(0.1)
+    world.event(Transcribed(1, Transcript("what", 16000, final=True, words=(Word("what", 0, 320),))))
+    world.stream(1)
+    assert world.transcript == "what"
+    assert not times(heard(world))
 
 
 @pytest.mark.parametrize("setup", [TALK, {**TALK, "inputAudioTranscription": {"wordTimestamp": False}}])

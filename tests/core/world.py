@@ -385,6 +385,8 @@ def kind(message: ServerMessage) -> str:
         return "turnComplete"
     if content.input_transcription is not None:
         return "heardFinished" if content.input_transcription.finished else "heard"
+    if content.interim_input_transcription is not None:
+        return "heardPerhaps"
     if content.output_transcription is not None:
         return "saidFinished" if content.output_transcription.finished else "said"
     if content.grounding_metadata is not None or content.url_context_metadata is not None:

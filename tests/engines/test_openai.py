@@ -15,7 +15,7 @@ import pytest
 from openlive import models
 from openlive.engines import openai
 from openlive.engines.openai import OpenAI
-from openlive.engines.prompt import LLMError
+from openlive.engines.prompt import LLMError, MalformedCallError
 from openlive.engines.registry import EngineError, Resources, load
 from openlive.types import (
     FunctionCall,
@@ -47,21 +47,23 @@ def event(**delta: Any) -> bytes:
 
 
 @asynccontextmanager
-async def endpoint(answer: Answer) -> AsyncIterator[OpenAI]:
-    """An engine whose endpoint reads a request and answers whatever it gets with `answer`."""
+async def endpoint(
+    answer: Answer, requests: list[dict[str, Any]] | None = None, **settings: Any
+) -> AsyncIterator[OpenAI]:
+    """An engine whose endpoint reads a request, notes it in `requests` and answers it with `answer`."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-            await reader.readexactly(length)
+            (requests if requests is not None else []).append(json.loads(await reader.readexactly(length)))
             await answer(writer)
         finally:
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    engine = OpenAI(f"http://127.0.0.1:{port}/v1", "fake")
+    engine = load("llm", f"openai:http://127.0.0.1:{port}/v1", resources(model="fake", **settings))
     try:
         yield engine
     finally:
@@ -116,6 +118,44 @@ class TestAnswers:
         assert ask(STREAM + event(content="Hi") + event(finish_reason="stop")) == [Text("Hi")]
 
 
+SEEN = Message("user", (Image("image/png", b"\x89PNG"), Heard("What is ", 0, 9), Text("this?")))
+TOLD = "[image: image/png, which you cannot see]\nWhat is this?"
+SHOWN = [
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}},
+    {"type": "text", "text": "What is "},
+    {"type": "text", "text": "this?"},
+]
+
+
+class TestImages:
+    @pytest.mark.parametrize(
+        ("settings", "content"), [({}, SHOWN), ({"images": True}, SHOWN), ({"images": False}, TOLD)]
+    )
+    def test_are_shown_or_told(self, settings: dict[str, Any], content: Any) -> None:
+        requests: list[dict[str, Any]] = []
+
+        async def write(writer: asyncio.StreamWriter) -> None:
+            writer.write(STREAM + event(content="A cat.", finish_reason="stop"))
+
+        async def run() -> list[object]:
+            async with endpoint(write, requests, **settings) as engine:
+                return [piece async for piece in engine.generate(Request("c", (SEEN,)))]
+
+        assert asyncio.run(run()) == [Text("A cat.")]
+        assert [request["messages"] for request in requests] == [[{"role": "user", "content": content}]]
+
+    def test_of_a_result_are_told_beside_it(self) -> None:
+        result = Message("user", (FunctionResponse("1", "look", {"at": "it"}), Image("image/jpeg", b"\xff\xd8")))
+        assert openai.body(Request("c", (result,)), "m", images=False)["messages"] == [
+            {"role": "tool", "tool_call_id": "1", "content": '{"at": "it"}'},
+            {"role": "user", "content": "[image: image/jpeg, which you cannot see]"},
+        ]
+
+    def test_is_yes_or_no(self) -> None:
+        with pytest.raises(EngineError, match="images = 'no' is neither true nor false"):
+            load("llm", "openai:http://127.0.0.1:9/v1", resources(model="mine", images="no"))
+
+
 class TestFailures:
     @pytest.mark.parametrize(
         ("answer", "message"),
@@ -135,17 +175,17 @@ class TestFailures:
             (STREAM.replace(b"Connection", b"Content-Length: 999\r\nConnection") + event(content="Hi"), "Protocol"),
             (b"garbage\r\n\r\n", "Protocol"),
             (b"", "Protocol"),
-            (
-                STREAM
-                + event(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": "{"}}])
-                + event(finish_reason="tool_calls"),
-                "broken arguments",
-            ),
         ],
     )
     def test_what_went_wrong_is_said(self, answer: bytes, message: str) -> None:
         with pytest.raises(LLMError, match=message):
             ask(answer)
+
+    @pytest.mark.parametrize(("arguments", "message"), [("{", "broken arguments: {"), ("[1]", r"no object: \[1\]")])
+    def test_arguments_that_cannot_be_read_are_the_models_fault(self, arguments: str, message: str) -> None:
+        call = event(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": arguments}}])
+        with pytest.raises(MalformedCallError, match=message):
+            ask(STREAM + call + event(finish_reason="tool_calls"))
 
     def test_nobody_there(self) -> None:
         async def run() -> None:

@@ -1,7 +1,8 @@
 """Any endpoint that speaks OpenAI's chat completions: vLLM, SGLang, llama.cpp's own server, a hosted one.
 
-Settings: `model` (default: the first one that the endpoint lists) and `api_key` (default: the environment variable
-OPENLIVE_OPENAI_API_KEY). What a request leaves open is left to the endpoint.
+Settings: `model` (default: the first one that the endpoint lists), `api_key` (default: the environment variable
+OPENLIVE_OPENAI_API_KEY) and `images` (default true; false for a model that cannot see: it is told in words that there
+was one). What a request leaves open is left to the endpoint.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 
 import httpx
 
-from openlive.engines.prompt import LLMError
+from openlive.engines import prompt
+from openlive.engines.prompt import LLMError, MalformedCallError
 from openlive.engines.registry import EngineError, Resources
 from openlive.types import (
     FunctionCall,
@@ -38,8 +40,9 @@ _EXCERPT = 300
 
 
 class OpenAI:
-    def __init__(self, url: str, model: str, api_key: str = "") -> None:
+    def __init__(self, url: str, model: str, api_key: str = "", *, images: bool = True) -> None:
         self.model = model
+        self._images = images
         self._url = f"{url}/chat/completions"
         self._client = httpx.AsyncClient(**_client_options(url, api_key))
 
@@ -47,7 +50,7 @@ class OpenAI:
         calls = _Calls()
         usage: Usage | None = None
         try:
-            async with aclosing(self._events(body(request, self.model))) as events:
+            async with aclosing(self._events(body(request, self.model, images=self._images))) as events:
                 async for data in events:
                     usage = _usage(data) or usage
                     for choice in data.get("choices") or ():
@@ -96,7 +99,10 @@ def create(argument: str, resources: Resources) -> OpenAI:
         raise EngineError(f"{argument!r} is no URL. Write openai:http://127.0.0.1:8000/v1, for example.")
     api_key = str(resources.settings.get("api_key") or os.environ.get("OPENLIVE_OPENAI_API_KEY", ""))
     model = str(resources.settings.get("model") or _first_model(url, api_key))
-    return OpenAI(url, model, api_key)
+    images = resources.settings.get("images", True)
+    if not isinstance(images, bool):
+        raise EngineError(f"openai: images = {images!r} is neither true nor false.")
+    return OpenAI(url, model, api_key, images=images)
 
 
 def _first_model(url: str, api_key: str) -> str:
@@ -125,10 +131,10 @@ def _is_local(host: str) -> bool:
         return host == "localhost"
 
 
-def body(request: Request, model: str) -> dict[str, Any]:
-    """The request as the endpoint takes it."""
+def body(request: Request, model: str, *, images: bool = True) -> dict[str, Any]:
+    """The request as the endpoint takes it, with the images themselves or what can be said of them."""
     system = [{"role": "system", "content": request.instructions}] if request.instructions else []
-    messages = [entry for message in request.messages for entry in _entries(message)]
+    messages = [entry for message in request.messages for entry in _entries(message, images=images)]
     sampling = request.sampling
     options = {
         "temperature": sampling.temperature,
@@ -158,7 +164,7 @@ def _tool(function: FunctionDeclaration) -> dict[str, Any]:
     return {"type": "function", "function": described}
 
 
-def _entries(message: Message) -> list[dict[str, Any]]:
+def _entries(message: Message, *, images: bool) -> list[dict[str, Any]]:
     """One of our messages as theirs: results of functions are messages of their own and come first."""
     results = [
         {"role": "tool", "tool_call_id": p.id or p.name, "content": json.dumps(p.response, ensure_ascii=False)}
@@ -166,7 +172,7 @@ def _entries(message: Message) -> list[dict[str, Any]]:
         if isinstance(p, FunctionResponse)
     ]
     calls = [_call(p) for p in message.parts if isinstance(p, FunctionCall)]
-    content = _content(message)
+    content = _content(message, images=images)
     if not (content or calls):
         return results
     entry: dict[str, Any] = {"role": "assistant" if message.role == "model" else message.role, "content": content}
@@ -180,10 +186,13 @@ def _call(part: FunctionCall) -> dict[str, Any]:
     return {"id": part.id or part.name, "type": "function", "function": function}
 
 
-def _content(message: Message) -> str | list[dict[str, Any]]:
+def _content(message: Message, *, images: bool) -> str | list[dict[str, Any]]:
     """A plain string where there is nothing but text: not every endpoint takes parts."""
     if not any(isinstance(part, Image) for part in message.parts):
         return message.text
+    if not images:
+        said = tuple(part for part in message.parts if isinstance(part, Text | Heard | Image))
+        return prompt.content(Message(message.role, said))
     parts: list[dict[str, Any]] = []
     for part in message.parts:
         match part:
@@ -250,10 +259,11 @@ class _Calls:
 
 
 def _arguments(text: str) -> dict[str, Any]:
+    """Raises `MalformedCallError`."""
     try:
         arguments = json.loads(text or "{}")
     except ValueError as error:
-        raise LLMError(f"The endpoint sent a function call with broken arguments: {text[:_EXCERPT]}") from error
+        raise MalformedCallError(f"The model called a function with broken arguments: {text[:_EXCERPT]}") from error
     if not isinstance(arguments, dict):
-        raise LLMError(f"The endpoint sent a function call whose arguments are no object: {text[:_EXCERPT]}")
+        raise MalformedCallError(f"The model called a function with arguments that are no object: {text[:_EXCERPT]}")
     return arguments
