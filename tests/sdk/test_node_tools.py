@@ -10,13 +10,11 @@ import pytest
 from openlive.core.calls import CANCELLED
 from openlive.engines.scripted import ScriptedLLM
 from openlive.types import FunctionResponse, Image, Message
+from tests.sdk.functions import ANSWERS, SUNNY, engines
 from tests.sdk.test_node import Seen, address, packages, run  # noqa: F401 - a fixture
-from tests.sdk.test_python_tools import ANSWERS, SUNNY, engines
 from tests.serving import Scripted, serving, silence, tone
 
 pytestmark = pytest.mark.node
-
-BOTH = "You said: {'sky': 'blue'} {'time': 'noon'}"
 
 
 @pytest.fixture(scope="module")
