@@ -127,6 +127,45 @@ SHOWN = [
 ]
 
 
+class TestThinking:
+    @pytest.mark.parametrize(
+        ("field", "tokens", "sent"),
+        [
+            ("", 512, {}),
+            ("reasoning_effort", 0, {"reasoning_effort": "minimal"}),
+            ("reasoning_effort", 512, {"reasoning_effort": "medium"}),
+            ("reasoning_effort", 8192, {"reasoning_effort": "high"}),
+            ("enable_thinking", 0, {"chat_template_kwargs": {"enable_thinking": False}}),
+            ("enable_thinking", 1, {"chat_template_kwargs": {"enable_thinking": True}}),
+        ],
+    )
+    def test_is_asked_for_by_the_endpoints_own_field(
+        self, field: openai.Thinking, tokens: int, sent: dict[str, Any]
+    ) -> None:
+        assert openai.thinking(tokens, field) == sent
+
+    def test_is_told_apart_where_the_endpoint_does_not(self) -> None:
+        answer = (
+            event(content="<thi") + event(content="nk>Hm.</think>\n\nYes") + event(content=".") + b"data: [DONE]\n\n"
+        )
+        assert ask(answer) == [Thought("Hm."), Text("Yes"), Text(".")]
+
+    def test_another_field_is_refused(self) -> None:
+        with pytest.raises(EngineError, match="thinking = 'much' is none of"):
+            load("llm", "openai:http://127.0.0.1:9/v1", resources(model="mine", thinking="much"))
+
+
+class TestCallsAreHeldToTheirDeclaration:
+    def test_arguments_that_it_does_not_allow_are_malformed(self) -> None:
+        declared = FunctionDeclaration(
+            "light", parameters={"type": "object", "properties": {"on": {"type": "boolean"}}}
+        )
+        call = FunctionCall("", "light", {"on": "yes"})
+        with pytest.raises(MalformedCallError, match="light with arguments that it does not take"):
+            openai._checked(call, [declared])
+        assert openai._checked(FunctionCall("", "light", {"on": True}), [declared]).args == {"on": True}
+
+
 class TestImages:
     @pytest.mark.parametrize(
         ("settings", "content"), [({}, SHOWN), ({"images": True}, SHOWN), ({"images": False}, TOLD)]

@@ -10,16 +10,19 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
+import math
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, Literal, get_args
 
 import httpx
 
 from openlive.engines import prompt
 from openlive.engines.prompt import LLMError, MalformedCallError
 from openlive.engines.registry import EngineError, Resources
+from openlive.engines.schemas import complaint
+from openlive.engines.thoughts import Splitter
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,
@@ -35,35 +38,45 @@ from openlive.types import (
 
 _TIMEOUT = httpx.Timeout(60, connect=5)
 """A silence of a minute is taken for a dead connection; how long a first token may take is up to the caller."""
+Thinking = Literal["", "reasoning_effort", "enable_thinking"]
+"""The field by which an endpoint is told how much to think; '': it is not told."""
+_EFFORTS = {"minimal": 64, "low": 256, "medium": 1024, "high": math.inf}
+"""Up to how many tokens a level is meant. OpenAI's names; those that are not known everywhere are left out."""
 _EXCERPT = 300
 """Characters of somebody else's error message that are passed on."""
 
 
 class OpenAI:
-    def __init__(self, url: str, model: str, api_key: str = "", *, images: bool = True) -> None:
+    def __init__(
+        self, url: str, model: str, api_key: str = "", *, images: bool = True, thinking: Thinking = ""
+    ) -> None:
         self.model = model
         self._images = images
+        self._thinking = thinking
         self._url = f"{url}/chat/completions"
         self._client = httpx.AsyncClient(**_client_options(url, api_key))
 
     async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
-        calls = _Calls()
+        calls, answer = _Calls(), Splitter()
         usage: Usage | None = None
+        asked = body(request, self.model, images=self._images) | thinking(request.thinking, self._thinking)
         try:
-            async with aclosing(self._events(body(request, self.model, images=self._images))) as events:
+            async with aclosing(self._events(asked)) as events:
                 async for data in events:
                     usage = _usage(data) or usage
                     for choice in data.get("choices") or ():
                         delta = choice.get("delta") or {}
                         if thought := delta.get("reasoning_content") or delta.get("reasoning"):
                             yield Thought(thought)
-                        if text := delta.get("content"):
-                            yield Text(text)
+                        for piece in answer.feed(delta.get("content") or ""):
+                            yield piece
                         calls.add(delta.get("tool_calls") or ())
         except httpx.HTTPError as error:
             raise LLMError(f"{self._url}: {type(error).__name__} {error}".rstrip()) from error
+        for piece in answer.rest():
+            yield piece
         for call in calls.complete():
-            yield call
+            yield _checked(call, request.functions)
         if usage:
             yield usage
 
@@ -102,7 +115,10 @@ def create(argument: str, resources: Resources) -> OpenAI:
     images = resources.settings.get("images", True)
     if not isinstance(images, bool):
         raise EngineError(f"openai: images = {images!r} is neither true nor false.")
-    return OpenAI(url, model, api_key, images=images)
+    thinking = resources.settings.get("thinking", "")
+    if thinking not in get_args(Thinking):
+        raise EngineError(f"openai: thinking = {thinking!r} is none of reasoning_effort, enable_thinking and ''.")
+    return OpenAI(url, model, api_key, images=images, thinking=thinking)
 
 
 def _first_model(url: str, api_key: str) -> str:
@@ -153,6 +169,18 @@ def body(request: Request, model: str, *, images: bool = True) -> dict[str, Any]
         "stream_options": {"include_usage": True},
         **{name: value for name, value in options.items() if value is not None},
     }
+
+
+def thinking(tokens: int, field: Thinking) -> dict[str, Any]:
+    """How an endpoint is told to think for so many tokens: `reasoning_effort` (OpenAI's, and gpt-oss elsewhere) knows
+    levels, `enable_thinking` (templates of Qwen3 and others on vLLM, SGLang and llama.cpp) only yes and no."""
+    match field:
+        case "reasoning_effort":
+            return {"reasoning_effort": next(level for level, most in _EFFORTS.items() if tokens <= most)}
+        case "enable_thinking":
+            return {"chat_template_kwargs": {"enable_thinking": tokens > 0}}
+        case "":
+            return {}
 
 
 def _tool(function: FunctionDeclaration) -> dict[str, Any]:
@@ -238,6 +266,14 @@ def _message(data: Any) -> str:
     """What an error body says, in the dialects that there are."""
     error = data.get("error", data) if isinstance(data, dict) else data
     return str(error.get("message") or error) if isinstance(error, dict) else str(error)
+
+
+def _checked(call: FunctionCall, functions: Iterable[FunctionDeclaration]) -> FunctionCall:
+    """Raises `MalformedCallError` for arguments that the function's declaration does not allow."""
+    for function in functions:
+        if function.name == call.name and (wrong := complaint(call.args, function.parameters)):
+            raise MalformedCallError(f"The endpoint called {call.name} with arguments that it does not take: {wrong}")
+    return call
 
 
 class _Calls:
