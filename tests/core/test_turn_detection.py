@@ -75,7 +75,11 @@ def test_a_judgement_that_comes_after_the_user_went_on_is_nothing() -> None:
     plan = [*words("I would like", 0.5), *words("a table for two people", 1.75)]
     world = World(TALK, plan=plan, profile=JUDGED, judge=lambda _: 1.0)
     later = world.later
-    world.later = lambda delay, e: later(0.25 if isinstance(e, TurnJudged) else delay, e)  # type: ignore[method-assign]
+
+    def slowly(delay: float, event: Event) -> None:
+        later(0.25 if isinstance(event, TurnJudged) else delay, event)
+
+    world.later = slowly  # type: ignore[method-assign]
     world.stream(6)
     assert [m.text for m in world.requests[-1].messages] == ["I would like a table for two people"]
 

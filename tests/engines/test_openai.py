@@ -146,7 +146,11 @@ class TestThinking:
 
     def test_is_told_apart_where_the_endpoint_does_not(self) -> None:
         answer = (
-            event(content="<thi") + event(content="nk>Hm.</think>\n\nYes") + event(content=".") + b"data: [DONE]\n\n"
+            STREAM
+            + event(content="<thi")
+            + event(content="nk>Hm.</think>\n\nYes")
+            + event(content=".")
+            + b"data: [DONE]\n\n"
         )
         assert ask(answer) == [Thought("Hm."), Text("Yes"), Text(".")]
 

@@ -29,8 +29,8 @@ class Window(Struct, frozen=True):
 
     @property
     def room(self) -> int:
-        """What one turn may come to."""
-        return self.limit if self.trigger is None else self.trigger
+        """What the images of one turn may come to: they leave as much for the rest."""
+        return (self.limit if self.trigger is None else self.trigger) // 2
 
 
 class ContextFullError(Exception):
