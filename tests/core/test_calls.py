@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from openlive.core.calls import STARTED
 from openlive.core.commands import CallMark, Stop
 from openlive.core.events import Failed
 from openlive.core.hearing import Limits
@@ -92,6 +93,53 @@ class TestBlocking:
         world.run(3)
         assert world.kinds()[-1] == "turnComplete"
         assert shapes(world, 1)[1:] == [("model", ["FunctionCall"] * 2), ("user", ["FunctionResponse"] * 2)]
+
+    @pytest.mark.parametrize("profile", [None, NATIVE])
+    def test_an_answer_may_come_before_the_reply_has_ended(self, profile: Profile | None) -> None:
+        """Calls do not wait for the voice, which may still be at work on what was said before them."""
+        script: Script = [(0.1, call("weather")), (0.1, speech(0.5, "One moment.")), (1.0, speech(0.5, "Let me see."))]
+        world = World(tools("weather"), replies=[script, SUNNY, SUNNY], profile=profile)
+        world.text("Weather?")
+        world.run(0.5)
+        respond(world, answer(asked(world)[0]))
+        world.run(10)
+        assert len(world.requests) == 2
+        [response] = world.requests[1].messages[-1].parts
+        assert isinstance(response, FunctionResponse)
+        assert response.response == {"sky": "blue"}
+
+    def test_a_second_call_may_come_when_the_first_is_answered(self) -> None:
+        script: Script = [(0.1, call("weather")), (0.1, speech(0.5, "Hm.")), (1.0, call("time"))]
+        world = World(tools("weather", "time"), replies=[script, SUNNY, SUNNY])
+        world.text("Weather and time?")
+        world.run(0.5)
+        respond(world, answer(asked(world)[0]))
+        world.run(3)
+        assert len(world.requests) == 1
+        respond(world, {"id": asked(world)[1], "name": "time", "response": {}})
+        world.run(6)
+        assert len(world.requests) == 2
+        assert shapes(world, 1)[-1] == ("user", ["FunctionResponse"] * 2)
+        assert world.kinds().count("turnComplete") == 1
+
+    @pytest.mark.parametrize("profile", [None, NATIVE])
+    def test_one_beside_the_talk_in_the_same_reply_is_told_to_run(self, profile: Profile | None) -> None:
+        declared = [{"name": "weather"}, {"name": "search", "behavior": "NON_BLOCKING"}]
+        script: Script = [(0.1, call("weather")), (0.1, call("search"))]
+        setup = {**TALK, "tools": [{"functionDeclarations": declared}]}
+        world = World(setup, replies=[script, SUNNY, SUNNY], profile=profile)
+        world.text("Weather, and search?")
+        world.run(2)
+        weather, search = asked(world)
+        respond(world, answer(weather))
+        world.run(5)
+        told = {p.name: p.response for p in world.requests[1].messages[-1].parts if isinstance(p, FunctionResponse)}
+        assert told == {"weather": {"sky": "blue"}, "search": STARTED}
+        respond(world, {"id": search, "name": "search", "response": {"found": 1}})
+        world.run(5)
+        [last] = world.requests[-1].messages[-1].parts
+        assert isinstance(last, FunctionResponse)
+        assert last.response == {"found": 1}
 
     def test_speech_before_the_call_is_played_first(self) -> None:
         script: Script = [(0.1, speech(2.0, "One moment.")), (0.1, call("weather"))]

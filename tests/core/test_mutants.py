@@ -78,7 +78,7 @@ def leaves_an_utterance_open(patch: pytest.MonkeyPatch) -> None:
 
 
 def drops_what_waits(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Dialogue, "_take_waiting", lambda self: self.waiting.clear())
+    patch.setattr(Dialogue, "_take_waiting", lambda self: self._unsaid.waiting.clear())
 
 
 def never_releases(patch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ MUTANTS: list[Mutate] = [
 def test_is_killed(mutate: Mutate, monkeypatch: pytest.MonkeyPatch) -> None:
     mutate(monkeypatch)
     quick = settings(
-        max_examples=400,
+        max_examples=800,
         stateful_step_count=25,
         deadline=None,
         phases=[Phase.generate],

@@ -168,12 +168,19 @@ class Calls:
             (*found.queries, *result.queries), (*found.sources, *result.sources), (*found.pages, *result.pages)
         )
 
-    def take_results(self) -> Message | None:
-        """What the model waited for, once nothing of it is missing."""
-        if not self.results or self.blocking:
+    def untold(self, turn: int) -> Message | None:
+        """What the model does not know of its calls in `turn`: results, and which ones run on."""
+        running = [p.call for p in self.pending if p.turn == turn and not p.blocking and not p.told]
+        parts = (*self.results, *(FunctionResponse(call.id, call.name, STARTED) for call in running))
+        return Message("user", parts) if parts else None
+
+    def outcome(self, turn: int) -> Message | None:
+        """The same, told; None while the model waits for a result."""
+        if self.blocking:
             return None
-        message = Message("user", tuple(self.results))
+        message = self.untold(turn)
         self.results.clear()
+        self._pending = {k: replace(p, told=p.told or p.turn == turn) for k, p in self._pending.items()}
         return message
 
     def _find(self, response: wire.FunctionResponse, path: str) -> Pending | None:

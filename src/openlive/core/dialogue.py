@@ -7,18 +7,17 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from openlive.core import tell, tokens
-from openlive.core.calls import STARTED, Beside, Calls
+from openlive.core.calls import Beside, Calls
 from openlive.core.commands import Command, Prefill, Respond, Send, Step, Stop
 from openlive.core.hearing import Limits
 from openlive.core.history import ContextFullError, History
 from openlive.core.reply import Reply
 from openlive.core.settings import Settings
 from openlive.core.snapshot import Asking, Ears, Found, Snapshot
-from openlive.core.utterance import normalised
+from openlive.core.unsaid import Unsaid, same
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,
-    FunctionResponse,
     Heard,
     Image,
     Message,
@@ -53,8 +52,7 @@ class Dialogue:
         self.settings = settings
         self.history = History(settings.window)
         self._calls = Calls(self.out, limits.call, limits.tool)
-        self.waiting: list[tuple[Message, bool]] = []
-        """What joins the history at the next rest, and whether it wants an answer."""
+        self._unsaid = Unsaid(settings.window.room, all_video=settings.all_video)
         self.loading = settings.loads_history
         """The client sends the history of an earlier conversation: nothing is answered yet."""
         self.rested = False
@@ -68,9 +66,6 @@ class Dialogue:
         """The part of the present turn that ended with function calls, until the turn goes on."""
         self._first = 0
         """The number of the first part of the present turn."""
-        self._joining: list[Part] = []
-        """Realtime text that belongs to the turn that is being spoken."""
-        self._seen: list[Image] = []
         self._unanswered: TurnCompleteReason | None = None
 
     # What the user says.
@@ -82,7 +77,7 @@ class Dialogue:
             self.history.load(messages)
             return
         if self._calls.waits_for_client and self.settings.profile.queues_during_calls:
-            self.waiting += [(message, complete) for message in messages or [Message("user", ())]]
+            self._unsaid.waiting += [(message, complete) for message in messages or [Message("user", ())]]
             return
         self.interrupt()
         unanswered = self._take_waiting()
@@ -96,36 +91,31 @@ class Dialogue:
     def text(self, text: str, *, speaking: bool) -> None:
         """Realtime text counts as activity; while the user speaks it joins that turn."""
         if speaking:
-            self._joining.append(Text(text))
+            self._unsaid.type(text)
         else:
             self.said((Text(text),))
 
     def see(self, image: Image, *, speaking: bool) -> None:
-        """A frame. Those of the turn are kept; of the silence before it the newest, or all where the client says so."""
-        if not speaking and not self.settings.all_video:
-            self._seen.clear()
-        self._seen.append(image)
-        while sum(seen.tokens for seen in self._seen) > self.settings.window.room:
-            del self._seen[0]
+        """A frame."""
+        self._unsaid.see(image, speaking=speaking)
 
     def said(self, parts: tuple[Part, ...], steps: Mapping[Step, float] = NO_STEPS) -> None:
         """A turn of the user is complete: it is answered now, or when what may not be interrupted is over."""
-        message = self._user_message(parts)
+        message = self._unsaid.turn(parts)
         self.loading = False
-        self._joining.clear()
-        self._seen.clear()
+        self._unsaid.end_turn()
         if not message.parts:
             self.drop_held()
             return
         held = self._reply if self._reply is not None and self._reply.held else None
-        if held is not None and _same(held.request.messages[-1], message):
+        if held is not None and same(held.request.messages[-1], message):
             self.history.add(held.request.messages[-1])
             self._mark(held, steps)
             self._release(held)
             return
         self.drop_held()
         if not self.settings.interruptible and (self._reply is not None or self._blocked):
-            self.waiting.append((message, True))
+            self._unsaid.waiting.append((message, True))
             return
         self.interrupt()
         self._take_waiting()
@@ -134,7 +124,7 @@ class Dialogue:
 
     @property
     def joining(self) -> bool:
-        return bool(self._joining)
+        return bool(self._unsaid.typed)
 
     def speculate(self, heard: Heard) -> None:
         """The user may have finished: the reply is prepared, and held until that is decided."""
@@ -145,7 +135,7 @@ class Dialogue:
             self._slide()
         except ContextFullError:
             return  # told once the turn is decided
-        self._begin(self._request((*self.history.messages, self._user_message((heard,)))), held=True)
+        self._begin(self._request((*self.history.messages, self._unsaid.turn((heard,)))), held=True)
 
     def prepare(self, text: str = "") -> None:
         """The next request will begin like this."""
@@ -157,9 +147,6 @@ class Dialogue:
         if self._reply is not None and self._reply.held:
             self.out.append(Stop(self._reply.turn))
             self._reply = None
-
-    def _user_message(self, parts: tuple[Part, ...]) -> Message:
-        return Message("user", (*self._seen, *parts, *self._joining))
 
     # The reply.
 
@@ -288,7 +275,7 @@ class Dialogue:
             return
         self._reply, self._asking = None, reply
         if not self._blocked:
-            self.history.add(_running(reply.calls))
+            self.history.add(self._calls.outcome(self._first))
             self._respond(goes_on=True)
 
     # Function calls.
@@ -313,13 +300,11 @@ class Dialogue:
     def _answered(self, beside: Sequence[Beside]) -> None:
         for answer in beside:
             self._answered_beside(answer)
-        results = self._calls.take_results()
-        if results is not None:
-            if self._reply is None:
-                self.history.add(results)
+        if self._reply is None:
+            outcome = self._calls.outcome(self._first)
+            if outcome is not None:
+                self.history.add(outcome)
                 self._respond(goes_on=True)
-            else:
-                self.waiting.insert(0, (results, True))
         self.settle()
 
     def _answered_beside(self, answer: Beside) -> None:
@@ -329,7 +314,7 @@ class Dialogue:
             self.history.add(answer.message)
             self._respond()
         else:
-            self.waiting.append((answer.message, answer.scheduling is not Scheduling.SILENT))
+            self._unsaid.waiting.append((answer.message, answer.scheduling is not Scheduling.SILENT))
 
     # Ends of turns.
 
@@ -346,8 +331,9 @@ class Dialogue:
                 self.end_without_reply(unanswered)
             if not reply.calls:
                 self.history.add(_model(reply.text, ()))
-            elif not self._blocked:
-                self.waiting.insert(0, (_running(reply.calls), True))
+            outcome = self._calls.outcome(self._first)
+            if outcome is not None:
+                self._unsaid.waiting.insert(0, (outcome, True))
         if not self._blocked and not self.speaking and self._take_waiting():
             self._respond(goes_on=True)
 
@@ -358,7 +344,7 @@ class Dialogue:
 
     def _take_waiting(self) -> bool:
         """Moves what waited into the history; tells whether any of it wants an answer."""
-        waiting, self.waiting = self.waiting, []
+        waiting, self._unsaid.waiting = self._unsaid.waiting, []
         for message, _ in waiting:
             self.history.add(message)
         return any(wanted for _, wanted in waiting)
@@ -427,15 +413,17 @@ class Dialogue:
     def snapshot(self, first: Setting, ears: Ears) -> Snapshot:
         """The state now. `first`: what the setup said. An answer in progress is cut: what was heard of it is kept."""
         reply = self._reply if self._reply is not None and not self._reply.held else None
-        cut, waiting, asking = None, list(self.waiting), self._asking
+        cut, waiting, asking = None, list(self._unsaid.waiting), self._asking
+        pending, results = self._calls.pending, tuple(self._calls.results)
         if reply is not None:
             cut, calls = self._cut(reply), self._sent_calls(reply)
             if calls and not self._blocked:
-                waiting.insert(0, (_running(calls), True))
+                waiting.insert(0, (self._calls.untold(self._first) or Message("user", ()), True))
+                pending, results = tuple(replace(p, told=True) for p in pending), ()
             elif calls and not self.settings.profile.turn_complete_after_call:
                 asking = reply
-        if self._joining and not self.settings.transparent:  # such a client says it again
-            waiting.append((Message("user", tuple(self._joining)), True))
+        if self._unsaid.typed and not self.settings.transparent:  # such a client says it again
+            waiting.append((Message("user", tuple(self._unsaid.typed)), True))
         return Snapshot(
             session=self._conversation,
             messages=self.history.messages + ((cut,) if cut is not None and cut.parts else ()),
@@ -443,15 +431,15 @@ class Dialogue:
             engine_ratio=self.history.engine_ratio,
             waiting=tuple(waiting),
             loading=self.loading,
-            seen=tuple(self._seen),
-            calls=tuple(replace(p, asked_at=p.asked_at - self.now) for p in self._calls.pending),
+            seen=tuple(self._unsaid.seen),
+            calls=tuple(replace(p, asked_at=p.asked_at - self.now) for p in pending),
             call_number=self._calls.number,
             turn=self._turn,
             first=self._first,
             asking=None if asking is None else self._as_asked(asking),
             instructions=(first[0], self.settings.instructions),
             functions=(first[1], self.settings.functions),
-            results=tuple(self._calls.results),
+            results=results,
             found=self._calls.found,
             ears=ears,
         )
@@ -464,9 +452,9 @@ class Dialogue:
     def restore(self, snapshot: Snapshot, first: Setting) -> None:
         """Goes on from `snapshot`. `first`: what the new setup says; its changes since hold where it says the same."""
         self.history.restore(snapshot.messages, snapshot.kept, snapshot.engine_ratio)
-        self.waiting = list(snapshot.waiting)
+        self._unsaid.waiting = list(snapshot.waiting)
         self.loading = snapshot.loading
-        self._seen = list(snapshot.seen)
+        self._unsaid.seen = list(snapshot.seen)
         self._calls = Calls(
             self.out,
             self._limits.call,
@@ -509,14 +497,3 @@ class Dialogue:
 def _model(text: str, calls: Sequence[FunctionCall]) -> Message:
     parts: list[Part] = [Text(text)] if text.strip() else []
     return Message("model", (*parts, *calls))
-
-
-def _running(calls: Sequence[FunctionCall]) -> Message:
-    """The calls run beside the conversation: the model is told so and goes on talking."""
-    return Message("user", tuple(FunctionResponse(c.id, c.name, STARTED) for c in calls))
-
-
-def _same(guess: Message, said: Message) -> bool:
-    """The guess was answered; does the answer fit what was said in the end?"""
-    others = [p for p in guess.parts if not isinstance(p, Heard)], [p for p in said.parts if not isinstance(p, Heard)]
-    return others[0] == others[1] and normalised(guess.text) == normalised(said.text)

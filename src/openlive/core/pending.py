@@ -9,7 +9,7 @@ from openlive.types import FunctionCall
 
 class Pending(Struct, frozen=True):
     """Made in the turn `turn`. `asked_at` is the session's clock. `tool`: the server's that runs for it, '' where the
-    client is asked. `announced`: the operator knows that it takes long."""
+    client is asked. `announced`: the operator knows that it takes long. `told`: the model knows that it runs."""
 
     call: FunctionCall
     blocking: bool
@@ -17,3 +17,4 @@ class Pending(Struct, frozen=True):
     asked_at: float
     tool: str = ""
     announced: bool = False
+    told: bool = False
