@@ -127,8 +127,10 @@ def failure(row: Row) -> Text:
     lines = [("said", request.say)]
     if request.how == "spoken":
         lines.append(("heard", got.heard))
-    lines.append(("expected", calls(expected) + (f"; answer {request.answer}" if request.answer is not None else "")))
-    lines.append(("got", calls(got.calls)))
+    lines.append(
+        ("expected", made_calls(expected) + (f"; answer {request.answer}" if request.answer is not None else ""))
+    )
+    lines.append(("got", made_calls(got.calls)))
     lines.append(("answer", got.answer))
     if got.error:
         lines.append(("error", got.error))
@@ -138,7 +140,7 @@ def failure(row: Row) -> Text:
     return text
 
 
-def calls(made: Iterable[tuple[str, dict[str, Any]]]) -> str:
+def made_calls(made: Iterable[tuple[str, dict[str, Any]]]) -> str:
     told = (f"{name}({', '.join(f'{key}={value!r}' for key, value in args.items())})" for name, args in made)
     return ", ".join(told) or "no call"
 
