@@ -36,7 +36,7 @@ def tool() -> Iterator[PythonTool]:
     loaded = load("code_execution", "wasmtime", Resources(weights=ensure, threads=2, memory=0, settings=settings))
     patch.undo()
     yield loaded
-    loaded.close()
+    asyncio.run(loaded.close())
 
 
 def run(tool: PythonTool, code: str) -> ToolResult:
@@ -433,5 +433,5 @@ def test_it_starts_where_its_folder_cannot_be_written(tmp_path: Path, monkeypatc
     (tmp_path / ready.name).write_bytes(ready.read_bytes())  # compiled already: this is not about the 10 s
     loaded = load("code_execution", "wasmtime", Resources(weights=lambda _: folder, threads=1, memory=0))
     assert run(loaded, "1").output == "1\n"
-    loaded.close()
+    asyncio.run(loaded.close())
     assert calls == [tmp_path]

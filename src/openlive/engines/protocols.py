@@ -132,3 +132,7 @@ class Tool(Protocol):
         and whatever fails in the world outside, is told in the result, so that the model can make up for it.
         """
         ...
+
+    async def close(self) -> None:
+        """The server stops."""
+        ...

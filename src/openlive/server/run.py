@@ -84,4 +84,6 @@ async def run(
     finally:
         app.live.close()
         with anyio.CancelScope(shield=True):
+            for tool in engines.tools.values():
+                await tool.close()
             await store.close()

@@ -83,6 +83,9 @@ class Pages:
             reading = [group.create_task(self._read(url, share, turns, deadline)) for url in urls]
         return _result([task.result() for task in reading])
 
+    async def close(self) -> None:
+        """Nothing is kept between calls."""
+
     async def _read(self, url: str, characters: int, turns: asyncio.Semaphore, deadline: float) -> _Read:
         try:
             async with asyncio.timeout_at(deadline), turns:

@@ -66,7 +66,7 @@ class PythonTool:
             return _failed(f"Python could not be started: {error}")
         return self._told(ran)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends the interpreter that stands ready."""
         self._interpreters.close()
 
