@@ -408,6 +408,7 @@ class Connection:
                 result = ToolResult({"error": f"There is no {name} here."}, outcome="failed")
             else:
                 result = await tool.run(call.args)
+                _LOG.info("session %s: the tool %s came to %s", self._id, name, result.outcome)
         except Exception as error:
             _LOG.exception("session %s: the tool %s failed", self._id, name)
             result = ToolResult({"error": f"{name} failed: {error}"}, outcome="failed")
