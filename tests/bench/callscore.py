@@ -13,11 +13,17 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from tests.bench.callset import Request, arguments_match, matches, normal, pairs
+from tests.bench.callset import Request, arguments_match, contains, matches, normal, pairs
 
 NAMES = {"en": "English", "de": "German", "es": "Spanish", "pt": "Portuguese"}
 MARKUP = ("tool_call", "tool_response", '"name"', '"arguments"')
 """Nobody wants to hear these read out."""
+REFUSALS = (
+    *("sorry", "can't", "cannot", "unable", "don't have the ability"),
+    *("tut mir leid", "kann nicht", "kann ich nicht", "kann dir nicht"),
+    *("lo siento", "no puedo", "desculp", "sinto muito", "não posso", "não consigo"),
+)
+"""What is no answer where the function did its work."""
 
 
 class Got(Struct):
@@ -46,9 +52,12 @@ class Row(Struct, frozen=True):
 
     @property
     def answered(self) -> bool:
-        """Something was said, with the result in it where that can be told, and no mark-up."""
-        answer = self.got.answer
-        told = self.request.answer is None or matches(self.request.answer, answer)
+        """Something was said: the result where it can be told, no refusal of what was done, and no mark-up."""
+        request, answer = self.request, self.got.answer
+        if request.answer is not None:
+            told = matches(request.answer, answer)
+        else:
+            told = not (request.calls and any(contains(answer, refusal) for refusal in REFUSALS))
         return bool(normal(answer)) and told and not any(mark in answer for mark in MARKUP)
 
     @property

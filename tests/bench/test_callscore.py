@@ -29,6 +29,8 @@ def row(*expected: Call, got: Got, answer: Any = None, how: Any = "typed") -> Ro
         (row(WEATHER, got=Got(calls=[ROME], answer="22 degrees"), answer={"contains": "22"}), ""),
         (row(WEATHER, got=Got(calls=[ROME], answer="Nice."), answer={"contains": "22"}), "answer"),
         (row(WEATHER, got=Got(calls=[ROME])), "answer"),
+        (row(WEATHER, got=Got(calls=[ROME], answer="Lo siento, no puedo.")), "answer"),
+        (row(got=Got(answer="I can't order taxis.")), ""),
         (row(WEATHER, got=Got(calls=[ROME], answer='<tool_call> "x"')), "answer"),
         (row(WEATHER, got=Got(calls=[("weather", {"city": "Oslo"})], answer="Rain.")), "arguments"),
         (row(WEATHER, got=Got(calls=[ROME, ROME], answer="Sunny.")), "function"),
