@@ -13,7 +13,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test lint bench calls weights guide lock clean
+.PHONY: help install demo serve test lint bench calls turns weights guide lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: $(DEVELOP)  ## Time ten spoken questions (ARGS="--turns 30" asks more), t
 
 calls: $(DEVELOP)  ## Score the calls of functions alone; ARGS="--only de" chooses some
 	@$(BIN)/python -m tests.bench.calls $(ARGS)
+
+turns: $(DEVELOP)  ## Measure how well the end of a turn and a barge-in are told; ARGS="--verbose" tells of each clip
+	@$(BIN)/python -m tests.bench.turns $(ARGS)
 
 weights: $(INSTALLED)  ## Fetch the models that are not on this machine yet
 	@$(BIN)/openlive models fetch

@@ -12,8 +12,10 @@ import pytest
 
 from openlive import models
 from openlive.audio import read_wav
+from openlive.core.commands import JudgeTurn
+from openlive.core.events import TurnJudged
 from openlive.core.profile import Profile
-from openlive.engines import silero
+from openlive.engines import silero, smart_turn
 from openlive.engines.registry import Resources
 from openlive.types import Heard
 from tests.core.world import MODEL, TALK, Script, Word, World, speech
@@ -53,6 +55,23 @@ def probabilities(pcm: bytes) -> list[float]:
     return asyncio.run(judged())
 
 
+@cache
+def finished(pcm: bytes) -> float:
+    return asyncio.run(detector().finished(pcm))
+
+
+@cache
+def detector() -> smart_turn.SmartTurn:
+    return smart_turn.create("", Resources(models.ensure, 1, 1))
+
+
+def sounding(pcm: bytes) -> bytes:
+    """Without the silence before and after; the synthetic recordings have 0.3 to 0.5 s of it at either end."""
+    samples = memoryview(pcm).cast("h")
+    loud = [i for i, sample in enumerate(samples) if abs(sample) > 300]
+    return pcm[2 * loud[0] : 2 * loud[-1] + 2]
+
+
 class Recorded(World):
     """Hears `pieces` one after the other; the recogniser makes a word of each that is not silence."""
 
@@ -64,15 +83,23 @@ class Recorded(World):
                 plan.append(Word(at + 0.3 * seconds, at + 0.7 * seconds, f"piece{i}"))
             at += seconds
         self.seconds = at
-        self.judged = probabilities(b"".join(pieces))
+        self.audio = b"".join(pieces)
+        self.judged = probabilities(self.audio)
         super().__init__(setup, plan=plan, **{"profile": TOLD, **more})
 
     def _speech(self, at: float) -> float:
         index = int(at * 16000 / 512)
         return self.judged[index] if index < len(self.judged) else 0.0
 
-    def play(self) -> Recorded:
-        self.stream(self.seconds)
+    def _listen(self, command: Any) -> None:
+        if isinstance(command, JudgeTurn):
+            judged = finished(self.audio[2 * command.start : 2 * command.end])
+            self.later(0.03, TurnJudged(command.utterance, command.end, judged))
+        else:
+            super()._listen(command)
+
+    def play(self, chunk: float = 0.1) -> Recorded:
+        self.stream(self.seconds, chunk=chunk)
         return self
 
 
@@ -94,6 +121,26 @@ def test_the_silence_decides_whether_a_pause_ends_the_turn() -> None:
     assert len(offsets(patient, "ACTIVITY_END")) == 1
     assert len(offsets(hasty, "ACTIVITY_END")) == 2
     assert "interrupted" in hasty.kinds()
+
+
+JUDGED = Profile(MODEL, voice_activity=True, turn_detector=True)
+
+
+@pytest.mark.parametrize("before", [0.5, 0.51, 0.52, 0.53])  # the frames lie otherwise
+def test_who_thinks_for_700_ms_is_waited_for(before: float) -> None:
+    pieces = [pause(before), sounding(recording("q_pause_a")), pause(0.7), sounding(recording("q_pause_b")), pause(3)]
+    world = Recorded(TALK, pieces, profile=JUDGED).play(0.02)
+    assert world.transcript == "piece1 piece3"
+    assert len(offsets(world, "ACTIVITY_END")) == 1
+    hasty = Recorded(detection(silenceDurationMs=500), pieces, profile=JUDGED).play(0.02)
+    assert len(offsets(hasty, "ACTIVITY_END")) == 2
+
+
+@pytest.mark.parametrize("before", [0.5, 0.51, 0.52, 0.53])
+def test_who_has_finished_is_answered_soon(before: float) -> None:
+    question = sounding(recording("q_capital"))
+    world = Recorded(TALK, [pause(before), question, pause(3)], profile=JUDGED).play(0.02)
+    assert world.at("ACTIVITY_END")[0] - (before + len(question) / 32000) <= 0.45
 
 
 def test_the_padding_decides_how_much_speech_counts() -> None:

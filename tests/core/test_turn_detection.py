@@ -26,7 +26,7 @@ def decided(world: World) -> float:
     return world.at("heardFinished")[0] - 2.3
 
 
-@pytest.mark.parametrize(("finished", "silence"), [(1.0, 0.3), (0.5, 0.65), (0.0, 1.0)])
+@pytest.mark.parametrize(("finished", "silence"), [(0.99, 0.3), (0.972, 0.65), (0.93, 1.0)])
 def test_it_is_between_the_two_bounds(finished: float, silence: float) -> None:
     world = World(TALK, plan=ASK, profile=JUDGED, judge=lambda _: finished)
     assert decided(world) == pytest.approx(silence, abs=0.2)  # frames, messages of 100 ms, the transcript
@@ -44,6 +44,16 @@ def test_it_has_no_say_where_the_client_has_said_something(setup: dict[str, Any]
     world = World(setup, plan=ASK, profile=JUDGED, judge=lambda _: 1.0)
     assert decided(world) == pytest.approx(silence, abs=0.2)
     assert not world.of(JudgeTurn)
+
+
+@pytest.mark.parametrize(("end", "finished", "silence"), [("of the", 0.99, 1.0), ("of France?", 0.99, 0.3)])
+@pytest.mark.parametrize("stt_delay", [0.0, 0.09])
+def test_the_transcript_has_a_say_whenever_it_comes(
+    end: str, finished: float, silence: float, stt_delay: float
+) -> None:
+    plan = [*ASK[:-2], *words(end, ASK[-2].start)]
+    world = World(TALK, plan=plan, profile=JUDGED, judge=lambda _: finished, stt_delay=stt_delay)
+    assert decided(world) == pytest.approx(silence + 0.1, abs=0.1)
 
 
 def test_a_thinker_is_waited_for() -> None:

@@ -14,11 +14,6 @@ PAUSE = 160 * MS
 128 to 192 ms gave the soonest answers)."""
 
 
-SURE, UNSURE = 300 * MS, 1000 * MS
-"""The silence that ends a turn where the detector is sure that it is over, and where it is sure that it is not
-(design, decision 2)."""
-
-
 class Change(Enum):
     STARTED = auto()
     """Speech has lasted for the required padding; `Activity.onset` tells where it began."""
@@ -43,7 +38,7 @@ class Policy(Struct, frozen=True):
     padding: int = 96 * MS
     silence: int = 700 * MS
     judged: bool = False
-    """A judgement on whether the user has finished moves the silence between `SURE` and `UNSURE`."""
+    """A judgement on whether the user has finished moves the silence (`core/endpoint.py`)."""
     all_audio: bool = False
     """The silence before speech belongs to its turn, too."""
 
@@ -104,11 +99,11 @@ class Activity:
             return Change.PAUSED
         return None
 
-    def judge(self, finished: float) -> Change | None:
-        """How likely the user has finished: the present silence lasts accordingly."""
+    def wait(self, silence: int) -> Change | None:
+        """The present silence ends the activity once it has lasted so many samples."""
         if not self.paused:
             return None
-        self._wait = round(UNSURE - finished * (UNSURE - SURE))
+        self._wait = silence
         return self._silence()
 
     def pause(self) -> None:

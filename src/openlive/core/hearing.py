@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from openlive.core import endpoint
 from openlive.core.activity import MS, Activity, Change, Policy
 from openlive.core.commands import Command, Detect, Flush, Forget, HangUp, Hear, JudgeTurn, Listen
 from openlive.core.snapshot import Ears
@@ -157,6 +158,8 @@ class Hearing:
         self._stream_end: int | None = None
         self._asked = -1
         """Where the pause ended that a judgement was last asked for."""
+        self._finished: float | None = None
+        """The judgement on the present pause."""
         self._spoken = ""
         self._contradictions = 0
         self._out: list[Command | Signal] = []
@@ -258,12 +261,20 @@ class Hearing:
         utterance = self._utterance
         if utterance is None or utterance.number != number or end != self._asked:
             return
-        change = self._activity.judge(finished)
+        self._finished = finished
+        self._wait(utterance, now)
+        self._settle(now)
+
+    def _wait(self, utterance: Utterance, now: float) -> None:
+        """The present pause lasts as long as what is known of it says; its transcript may come after the judgement."""
+        if self._finished is None:
+            return
+        text = utterance.final.text if utterance.final is not None else ""
+        change = self._activity.wait(endpoint.silence(self._finished, text, utterance.language))
         if change is not None:
             self._changed(change, now)
         if self._is_over():
             self._commit(now)
-        self._settle(now)
 
     def _is_over(self) -> bool:
         utterance = self._utterance
@@ -284,6 +295,7 @@ class Hearing:
             self._transcribed_at = now
             if not utterance.committed and transcript.text:
                 self._out.append(Guessed(transcript.text, *self._span(utterance)))
+                self._wait(utterance, now)
             self._settle(now)
         if utterance.flushed:
             return
@@ -352,7 +364,7 @@ class Hearing:
         elif change is Change.PAUSED:
             self._flush(now)
             if self._policy.judged:
-                self._asked = self._activity.position
+                self._asked, self._finished = self._activity.position, None
                 self._out.append(JudgeTurn(utterance.number, utterance.start, self._asked))
         elif change is Change.RESUMED:
             self._resume(utterance)
@@ -371,6 +383,7 @@ class Hearing:
         if utterance.committed:
             self._out.append(SpeechStarted(self._origin + self._activity.onset))
         utterance.resume()
+        self._finished = None
         self._out.append(SpeechResumed())
 
     def _hear(self, until: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openlive.types import Transcript
 
-PUNCTUATION = ".,;:!?…¿¡。、，！？\"'“”‘’«»()-–—"
+PUNCTUATION = ".,;:!?…¿¡。、，！？؟،।\"'“”‘’«»()-–—"
 
 
 def normalised(text: str) -> str:
