@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlive.engines.calling import Caller, Finder, declared, made
+from openlive.engines.calling import OTHERWISE, Caller, Finder, made, system
 from openlive.engines.prompt import MalformedCallError
 from openlive.types import FunctionCall, FunctionDeclaration, FunctionResponse, Message, Part, Text
 
@@ -92,10 +92,13 @@ def test_nothing_is_held_back_that_cannot_become_a_call() -> None:
 
 
 def test_functions_are_declared_one_a_line() -> None:
-    lines = declared((WEATHER, ALARM)).splitlines()
+    tools, instructions = system((WEATHER, ALARM), " Be brief.\n")
+    lines = tools.text.splitlines()
     begin, end = lines.index("<tools>"), lines.index("</tools>")
     assert [json.loads(line)["name"] for line in lines[begin + 1 : end]] == ["get_weather", "set_alarm"]
-    assert declared(()) == ""
+    assert instructions.text == f"\n\nBe brief.\n\n{OTHERWISE}"
+    assert [piece.text for piece in system((), "Be brief.")] == ["Be brief."]
+    assert system((), " ") == []
 
 
 def caller() -> Caller:

@@ -15,27 +15,39 @@ from typing import Any
 from msgspec import Struct
 
 from openlive.engines import schemas
-from openlive.engines.prompt import CLOSE, OPEN, MalformedCallError, written
+from openlive.engines.prompt import CLOSE, OPEN, MalformedCallError, Piece, written
 from openlive.engines.tokens import Tokenize
 from openlive.types import FunctionCall, FunctionDeclaration, FunctionResponse, Heard, Message, Text
 
+OTHERWISE = (
+    "Unless the user asks for what a function does, answer in plain words and short sentences: no JSON, no code, no"
+    " lists."
+)
+"""The last thing that is said before the conversation: without it, the embedded model greets with calls."""
 MAX_CALLS = 8
 """Calls in one reply."""
 _EXCERPT = 200
 """Characters of a broken call that an error tells."""
 
 
-def declared(functions: Sequence[FunctionDeclaration]) -> str:
-    """What the model is told of its functions, at the beginning of the system turn; '' for none."""
+def system(functions: Sequence[FunctionDeclaration], instructions: str) -> list[Piece]:
+    """The system turn: the functions, then the instructions of the session. Empty where there are neither."""
+    instructions = instructions.strip()
     if not functions:
-        return ""
+        return [Piece(instructions, "text")] if instructions else []
+    last = f"\n\n{instructions}\n\n{OTHERWISE}" if instructions else f"\n\n{OTHERWISE}"
+    return [Piece(_declared(functions), "text"), Piece(last, "text")]
+
+
+def _declared(functions: Sequence[FunctionDeclaration]) -> str:
     lines = "\n".join(_line(function) for function in functions)
     return (
         "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
         f"You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n{lines}\n</tools>\n\n"
         "For each function call, return a json object with function name and arguments within <tool_call></tool_call>"
         f' XML tags:\n{OPEN}{{"name": <function-name>, "arguments": <args-json-object>}}{CLOSE}\n\n'
-        "If no function fits, just answer normally."
+        "If several things are asked for, make a call for each of them, one after the other. If no function fits, just"
+        " answer normally."
     )
 
 

@@ -2,13 +2,13 @@
 
 Built here and not by the template inside the GGUF, whose tool format the embedded models handle badly, and so that
 a prompt is always a token-exact continuation of the conversation's previous one. Functions are declared before the
-instructions, so that the manner of the answer is what the model read last.
+instructions, so that the manner of an answer is what the model read last.
 """
 
 from __future__ import annotations
 
-from openlive.engines.calling import declared
-from openlive.engines.prompt import Piece, pieces
+from openlive.engines.calling import system
+from openlive.engines.prompt import Piece, worded
 from openlive.types import Request
 
 _END = Piece("<|im_end|>\n", "control")
@@ -21,15 +21,10 @@ def build(request: Request, *, unfinished: bool = False) -> list[Piece]:
     `unfinished`: the prompt as far as it is settled while the user is still talking: a last message of the user is
     left open, so that a longer one extends the prompt; the reply is not asked for.
     """
-    prompt: list[Piece] = []
-    instructions = request.instructions.strip()
-    if tools := declared(request.functions):
-        prompt += [_start("system"), Piece(tools, "text"), Piece(f"\n\n{instructions}".rstrip(), "text"), _END]
-    elif instructions:
-        prompt += [_start("system"), Piece(instructions, "text"), _END]
+    instructions = system(request.functions, request.instructions)
+    prompt = [_start("system"), *instructions, _END] if instructions else []
     last = len(request.messages) - 1
-    for i, message in enumerate(request.messages):
-        words = pieces(message)
+    for i, (message, words) in enumerate(worded(request.messages)):
         open_end = unfinished and i == last and message.role == "user"
         if words or open_end:
             prompt += [_start(_ROLES[message.role]), *words]

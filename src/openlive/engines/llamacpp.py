@@ -85,7 +85,7 @@ class Llama:
             if reply:
                 reply.stop()
                 if memory := self._memories.get(conversation):
-                    for stretch in reply.spoken:
+                    for stretch in filter(None, reply.spoken):
                         memory.keep(stretch)
 
     def _reply(self, prompt: Sequence[int], request: Request) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -29,6 +30,11 @@ class MalformedCallError(LLMError):
 
 OPEN, CLOSE = "<tool_call>\n", "\n</tool_call>"
 """What stands around a call, in the format of Qwen2.5."""
+RESULTS = "Tell me this in a plain sentence or two, in the language of my question: "
+"""Follows the results of calls, before what the user said last: without it small models explain the function, in
+English. Said at the beginning of a conversation, it would keep them from calling anything."""
+_QUESTION = 300
+"""Characters of it that are repeated."""
 
 
 class Piece(Struct, frozen=True):
@@ -43,9 +49,18 @@ class Piece(Struct, frozen=True):
     kind: Literal["control", "text", "reply"]
 
 
-def pieces(message: Message) -> list[Piece]:
-    """The message as a model that only reads sees it, calls and results in the format of Qwen2.5. Thoughts are left
-    out. A call is apart from the text before it, so that it keeps the tokens that it was generated with."""
+def worded(messages: Sequence[Message]) -> Iterator[tuple[Message, list[Piece]]]:
+    """The messages as a model that only reads sees them."""
+    question = ""
+    for message in messages:
+        yield message, pieces(message, question)
+        if message.role == "user":
+            question = message.text.strip() or question
+
+
+def pieces(message: Message, question: str = "") -> list[Piece]:
+    """The message in words, calls and results in the format of Qwen2.5. Thoughts are left out. A call is apart from the
+    text before it, so that it keeps the tokens that it was generated with. `question`: what the user said before."""
     kind: Literal["text", "reply"] = "reply" if message.role == "model" else "text"
     found: list[Piece] = []
     words = ""
@@ -59,12 +74,14 @@ def pieces(message: Message) -> list[Piece]:
             words += f"\n{block}\n" if words and not words.endswith("\n") else f"{block}\n"
         elif isinstance(part, Text | Heard):
             words += part.text
+    if question and not message.text and any(isinstance(part, FunctionResponse) for part in message.parts):
+        words += RESULTS + question[:_QUESTION]
     found.append(Piece(words.rstrip() if kind == "reply" else words.strip(), kind))
     return [piece for piece in found if piece.text]
 
 
 def content(message: Message) -> str:
-    """The same, in one."""
+    """The message in words, in one."""
     return "".join(piece.text for piece in pieces(message))
 
 

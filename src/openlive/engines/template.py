@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from openlive.engines.calling import declared
-from openlive.engines.prompt import LLMError, Piece, content, pieces
+from openlive.engines.calling import system
+from openlive.engines.prompt import LLMError, Piece, content, worded
 from openlive.types import Request
 
 Render = Callable[[Sequence[dict[str, str]]], str]
@@ -53,8 +53,8 @@ def _marked(turns: Sequence[Turn]) -> list[dict[str, str]]:
 def _turns(request: Request) -> list[Turn]:
     """(role, text) of user and assistant in turn, first and last one of the user; before them the instructions."""
     said: list[Turn] = []
-    for message in request.messages:
-        if words := pieces(message):
+    for message, words in worded(request.messages):
+        if words:
             role = "assistant" if message.role == "model" else "user"
             aside = [Piece(f"(System: {content(message)})", "text")]
             said.append((role, aside if message.role == "system" else words))
@@ -63,14 +63,14 @@ def _turns(request: Request) -> list[Turn]:
     if not said or said[-1][0] != "user":
         said.append(("user", []))
     merged = [(role, _lines([words for _, words in group])) for role, group in groupby(said, key=lambda s: s[0])]
-    system = _lines([[Piece(t, "text")] for t in (declared(request.functions), request.instructions.strip()) if t], 2)
-    return [("system", system), *merged] if system else merged
+    instructions = system(request.functions, request.instructions)
+    return [("system", instructions), *merged] if instructions else merged
 
 
 def _fold(turns: list[Turn]) -> list[Turn]:
     """For templates without a system role: the instructions open the first message of the user."""
-    (_, system), (_, first), *rest = turns
-    return [("user", _lines([system, first], 2)), *rest]
+    (_, instructions), (_, first), *rest = turns
+    return [("user", _lines([instructions, first], 2)), *rest]
 
 
 def _lines(texts: Sequence[list[Piece]], apart: int = 1) -> list[Piece]:
