@@ -94,7 +94,7 @@ def _block(part: Part) -> str:
     """A part that stands on lines of its own, or ''."""
     match part:
         case Image():
-            return f"[image: {part.mime}, which you cannot see]"
+            return part.words or f"[image: {part.mime}, which you cannot see]"
         case FunctionCall():
             return f"{OPEN}{written(part)}{CLOSE}"
         case FunctionResponse():
