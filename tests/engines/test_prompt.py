@@ -1,4 +1,4 @@
-from openlive.engines.prompt import RESULTS, content, pieces, worded
+from openlive.engines.prompt import RESULTS, RUNNING, content, pieces, worded
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Text, Thought
 
 
@@ -29,18 +29,24 @@ def test_calls_and_results_are_in_the_format_of_qwen() -> None:
 
 def test_results_are_followed_by_what_was_asked() -> None:
     result = FunctionResponse("1", "weather", {"celsius": 3})
+    other = FunctionResponse("2", "order", {"status": "running"})
     told = '<tool_response>\n{"name": "weather", "result": {"celsius": 3}}\n</tool_response>'
     messages = (
         Message("user", (result,)),
         Message("user", (Heard("Wie kalt ist es?", 0, 9),)),
-        Message("model", (FunctionCall("1", "weather", {}),)),
+        Message("model", (FunctionCall("1", "weather", {}), FunctionCall("2", "order", {}))),
+        Message("user", (other,)),
+        Message("user", (Text("Hello?"),)),
         Message("user", (result, result)),
         Message("user", (result, Text("And now?"))),
+        Message("user", (other,)),
     )
-    said = ["".join(piece.text for piece in words) for _, words in worded(messages)]
+    said = ["".join(piece.text for piece in words) for _, words in worded(messages, {"order"})]
     assert said[0] == told
-    assert said[3] == f"{told}\n{told}\n{RESULTS}Wie kalt ist es?"
-    assert said[4] == f"{told}\nAnd now?"
+    assert said[3].endswith(f"</tool_response>\n{RUNNING}Wie kalt ist es?")
+    assert said[5] == f"{told}\n{told}\n{RESULTS}Wie kalt ist es?"
+    assert said[6] == f"{told}\nAnd now?"
+    assert said[7].endswith(f"</tool_response>\n{RESULTS}Wie kalt ist es?")
 
 
 def test_calls_are_pieces_of_their_own_and_keep_their_tokens() -> None:

@@ -15,9 +15,9 @@ from typing import Any
 from msgspec import Struct
 
 from openlive.engines import schemas
-from openlive.engines.prompt import CLOSE, OPEN, MalformedCallError, Piece, written
+from openlive.engines.prompt import CLOSE, OPEN, MalformedCallError, Piece, starts, written
 from openlive.engines.tokens import Tokenize
-from openlive.types import FunctionCall, FunctionDeclaration, FunctionResponse, Heard, Message, Text
+from openlive.types import FunctionCall, FunctionDeclaration, FunctionResponse, Message
 
 OTHERWISE = (
     "Unless the user asks for what a function does, answer in plain words and short sentences: no JSON, no code, no"
@@ -170,19 +170,21 @@ class Caller(Struct, frozen=True):
 def made(messages: Sequence[Message], functions: Sequence[FunctionDeclaration]) -> frozenset[str]:
     """The calls, as `written`, that are not made again: those made or answered since the user spoke last, and those
     that still run beside the conversation."""
-    beside = {f.name for f in functions if not f.blocking}
     recent: set[str] = set()
     running: set[str] = set()
     calls: dict[str, str] = {}
     for message in messages:
-        if any(isinstance(part, Text | Heard) for part in message.parts) and message.role == "user":
+        if message.role == "user" and message.text:
             recent.clear()
+        starts(message, running, beside(functions))
         for part in message.parts:
             if isinstance(part, FunctionCall):
                 calls[part.id] = written(part)
+            if isinstance(part, FunctionCall | FunctionResponse):
                 recent.add(part.id)
-            elif isinstance(part, FunctionResponse):
-                recent.add(part.id)
-                started = part.name in beside and part.id not in running and "error" not in part.response
-                (running.add if started else running.discard)(part.id)
     return frozenset(calls[i] for i in recent | running if i in calls)
+
+
+def beside(functions: Sequence[FunctionDeclaration]) -> frozenset[str]:
+    """The names of those that run while the conversation goes on."""
+    return frozenset(f.name for f in functions if not f.blocking)

@@ -7,7 +7,7 @@ instructions, so that the manner of an answer is what the model read last.
 
 from __future__ import annotations
 
-from openlive.engines.calling import system
+from openlive.engines.calling import beside, system
 from openlive.engines.prompt import Piece, worded
 from openlive.types import Request
 
@@ -24,7 +24,7 @@ def build(request: Request, *, unfinished: bool = False) -> list[Piece]:
     instructions = system(request.functions, request.instructions)
     prompt = [_start("system"), *instructions, _END] if instructions else []
     last = len(request.messages) - 1
-    for i, (message, words) in enumerate(worded(request.messages)):
+    for i, (message, words) in enumerate(worded(request.messages, beside(request.functions))):
         open_end = unfinished and i == last and message.role == "user"
         if words or open_end:
             prompt += [_start(_ROLES[message.role]), *words]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -31,8 +31,10 @@ class MalformedCallError(LLMError):
 OPEN, CLOSE = "<tool_call>\n", "\n</tool_call>"
 """What stands around a call, in the format of Qwen2.5."""
 RESULTS = "Tell me this in a plain sentence or two, in the language of my question: "
-"""Follows the results of calls, before what the user said last: without it small models explain the function, in
+"""Follows the results of calls, before what the user had asked: without it small models explain the function, in
 English. Said at the beginning of a conversation, it would keep them from calling anything."""
+RUNNING = "Tell me in one short sentence that you are on it, in the language of my question: "
+"""The same where there is no result yet."""
 _QUESTION = 300
 """Characters of it that are repeated."""
 
@@ -49,18 +51,41 @@ class Piece(Struct, frozen=True):
     kind: Literal["control", "text", "reply"]
 
 
-def worded(messages: Sequence[Message]) -> Iterator[tuple[Message, list[Piece]]]:
-    """The messages as a model that only reads sees them."""
+def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterator[tuple[Message, list[Piece]]]:
+    """The messages as a model that only reads sees them. `beside`: functions whose first response only says that the
+    call runs."""
     question = ""
+    asked: dict[str, str] = {}
+    running: set[str] = set()
     for message in messages:
-        yield message, pieces(message, question)
         if message.role == "user":
             question = message.text.strip() or question
+        for part in message.parts:
+            if isinstance(part, FunctionCall):
+                asked[part.id] = question
+        yield message, pieces(message, _request(message, asked, starts(message, running, beside)))
 
 
-def pieces(message: Message, question: str = "") -> list[Piece]:
-    """The message in words, calls and results in the format of Qwen2.5. Thoughts are left out. A call is apart from the
-    text before it, so that it keeps the tokens that it was generated with. `question`: what the user said before."""
+def starts(message: Message, running: set[str], beside: Collection[str]) -> bool:
+    """Whether it only says of calls beside the conversation that they run; keeps `running`, the ids of such calls."""
+    responses = [part for part in message.parts if isinstance(part, FunctionResponse)]
+    started = {r.id for r in responses if r.name in beside and r.id not in running and "error" not in r.response}
+    running.difference_update(r.id for r in responses)
+    running |= started
+    return bool(responses) and len(started) == len(responses)
+
+
+def _request(message: Message, asked: dict[str, str], started: bool) -> str:
+    """What the user wants of results that came: '' where the message says it, or nothing was asked."""
+    questions = [asked.get(part.id, "") for part in message.parts if isinstance(part, FunctionResponse)]
+    if message.text or not any(questions):
+        return ""
+    return (RUNNING if started else RESULTS) + next(filter(None, questions))[:_QUESTION]
+
+
+def pieces(message: Message, last: str = "") -> list[Piece]:
+    """The message in words, calls and results in the format of Qwen2.5, `last` at its end. Thoughts are left out. A
+    call is apart from the text before it, so that it keeps the tokens that it was generated with."""
     kind: Literal["text", "reply"] = "reply" if message.role == "model" else "text"
     found: list[Piece] = []
     words = ""
@@ -74,8 +99,7 @@ def pieces(message: Message, question: str = "") -> list[Piece]:
             words += f"\n{block}\n" if words and not words.endswith("\n") else f"{block}\n"
         elif isinstance(part, Text | Heard):
             words += part.text
-    if question and not message.text and any(isinstance(part, FunctionResponse) for part in message.parts):
-        words += RESULTS + question[:_QUESTION]
+    words += last
     found.append(Piece(words.rstrip() if kind == "reply" else words.strip(), kind))
     return [piece for piece in found if piece.text]
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from openlive.engines.calling import system
+from openlive.engines.calling import beside, system
 from openlive.engines.prompt import LLMError, Piece, content, worded
 from openlive.types import Request
 
@@ -53,7 +53,7 @@ def _marked(turns: Sequence[Turn]) -> list[dict[str, str]]:
 def _turns(request: Request) -> list[Turn]:
     """(role, text) of user and assistant in turn, first and last one of the user; before them the instructions."""
     said: list[Turn] = []
-    for message, words in worded(request.messages):
+    for message, words in worded(request.messages, beside(request.functions)):
         if words:
             role = "assistant" if message.role == "model" else "user"
             aside = [Piece(f"(System: {content(message)})", "text")]
