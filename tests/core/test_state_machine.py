@@ -27,7 +27,7 @@ from openlive.types import (
     ToolResult,
     Transcript,
 )
-from tests.core.world import MODEL, TALK, Script, World, kind, speech, spoken, words
+from tests.core.world import MODEL, TALK, Script, Word, World, kind, speech, spoken, words
 
 LIMITS = Limits(detector=3, recogniser=5, reply=7)
 SETUPS: list[dict[str, Any]] = [
@@ -64,7 +64,8 @@ class AnyOrder(RuleBasedStateMachine):
             st.floats(0.1, 2.0), st.sampled_from(["hello", "go on then", "okay", "yeah okay right sure"])
         )
         texts = data.draw(st.lists(spoken_text, max_size=4))
-        plan, at = [], 0.0
+        plan: list[Word] = []
+        at = 0.0
         for gap, text in texts:
             plan += words(text, at + gap)
             at = plan[-1].end
@@ -78,6 +79,7 @@ class AnyOrder(RuleBasedStateMachine):
             profile=data.draw(st.sampled_from([PROFILE, BY_WORDS])),
             tools=data.draw(st.sampled_from([{}, {"code_execution": (0.3, RAN)}])),
         )
+        self.plan, self.sent = plan, 0.0
         self.checked = 0
         self.stopped: set[int] = set()
         self.asked: set[int] = set()
@@ -110,10 +112,18 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(length=seconds)
     def audio(self, length: float) -> None:
         self.world.blob(length)
+        self.sent += length
 
     @rule(length=seconds)
     def microphone(self, length: float) -> None:
         self.world.stream(length)
+        self.sent += length
+
+    @rule(text=st.sampled_from(["stop it", "okay right"]))
+    def remark(self, text: str) -> None:
+        """Said now, whatever else goes on."""
+        self.plan += words(text, max([self.sent, *(word.end for word in self.plan)]) + 0.1)
+        self.microphone(self.plan[-1].end + 0.5 - self.sent)
 
     @rule()
     def stream_end(self) -> None:
