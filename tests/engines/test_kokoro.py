@@ -69,7 +69,7 @@ class Hum:
 
 @pytest.fixture
 def voices(tmp_path: Path) -> Path:
-    for name in {part for voice in VOICES.values() for part in voice.split("+")} | {"em_alex", "em_santa", "ff_siwis"}:
+    for name in {part for voice in VOICES.values() for part in voice.split("+")} | {"em_alex", "em_santa", "if_sara"}:
         np.zeros((510, 1, 256), np.float32).tofile(tmp_path / f"{name}.bin")
     return tmp_path
 
@@ -201,8 +201,21 @@ def test_names_keep_their_gender_in_every_language() -> None:
             voice = timbre(name, language)
             assert voice in (female if english[1] == "f" else male)
     assert timbre("Puck", "it") == "im_nicola"
-    assert timbre("Kore", "de") == timbre("Kore", "fr") == "ff_siwis"
+    assert (timbre("Kore", "fr"), timbre("Kore", "de"), timbre("Puck", "de")) == ("ff_siwis", "if_sara", "em_alex")
+    assert timbre("Kore", "mr") == timbre("Kore", "hi")
     assert timbre("af_heart", "fr") == "af_heart"
+
+
+def test_operators_give_names_other_voices(hum: Hum, letters: Letters, voices: Path) -> None:
+    assert timbre("Puck", "en", {"Puck": "am_liam"}) == "am_liam"
+    assert timbre("Puck", "es", {"Puck": "am_liam"}) == timbre("Puck", "es")
+    assert timbre("Puck", "es", {"Puck": "em_santa"}) == "em_santa"
+    assert timbre("Puck", "en", {"Puck": "em_santa"}) == "am_puck"
+    Kokoro(hum, voices, letters, {"Puck": "am_liam", "Kore": "af_heart+af_sky"})
+    with pytest.raises(EngineError, match="no voice named 'Alloy'"):
+        Kokoro(hum, voices, letters, {"Alloy": "am_liam"})
+    with pytest.raises(EngineError, match="Puck cannot be 'am_nobody'"):
+        Kokoro(hum, voices, letters, {"Puck": "am_nobody"})
 
 
 @pytest.mark.parametrize(

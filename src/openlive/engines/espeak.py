@@ -1,32 +1,47 @@
-"""The espeak-ng child: JSON lines on pipes, `[voice, text]` in, `[[ipa, source], …]` out.
+"""The espeak-ng child: JSON lines on pipes.
+
+`[voice, text]` in, `[[ipa, source], …]` out: diphthongs and affricates come tied by `^`.
+`[voice, text, pace, pitch]` in, `[rate, pcm]` out: s16le mono in base64; a pace of 1 is 175 words a minute, pitch is 0
+to 100.
 
 espeak-ng is GPL-3, so it lives in a process of its own that shares nothing with ours but these lines. This file is run
-by its path (`phonemes.Espeak` starts it) and imports nothing of openlive. Diphthongs and affricates come tied by `^`.
+by its path (`phonemes.Espeak` starts it) and imports nothing of openlive.
 """
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import signal
 import sys
 from typing import Any
 
-RETRIEVAL = 1  # AUDIO_OUTPUT_RETRIEVAL: no sound device is opened
+SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: no sound device is opened, audio is handed over before espeak_Synth returns
 UTF8 = 1  # espeakCHARS_UTF8
+RATE, PITCH = 1, 3  # espeakRATE, espeakPITCH
+WORDS_PER_MINUTE = 175  # espeak-ng's own
 IPA_TIED = 0x02 | 0x80 | (ord("^") << 8)  # IPA, the character in bits 8.. as a tie
 
 
-def load() -> Any:
-    """The shared library of espeakng-loader, initialised."""
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+
+
+def load() -> tuple[Any, int]:
+    """The shared library of espeakng-loader, initialised, and the rate of its audio in Hz."""
     import espeakng_loader
 
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     library.espeak_TextToPhonemes.restype = ctypes.c_char_p
     library.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, ctypes.c_int]
-    if library.espeak_Initialize(RETRIEVAL, 0, espeakng_loader.get_data_path().encode(), 0) < 0:
+    library.espeak_Synth.argtypes = [
+        *(ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int),
+        *(ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p),
+    ]
+    rate = library.espeak_Initialize(SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
+    if rate < 0:
         raise RuntimeError("espeak-ng could not read its data")
-    return library
+    return library, rate
 
 
 def transcribe(library: Any, text: str) -> list[tuple[str, str]]:
@@ -48,18 +63,41 @@ def transcribe(library: Any, text: str) -> list[tuple[str, str]]:
     return [(p, text[start:end]) for p, start, end in zip(ipa, starts, ends, strict=True)]
 
 
+def synthesise(library: Any, text: str, pace: float, pitch: float) -> bytes:
+    """The text as audio."""
+    pieces: list[bytes] = []
+
+    def arrived(samples: int | None, count: int, _: int | None) -> int:
+        if samples and count > 0:
+            pieces.append(ctypes.string_at(samples, 2 * count))
+        return 0
+
+    callback = CALLBACK(arrived)
+    library.espeak_SetSynthCallback(callback)
+    library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * pace), 0)
+    library.espeak_SetParameter(PITCH, round(pitch), 0)
+    encoded = text.encode()
+    if library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, UTF8, None, None) != 0:
+        raise RuntimeError("espeak-ng could not speak the text")
+    return b"".join(pieces)
+
+
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process by closing the pipe
-    library = load()
+    library, rate = load()
     current = ""
     for line in sys.stdin.buffer:
         try:
-            voice, text = json.loads(line)
+            voice, text, *manner = json.loads(line)
             if voice != current and library.espeak_SetVoiceByName(voice.encode()) != 0:
                 current = ""
                 raise ValueError(f"espeak-ng has no voice {voice!r}")
             current = voice
-            answer: Any = transcribe(library, text)
+            answer: Any = (
+                [rate, base64.b64encode(synthesise(library, text, *manner)).decode()]
+                if manner
+                else transcribe(library, text)
+            )
         except Exception as error:
             answer = {"error": str(error)}
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")

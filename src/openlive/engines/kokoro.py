@@ -7,14 +7,15 @@ inference cannot be stopped (a clause takes some hundred milliseconds); its resu
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from openlive.engines.clauses import Cutter
-from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, timbre
+from openlive.engines.espeak_voice import EspeakVoice
+from openlive.engines.kokoro_voices import UNLEARNED, VOICES, Style, Styles, canonical, timbre
 from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.speakable import language_of, speakable, timed
@@ -43,12 +44,27 @@ TAIL = {"": 60, ",": 160, ";": 220, ":": 220, "—": 220, "…": 300, ".": 320, 
 
 
 class Kokoro:
-    """A `TTS`. `infer` is the network (called in one thread), `voices` a folder of style tables."""
+    """A `TTS`. `infer` is the network (called in one thread), `voices` a folder of style tables. `chosen` are voices
+    that names have in the place of ours; `other` speaks the languages of `UNLEARNED`."""
 
-    def __init__(self, infer: Infer, voices: Path, phonemizer: Phonemizer) -> None:
+    def __init__(
+        self,
+        infer: Infer,
+        voices: Path,
+        phonemizer: Phonemizer,
+        chosen: Mapping[str, str] | None = None,
+        other: EspeakVoice | None = None,
+    ) -> None:
         self._infer = infer
         self._styles = Styles(voices)
         self._phonemizer = phonemizer
+        self._chosen = dict(chosen or {})
+        self._other = other
+        for name, voice in self._chosen.items():
+            if name not in VOICES:
+                raise EngineError(f"There is no voice named {name!r}; the names are {', '.join(VOICES)}.")
+            if voice not in self._styles:
+                raise EngineError(f"{name} cannot be {voice!r}: Kokoro has no voice of this name.")
         self._workers = Workers(1, "kokoro")
 
     @property
@@ -77,12 +93,14 @@ class Kokoro:
                 yield speech
 
     def _job(self, clause: str, voice: Voice, language: str) -> Callable[[Abort], Speech]:
+        if self._other and language in UNLEARNED and voice.name in VOICES:
+            return lambda _, other=self._other: other.render(clause, voice, language)  # type: ignore[misc]
         return lambda _: self.render(clause, voice, language)
 
     def render(self, clause: str, voice: Voice, language: str) -> Speech:
         """One clause in one language (blocking). Only the engine's own thread may call it once others are speaking."""
         spoken = speakable(clause, language, voice.language)
-        name = timbre(voice.name, language)
+        name = timbre(voice.name, language, self._chosen)
         phonemes = self._phonemizer.phonemes(spoken, _dialect(language, voice.language, name)) if spoken else ""
         if not phonemes:
             return Speech(b"", clause)
@@ -99,12 +117,16 @@ class Kokoro:
 
 
 def create(argument: str, resources: Resources) -> Kokoro:
-    """The factory. It takes no argument; `threads` in the engine's table overrides the machine's share."""
+    """The factory. It takes no argument. In the engine's table, `threads` overrides the machine's share, and `voices`
+    gives names other voices: `{ Puck = "am_liam" }`."""
     if argument:
         raise EngineError(f"The tts engine 'kokoro' takes no argument; it was given {argument!r}.")
     model = resources.weights("kokoro") / "kokoro-v1.0.int8.onnx"
     threads = int(resources.settings.get("threads", resources.threads))
-    engine = Kokoro(network(model, threads), resources.weights("kokoro-voices"), Espeak())
+    chosen = resources.settings.get("voices", {})
+    espeak = Espeak()
+    folder = resources.weights("kokoro-voices")
+    engine = Kokoro(network(model, threads), folder, espeak, chosen, EspeakVoice(espeak))
     engine.warm()
     return engine
 

@@ -7,6 +7,7 @@ share them, by gender.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ VOICES: dict[str, str] = {
 
 NATIVE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "es": (("ef_dora",), ("em_alex", "em_santa")),
-    "fr": (("ff_siwis",), ("em_alex",)),
+    "fr": (("ff_siwis",), ("ff_siwis+em_alex",)),
     "hi": (("hf_alpha", "hf_beta"), ("hm_omega", "hm_psi")),
     "it": (("if_sara",), ("im_nicola",)),
     "ja": (("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro"), ("jm_kumo",)),
@@ -62,11 +63,17 @@ NATIVE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("zm_yunjian", "zm_yunxi", "zm_yunxia", "zm_yunyang"),
     ),
 }
-"""Language -> (female, male) voices that grew up with it. French has no man; a Spaniard's voice stands in: read back by
-Whisper base its WER is 9 %, like the French woman's, where English voices reach 80 %.
-"""
-ELSEWHERE = (("ff_siwis",), ("em_alex",))
-"""For languages that Kokoro never learned. German, read back: 10 % and 14 %, where an English voice reaches 31 %."""
+"""Language -> (female, male) voices that grew up with it. French has no man; halfway from its woman to a Spaniard he
+is understood as well as she is, the Spaniard is not, nor English voices (`tests/bench/languages.py`)."""
+ELSEWHERE = (("if_sara",), ("em_alex",))
+"""For languages that Kokoro never learned, unless another one's voices come nearer. In German read back by Whisper base
+both have a WER of 5 %, the French woman 37 %, the Spanish one 32 %, English voices 31 % and more."""
+NATIVE |= dict.fromkeys(("bn", "gu", "kn", "ml", "mr", "ta", "te"), NATIVE["hi"]) | {"ko": NATIVE["ja"]}
+
+UNLEARNED: frozenset[str] = frozenset()
+"""Languages that espeak-ng itself speaks better than Kokoro does (docs/engines.md, Languages)."""
+SPEAKS = {"a": "en", "b": "en", "e": "es", "f": "fr", "h": "hi", "i": "it", "j": "ja", "p": "pt", "z": "zh"}
+"""First letter of a voice -> its language."""
 
 SPELLED = {name.lower(): name for name in VOICES}
 
@@ -78,11 +85,14 @@ def canonical(name: str) -> str:
     return name if name and all(len(part) > 3 and part[2] == "_" for part in name.split("+")) else ""
 
 
-def timbre(name: str, language: str) -> str:
-    """Kokoro's voice (or two, joined by +) for a name in a language (a bare code). Kokoro's own names stay."""
+def timbre(name: str, language: str, chosen: Mapping[str, str] | None = None) -> str:
+    """Kokoro's voice (or two, joined by +) for a name in a language (a bare code). Kokoro's own names stay. `chosen`
+    gives names other voices, each in the language that the voice speaks."""
     if name not in VOICES:
         return name
     english = VOICES[name]
+    if chosen and SPEAKS.get((own := chosen.get(name, english))[0]) == language:
+        return own
     if language == "en":
         return english
     female, male = NATIVE.get(language, ELSEWHERE)

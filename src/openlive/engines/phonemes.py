@@ -9,6 +9,7 @@ downloaded first and espeak-ng for the rest. So espeak-ng alone serves all langu
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import re
@@ -19,7 +20,7 @@ import unicodedata
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from openlive.engines.clauses import keeps_stop
 
@@ -154,7 +155,15 @@ class Espeak:
 
     def ask(self, voice: str, text: str) -> list[tuple[str, str]]:
         """espeak-ng's own answer: (tied IPA, source) per clause."""
-        line = json.dumps([voice, text.replace("\0", " ")]).encode() + b"\n"
+        return [(ipa, source) for ipa, source in self._answer(voice, text)]
+
+    def speech(self, voice: str, text: str, pace: float, pitch: float) -> tuple[int, bytes]:
+        """The text in espeak-ng's own voice: (Hz, s16le mono). Arguments as in `espeak.py`."""
+        rate, pcm = self._answer(voice, text, pace, pitch)
+        return rate, base64.b64decode(pcm)
+
+    def _answer(self, voice: str, text: str, *manner: float) -> Any:
+        line = json.dumps([voice, text.replace("\0", " "), *manner]).encode() + b"\n"
         with self._lock:
             answer = self._exchange(line) or self._exchange(line)
         if not answer:
@@ -162,7 +171,7 @@ class Espeak:
         decoded = json.loads(answer)
         if isinstance(decoded, dict):
             raise PhonemeError(decoded["error"])
-        return [(ipa, source) for ipa, source in decoded]
+        return decoded
 
     def close(self) -> None:
         with self._lock:

@@ -1,0 +1,27 @@
+"""Which languages a client may ask for (`speechConfig.languageCode`, protocol.md 4.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from openlive.wire import errors
+
+NATIVE_LANGUAGES = (
+    *("de-DE", "en-US", "en-IN", "es-US", "fr-FR", "hi-IN", "pt-BR", "ar-XA", "id-ID", "it-IT", "ja-JP", "tr-TR"),
+    *("vi-VN", "bn-IN", "mr-IN", "ta-IN", "te-IN", "nl-NL", "ko-KR", "pl-PL", "ru-RU", "th-TH"),
+)
+"""Of native-audio models."""
+LANGUAGES = (*NATIVE_LANGUAGES, "en-AU", "en-GB", "es-ES", "fr-CA", "gu-IN", "kn-IN", "ml-IN", "cmn-CN")
+"""Of half-cascade models: all 30."""
+
+
+def language(asked: str, accepted: Sequence[str], model: str) -> str:
+    """The code as it is written in `accepted`, whatever its case; a bare `de` means the first of its regions there. ''
+    stays. Raises `ProtocolError` for a code that is not accepted; `model` (`models/…`) is for its words."""
+    if not asked:
+        return ""
+    wanted = asked.lower()
+    for code in accepted:
+        if wanted in {code.lower(), code.partition("-")[0].lower()}:
+            return code
+    raise errors.language_not_supported(asked, model).error()

@@ -1,0 +1,78 @@
+"""Speaks with espeak-ng itself: a formant synthesiser, plain to hear as a machine, that knows more than a hundred
+languages and takes a few milliseconds for a clause. It runs in the child process of `phonemes.Espeak`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import numpy as np
+import soxr
+
+from openlive.engines.kokoro_voices import VOICES, canonical
+from openlive.engines.phonemes import Espeak, dialect
+from openlive.engines.registry import EngineError, Resources
+from openlive.engines.speakable import language_of, speakable, timed
+from openlive.engines.workers import Abort, Workers
+from openlive.types import OUTPUT_RATE, Speech, Voice
+
+VARIANTS = {"f": ("f1", "f2", "f3", "f4", "f5"), "m": ("m1", "m2", "m3", "m4", "m5", "m6", "m7")}
+"""espeak-ng's variants of a voice, by gender."""
+PITCHES = (50, 35, 65)
+
+
+class EspeakVoice:
+    """A `TTS`. `espeak` may be shared with whoever needs phonemes of it."""
+
+    def __init__(self, espeak: Espeak) -> None:
+        self._espeak = espeak
+        self._workers = Workers(1, "espeak")
+
+    @property
+    def voices(self) -> Sequence[str]:
+        return tuple(VOICES)
+
+    def close(self) -> None:
+        """Ends the child process, which otherwise ends with ours."""
+        self._espeak.close()
+
+    async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
+        if (name := canonical(voice.name)) not in VOICES:
+            raise ValueError(f"espeak-ng has no voice named {voice.name!r}")
+        speaker = Voice(name, voice.language, voice.speed)
+        language = "en"
+        async for clause in text:
+            language = language_of(clause, voice.language, language)
+            yield await self._workers.run(self._job(clause, speaker, language), 0)
+
+    def _job(self, clause: str, voice: Voice, language: str) -> Callable[[Abort], Speech]:
+        return lambda _: self.render(clause, voice, language)
+
+    def render(self, clause: str, voice: Voice, language: str) -> Speech:
+        """One clause in one language, a bare code (blocking, for a few milliseconds)."""
+        if not (spoken := speakable(clause, language, voice.language)):
+            return Speech(b"", clause)
+        variant, pitch = timbre(voice.name)
+        known = dialect(language).espeak
+        rate, pcm = self._espeak.speech(f"{known}+{variant}", spoken, voice.speed, pitch)
+        if not pcm:
+            return Speech(b"", clause)
+        audio = soxr.resample(np.frombuffer(pcm, "<i2"), rate, OUTPUT_RATE)
+        return Speech(audio.astype("<i2").tobytes(), clause, tuple(timed(clause, 0, len(audio))))
+
+
+def create(argument: str, _: Resources) -> EspeakVoice:
+    """The factory. It takes no argument and needs no weights."""
+    if argument:
+        raise EngineError(f"The tts engine 'espeak' takes no argument; it was given {argument!r}.")
+    engine = EspeakVoice(Espeak())
+    engine.render("Hello.", Voice("Puck"), "en-us")
+    return engine
+
+
+def timbre(name: str) -> tuple[str, int]:
+    """espeak-ng's variant and pitch (0 to 100) for a name of the API's, no two alike; any other name counts as Puck."""
+    gender = VOICES.get(name, VOICES["Puck"])[1]
+    alike = [known for known, kokoro in VOICES.items() if kokoro[1] == gender]
+    place = alike.index(name) if name in alike else 0
+    variants = VARIANTS[gender]
+    return variants[place % len(variants)], PITCHES[place // len(variants)]

@@ -1,0 +1,67 @@
+"""espeak-ng's own voice: it speaks, names differ, and the child is shared."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import numpy as np
+import pytest
+
+from openlive.engines.espeak_voice import EspeakVoice, create, timbre
+from openlive.engines.kokoro_voices import VOICES
+from openlive.engines.phonemes import Espeak, PhonemeError
+from openlive.engines.registry import EngineError, Resources
+from openlive.types import OUTPUT_RATE, Voice
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[EspeakVoice]:
+    engine = EspeakVoice(Espeak())
+    yield engine
+    engine.close()
+
+
+async def items(*clauses: str) -> AsyncIterator[str]:
+    for clause in clauses:
+        yield clause
+
+
+@pytest.mark.anyio
+async def test_it_speaks_and_keeps_the_text(engine: EspeakVoice) -> None:
+    speech = [s async for s in engine.speak(items("Guten Tag,", " es kostet 5 €.", " 😀"), Voice("kore", "de-DE"))]
+    assert [s.text for s in speech] == ["Guten Tag,", " es kostet 5 €.", " 😀"]
+    assert speech[0].pcm
+    assert speech[1].words[-1].end == len(speech[1].pcm) // 2
+    assert not speech[2].pcm
+
+
+@pytest.mark.parametrize("language", ["ar", "bn", "gu", "id", "kn", "ko", "ml", "mr", "ta", "te", "th", "vi"])
+def test_every_language_makes_some_sound(engine: EspeakVoice, language: str) -> None:
+    speech = engine.render("1 2 3", Voice("Puck", language), language)
+    samples = np.frombuffer(speech.pcm, "<i2").astype(np.float64)
+    assert len(samples) > OUTPUT_RATE // 2
+    assert np.sqrt((samples**2).mean()) > 300
+
+
+def test_no_two_names_are_alike() -> None:
+    assert len({(*timbre(name), VOICES[name][1]) for name in VOICES}) == 30
+
+
+def test_a_pace_is_kept(engine: EspeakVoice) -> None:
+    slow, quick = (engine.render("Hello there, you.", Voice("Puck", speed=s), "en").pcm for s in (0.7, 1.3))
+    assert len(slow) > 1.3 * len(quick)
+
+
+@pytest.mark.anyio
+async def test_unknown_voices_and_languages_are_refused(engine: EspeakVoice) -> None:
+    with pytest.raises(ValueError, match="no voice named 'alloy'"):
+        [s async for s in engine.speak(items("Hi."), Voice("alloy"))]
+    with pytest.raises(PhonemeError, match="no voice"):
+        engine.render("Hi.", Voice("Puck"), "xx")
+    with pytest.raises(EngineError, match="no argument"):
+        create("loud", Resources(lambda name: None, 1, 0))  # type: ignore[arg-type, return-value]
