@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -27,8 +29,12 @@ class MalformedCallError(LLMError):
     """The model called a function that is not declared, or with arguments that its declaration does not allow."""
 
 
-OPEN, CLOSE = "<tool_call>\n", "\n</tool_call>"
-"""What stands around a call, in the format of Qwen2.5."""
+_NO_CALLS: Mapping[str, FunctionCall] = MappingProxyType({})
+TELL = "Tell me this in a plain sentence or two, in the language of my question: "
+"""Follows the results of calls, before what the user said last: without it small models explain the result, in
+English."""
+_QUESTION = 300
+"""Characters of it that are repeated."""
 
 
 class Piece(Struct, frozen=True):
@@ -43,45 +49,48 @@ class Piece(Struct, frozen=True):
     kind: Literal["control", "text", "reply"]
 
 
-def pieces(message: Message) -> list[Piece]:
-    """The message as a model that only reads sees it, calls and results in the format of Qwen2.5. Thoughts are left
-    out. A call is apart from the text before it, so that it keeps the tokens that it was generated with."""
-    kind: Literal["text", "reply"] = "reply" if message.role == "model" else "text"
-    found: list[Piece] = []
+def worded(messages: Sequence[Message]) -> Iterator[tuple[Message, str]]:
+    """The messages in words, as a model that only reads sees them. Thoughts are left out, and so are calls: their
+    results say what was called."""
+    question = ""
+    calls: dict[str, FunctionCall] = {}
+    for message in messages:
+        calls |= {part.id: part for part in message.parts if isinstance(part, FunctionCall)}
+        words = content(message, calls)
+        if question and not message.text and any(isinstance(part, FunctionResponse) for part in message.parts):
+            words += f"\n{TELL}{question[:_QUESTION]}"
+        yield message, words
+        if message.role == "user":
+            question = message.text.strip() or question
+
+
+def content(message: Message, calls: Mapping[str, FunctionCall] = _NO_CALLS) -> str:
+    """One message in words. `calls`: those that results in it may answer, by id."""
     words = ""
     for part in message.parts:
-        if isinstance(part, FunctionCall) and kind == "reply":
-            found.append(Piece(words.rstrip(), kind))
-            before = "\n" if any(piece.text for piece in found) else ""
-            found += [Piece(before + OPEN, "control"), Piece(written(part), kind), Piece(CLOSE, "control")]
-            words = ""
-        elif block := _block(part):
+        if block := _block(part, calls):
             words += f"\n{block}\n" if words and not words.endswith("\n") else f"{block}\n"
         elif isinstance(part, Text | Heard):
             words += part.text
-    found.append(Piece(words.rstrip() if kind == "reply" else words.strip(), kind))
-    return [piece for piece in found if piece.text]
-
-
-def content(message: Message) -> str:
-    """The same, in one."""
-    return "".join(piece.text for piece in pieces(message))
+    return words.strip() if message.role != "model" else words.rstrip()
 
 
 def written(call: FunctionCall) -> str:
-    """A call as the model writes it."""
-    return json.dumps({"name": call.name, "arguments": call.args}, ensure_ascii=False)
+    """A call in Python, as far as JSON is that."""
+    return f"{call.name}({', '.join(f'{name}={literal(value)}' for name, value in call.args.items())})"
 
 
-def _block(part: Part) -> str:
+def literal(value: Any) -> str:
+    return str(value) if isinstance(value, bool) else json.dumps(value, ensure_ascii=False)
+
+
+def _block(part: Part, calls: Mapping[str, FunctionCall]) -> str:
     """A part that stands on lines of its own, or ''."""
     match part:
         case Image():
             return f"[image: {part.mime}, which you cannot see]"
-        case FunctionCall():
-            return f"{OPEN}{written(part)}{CLOSE}"
         case FunctionResponse():
-            result = json.dumps({"name": part.name, "result": part.response}, ensure_ascii=False)
-            return f"<tool_response>\n{result}\n</tool_response>"
+            done = written(calls[part.id]) if part.id in calls else part.name
+            return f"[{done} came to {json.dumps(part.response, ensure_ascii=False)}]"
         case _:
             return ""
