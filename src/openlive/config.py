@@ -123,6 +123,7 @@ class EngineSettings(Struct, frozen=True, forbid_unknown_fields=True):
     stt: str = "auto"
     llm: str = "auto"
     tts: str = "kokoro"
+    eyes: str = "rapidocr"
     threads: int = 0
     settings: dict[str, dict[str, Any]] = {}
 

@@ -35,6 +35,8 @@ class Image(Struct, frozen=True, tag=True):
     data: bytes
     tokens: int = 258
     """What it counts in the context (protocol.md 4.4)."""
+    words: str = ""
+    """What it shows, for models that cannot see; '' where nobody has looked."""
 
 
 class Heard(Struct, frozen=True, tag=True):

@@ -8,8 +8,9 @@ import pytest
 
 from openlive.core.commands import Close, Prefill
 from openlive.core.hearing import Limits
+from openlive.core.history import History, Window
 from openlive.core.profile import Profile
-from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Text, Usage
+from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Text, Usage
 from tests.core.world import MODEL, TALK, Script, World, conversation, speech, words
 
 JPEG = {"mimeType": "image/jpeg", "data": "/9j/4AAQ"}
@@ -228,6 +229,32 @@ class TestWindow:
         world.stream(33)
         assert len(world.requests) == 8
         assert max(sum(len(m.text) for m in r.messages) / 4 for r in world.requests) <= 4100
+
+    def test_old_images_go_before_old_turns(self) -> None:
+        """Turns of 158 tokens with a frame of 258 each."""
+        compression = {"triggerTokens": 2500, "slidingWindow": {"targetTokens": 2000}}
+        world = World({**TEXT, "contextWindowCompression": compression}, replies=[say(400)] * 9)
+        for i in range(9):
+            world.client({"realtimeInput": {"video": JPEG}})
+            world.client({"realtimeInput": {"text": f"{i}" + "a" * 231}})
+            world.run(1)
+        asked = [m for m in world.requests[-1].messages if m.role == "user"]
+        assert [m.text[0] for m in asked] == list("012345678")
+        shown = [any(isinstance(p, Image) for p in m.parts) for m in asked]
+        assert shown == sorted(shown), "those of the oldest turns are gone"
+        assert 1 < sum(shown) < 6
+
+    @pytest.mark.parametrize(("turns", "shown", "left"), [(5, 5, 5), (7, 1, 7), (20, 1, 9)])
+    def test_the_engines_limit_drops_them_first_too(self, turns: int, shown: int, left: int) -> None:
+        """The engine counts as the protocol does: 358 a turn, 100 without its image; it can hold 2400."""
+        history = History(Window(engine=2400))
+        history.engine_ratio = 1.0
+        for _ in range(turns):
+            history.add(Message("user", (Image("image/jpeg", b""), Text("a" * 400))))
+        history.slide(0)
+        seen = [len(message.parts) == 2 for message in history.messages]
+        assert (sum(seen), len(seen)) == (shown, left)
+        assert seen == sorted(seen)
 
     def test_what_was_loaded_stays(self) -> None:
         setup = {"historyConfig": {"initialHistoryInClientContent": True}}

@@ -117,6 +117,14 @@ async def test_what_cannot_be_spoken_has_no_audio(humming: Kokoro, hum: Hum) -> 
 
 
 @pytest.mark.anyio
+async def test_the_text_stays_as_it_was_written(humming: Kokoro, letters: Letters) -> None:
+    [speech] = await spoken(humming, " It costs $5.")
+    assert speech.text == " It costs $5."
+    assert [w.text for w in speech.words] == ["It", "costs", "$5."]
+    assert letters.asked == [("It costs five dollars.", "en-us")]
+
+
+@pytest.mark.anyio
 async def test_long_clauses_are_rendered_in_parts(humming: Kokoro, hum: Hum) -> None:
     text = "and so it goes on " * 100
     speech = await spoken(humming, text)
@@ -318,6 +326,29 @@ async def test_other_languages_are_understood(
 ) -> None:
     speech = await spoken(kokoro, text, voice=Voice(name))
     assert jiwer.wer(plain(text), plain(heard(whisper, speech, language))) <= 0.1
+
+
+@pytest.mark.weights
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("language", "text", "alternatives"),
+    [
+        ("en", "The ticket costs $25.", ("$25", "twenty five dollars")),
+        ("en", "We meet on May 3, at 10:30.", ("may 3", "may third")),
+        ("de", "Das kostet 25 €.", ("25 euro", "25€", "fünfundzwanzig euro")),
+        ("es", "El billete cuesta 25 €.", ("25 euros", "25€", "veinticinco euros")),
+        ("fr", "Le billet coûte 25 €.", ("25 euros", "25€", "vingt cinq euros")),
+        ("it", "Il biglietto costa 25 €.", ("25 euro", "25€", "venticinque euro")),
+        ("pt", "O bilhete custa 25 €.", ("25 euros", "25€", "vinte e cinco euros")),
+    ],
+)
+async def test_sums_and_dates_are_understood(
+    kokoro: Kokoro, whisper: Any, language: str, text: str, alternatives: tuple[str, ...]
+) -> None:
+    speech = await spoken(kokoro, text, voice=Voice("Kore", language))
+    assert "".join(s.text for s in speech) == text
+    understood = heard(whisper, speech, language).lower().replace("-", " ").replace(" €", "€")
+    assert any(words in understood for words in alternatives), understood
 
 
 @pytest.mark.weights

@@ -35,6 +35,7 @@ ROLES = {
     "stt": "speech recognition",
     "llm": "language model",
     "tts": "voice",
+    "eyes": "eyes",
     "google_search": "web search",
     "url_context": "page reader",
     "code_execution": "sandbox",

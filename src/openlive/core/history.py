@@ -112,7 +112,11 @@ class History:
             )
 
     def _drop(self, total: int, target: int) -> int:
-        """Cuts at the first turn of the user that leaves no more than `target`, else at the last one there is."""
+        """Cuts at the first turn of the user that leaves no more than `target`, else at the last one there is. Where it
+        is enough, only the images of the oldest turns go."""
+        total = self._drop_images(total, target)
+        if total <= target:
+            return total
         end, left = self.kept, total
         for i in range(self.kept, len(self._messages)):
             if i > self.kept and self._can_begin(i):
@@ -121,6 +125,18 @@ class History:
                     break
         del self._messages[self.kept : end], self._counts[self.kept : end]
         return left
+
+    def _drop_images(self, total: int, target: int) -> int:
+        """The newest ones stay, and those that stand alone. The words beside the others stay, too."""
+        showing = [i for i, m in enumerate(self._messages) if any(isinstance(part, Image) for part in m.parts)]
+        for i in showing[:-1]:
+            message, before = self._messages[i], self._counts[i]
+            rest = tuple(part for part in message.parts if not isinstance(part, Image))
+            if i >= self.kept and rest and total > target:
+                self._messages[i] = Message(message.role, rest)
+                self._counts[i] = sum(tokens.of_messages([self._messages[i]]).values())
+                total -= before - self._counts[i]
+        return total
 
     def _can_begin(self, index: int) -> bool:
         """The context begins with a turn of the user, and no result is parted from its call."""

@@ -30,6 +30,7 @@ def _words(text: str) -> frozenset[str]:
 ABBREVIATIONS = _words("""
     dr mr mrs ms prof st sr jr gen col sgt capt lt rev hon mt vs etc inc ltd co dept est approx fig vol pp tel
     bzw usw ca nr str evtl ggf inkl zzgl sra srta dra ud uds avda mme mlle sig sigg dott avv ecc pag art
+    ej ee uu aprox núm pág env sog vgl zzgl ing cfr prof chr mio mrd ad es
 """)
 """What keeps its full stop inside a sentence. Single letters do too: e.g., U.S., a.m., z.B."""
 
@@ -138,7 +139,7 @@ def best_break(text: str, start: int, end: int, most: int) -> int:
         score = 3 if before[-1] in PAUSES else 0
         score += 2 if after in OPENING else 0
         score -= 3 if before in LEANING else 0
-        score -= 9 if before[-1].isdigit() and after[:1].isdigit() else 0
+        score -= (9 if after[:1].isdigit() else 2) if before[-1].isdigit() or before in "$€£" else 0
         return score, i
 
     return max(spaces, key=merit)

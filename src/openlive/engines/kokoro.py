@@ -17,9 +17,9 @@ from openlive.engines.clauses import Cutter
 from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, timbre
 from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect
 from openlive.engines.registry import EngineError, Resources
-from openlive.engines.speakable import language_of, speakable
+from openlive.engines.speakable import language_of, speakable, timed
 from openlive.engines.workers import Abort, Workers
-from openlive.types import OUTPUT_RATE, Speech, Voice, Word
+from openlive.types import OUTPUT_RATE, Speech, Voice
 
 Audio = npt.NDArray[np.float32]
 
@@ -81,7 +81,7 @@ class Kokoro:
 
     def render(self, clause: str, voice: Voice, language: str) -> Speech:
         """One clause in one language (blocking). Only the engine's own thread may call it once others are speaking."""
-        spoken = speakable(clause)
+        spoken = speakable(clause, language, voice.language)
         name = timbre(voice.name, language)
         phonemes = self._phonemizer.phonemes(spoken, _dialect(language, voice.language, name)) if spoken else ""
         if not phonemes:
@@ -91,7 +91,7 @@ class Kokoro:
         audio = np.concatenate([piece for piece, _ in pieces])
         end = len(audio) - len(pieces[-1][0]) + pieces[-1][1]
         pcm = (np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes()
-        return Speech(pcm, clause, tuple(_words(clause, min(LEAD, end), end)))
+        return Speech(pcm, clause, tuple(timed(clause, min(LEAD, end), end)))
 
     def _run(self, phonemes: str, style: Style, speed: float) -> Audio:
         tokens = [VOCABULARY[p] for p in phonemes]
@@ -169,12 +169,3 @@ def _trimmed(audio: Audio, mark: str) -> tuple[Audio, int]:
     end = (int(loud[-1]) + 1) * FRAME
     tail = TAIL.get(mark, TAIL[""]) * OUTPUT_RATE // 1000
     return np.pad(audio[start : end + tail], (0, max(0, end + tail - len(audio)))), end - start
-
-
-def _words(clause: str, start: int, end: int) -> Iterator[Word]:
-    """One per word of the clause, its share of the voice by its length: an estimate, Kokoro tells no timing."""
-    words = clause.split()
-    weights = [len(w) + 1 if any(c.isalnum() for c in w) else 0 for w in words]
-    edges = start + (end - start) * np.cumsum([0, *weights]) / max(1, sum(weights))
-    for i, word in enumerate(words):
-        yield Word(word, int(edges[i]), int(edges[i + 1]))

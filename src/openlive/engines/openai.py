@@ -51,7 +51,7 @@ class OpenAI:
         self, url: str, model: str, api_key: str = "", *, images: bool = True, thinking: Thinking = ""
     ) -> None:
         self.model = model
-        self._images = images
+        self.sees = images
         self._thinking = thinking
         self._url = f"{url}/chat/completions"
         self._client = httpx.AsyncClient(**_client_options(url, api_key))
@@ -59,7 +59,7 @@ class OpenAI:
     async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
         calls, answer = _Calls(), Splitter()
         usage: Usage | None = None
-        asked = body(request, self.model, images=self._images) | thinking(request.thinking, self._thinking)
+        asked = body(request, self.model, images=self.sees) | thinking(request.thinking, self._thinking)
         try:
             async with aclosing(self._events(asked)) as events:
                 async for data in events:

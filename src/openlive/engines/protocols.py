@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,
+    Image,
     Output,
     Request,
     Speech,
@@ -78,7 +79,8 @@ class STT(Protocol):
 
 class LLM(Protocol):
     """One that knows may also say what it can hold, `context: int` (in its own tokens), and what it does where a
-    request leaves the sampling open, `defaults: Sampling`; `GET models` tells both."""
+    request leaves the sampling open, `defaults: Sampling`; `GET models` tells both. One that takes images as they are
+    says `sees = True`; to any other the words of an `Image` are all that there is."""
 
     def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
         """One reply to `request`, in pieces as they are generated; a last `Usage` where the engine knows it."""
@@ -90,6 +92,13 @@ class LLM(Protocol):
 
     def forget(self, conversation: str) -> None:
         """The conversation is over: what was kept for it may go."""
+        ...
+
+
+class Eyes(Protocol):
+    async def describe(self, image: Image) -> str:
+        """What can be told of the image to a model that cannot see (`Its text reads: "EXIT 24B"`), some hundred
+        characters at most; '' where nothing can. Raises `ValueError` for data that is no image, or too large a one."""
         ...
 
 

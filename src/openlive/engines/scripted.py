@@ -26,6 +26,7 @@ from openlive.types import (
     OUTPUT_RATE,
     FunctionCall,
     FunctionResponse,
+    Image,
     Request,
     Speech,
     Text,
@@ -227,6 +228,20 @@ class ScriptedLLM(Script):
         self.forgotten.append(conversation)
 
 
+class ScriptedEyes(Script):
+    """Sees what `shows` has for the data of an image (its letters), '' in any other; `ValueError` for ''."""
+
+    shows: Mapping[str, str] = {}
+    looked: list[bytes] = field(default_factory=list)
+
+    async def describe(self, image: Image) -> str:
+        self.looked.append(image.data)
+        await self.work(self.begin())
+        if not image.data:
+            raise ValueError("There is no image.")
+        return self.shows.get(image.data.decode("ascii", "ignore"), "")
+
+
 class ScriptedTTS(Script):
     """A tone of `character` seconds per character, `delay` before each clause; spaces are silent."""
 
@@ -311,3 +326,4 @@ create_turn = _factory(ScriptedTurn)
 create_stt = _factory(ScriptedSTT)
 create_llm = _factory(ScriptedLLM)
 create_tts = _factory(ScriptedTTS)
+create_eyes = _factory(ScriptedEyes)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from itertools import accumulate, pairwise
+
+from openlive.engines.spoken import spoken
+from openlive.types import Word
 
 FENCE = re.compile(r"```\w*|~~~\w*")
 LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 URL = re.compile(r"(?:https?://|www\.)(?:www\.)?([^\s/?#]+)\S*?(?=[.,;:!?)\]]*(?:\s|$))", re.IGNORECASE)
 LINE = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]*|[-*+•][ \t]+|[-=|: \t]{3,}$)", re.MULTILINE)
+EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])")
 MARKS = re.compile(r"[*`~|\\^<>{}\[\]#]+|(?<!\w)_+|_+(?!\w)")
 BREAK = re.compile(r"(?<![\s.,;:!?…。！？，])[ \t]*\n+\s*(?=\S)")
 
 
-def speakable(text: str) -> str:
-    """`text` without what would be read out as a symbol: markdown, emoji, the paths of links. '' if nothing is left."""
+def speakable(text: str, language: str = "", hint: str = "") -> str:
+    """`text` without what would be read out as a symbol: markdown, emoji, the paths of links. '' if nothing is left.
+    With a language (a bare code; `hint` may tell the region), what signs stand for is written out."""
     text = LINE.sub("", LINK.sub(r"\1", FENCE.sub(" ", text)))
-    text = MARKS.sub(" ", URL.sub(r"\1", text))
+    text = EMPHASIS.sub(r"\2", URL.sub(r"\1", text))
+    text = MARKS.sub(" ", spoken(text, language, hint) if language else text)
     text = BREAK.sub(", ", text.strip())
     text = " ".join("".join(c for c in text if not is_picture(c)).split())
     return text if any(c.isalnum() for c in text) else ""
@@ -78,3 +86,13 @@ def language_of(text: str, hint: str = "", otherwise: str = "en") -> str:
         scores[language] += 2 * (sign in lowered)
     best = max(scores.values())
     return otherwise if best == 0 or scores.get(otherwise) == best else max(scores, key=lambda key: scores[key])
+
+
+def timed(clause: str, start: int, end: int) -> Iterator[Word]:
+    """One per word of the clause, its share of the voice by its length: an estimate."""
+    words = clause.split()
+    weights = [len(w) + 1 if any(c.isalnum() for c in w) else 0 for w in words]
+    step = (end - start) / max(1, sum(weights))
+    edges = [int(start + step * weight) for weight in accumulate(weights, initial=0)]
+    for word, (begin, stop) in zip(words, pairwise(edges), strict=True):
+        yield Word(word, begin, stop)

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from openlive.config import Config, choose_llm, usable_memory
 from openlive.engines.cascade import Cascade
-from openlive.engines.protocols import LLM, STT, TTS, VAD, Responder, Tool, TurnDetector
+from openlive.engines.protocols import LLM, STT, TTS, VAD, Eyes, Responder, Tool, TurnDetector
 from openlive.engines.registry import Kind, Resources, load
+from openlive.engines.seeing import Seeing
 from openlive.types import FunctionDeclaration, Request, Sampling, Voice
 
 TOOLS: tuple[Kind, ...] = ("google_search", "url_context", "code_execution")
@@ -59,7 +60,11 @@ def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[
         _LOG.info("The language model is %s", choice.reason)
     tts: TTS = make("tts", chosen.tts)  # type: ignore[assignment]
     model: LLM = make("llm", llm)  # type: ignore[assignment]
-    responder = Cascade(model, tts)
+    writer = model
+    if chosen.eyes and not getattr(model, "sees", False):
+        eyes: Eyes = make("eyes", chosen.eyes)  # type: ignore[assignment]
+        writer = Seeing(model, eyes)
+    responder = Cascade(writer, tts)
     with ThreadPoolExecutor(1) as elsewhere:  # a loop of its own, whatever runs here
         elsewhere.submit(asyncio.run, warm(responder)).result()
     return Engines(

@@ -1,0 +1,260 @@
+"""Writes out what a voice would read as signs: sums of money, dates, times, years, ordinals, units, addresses.
+
+Digits that stand for themselves stay: espeak-ng reads cardinals, decimals and percentages rightly in every language.
+What else it does was listened to; only what it gets wrong is here. English, German, Spanish, French, Italian and
+Portuguese are spelled out, with CLDR's rules for numbers (unicode-rbnf); in other languages units, currencies and dates
+get CLDR's names (Babel) and keep their digits.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import cache, partial
+from typing import NamedTuple
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date
+from babel.numbers import get_currency_name, get_decimal_symbol
+from babel.units import UnknownUnitError, format_unit
+from unicode_rbnf import RbnfEngine
+
+from openlive.engines import spoken_times as times
+from openlive.engines.spoken_words import CURRENCIES, LANGUAGES, UNITS, Words
+
+NUMBER = r"\d{1,3}(?:[.,'’\u00a0\u202f ]\d{3})+(?![\d])(?:[.,]\d+)?|\d+(?:[.,]\d+)?"
+SIGN = "|".join(re.escape(sign) for sign in sorted(CURRENCIES, key=len, reverse=True))
+SCALE = (
+    r"(?:thousand|million|billion|trillion|[Mm]illion(?:en)?|Milliarden?|Tausend|Mio\.?|Mrd\.?|mil(?:l[oó]n(?:es)?)?"
+    r"|millions?|milliards?|mila|milion[ei]|miliard[oi]|milh(?:ão|ões)|bilh(?:ão|ões))\b"
+)
+BEFORE = re.compile(rf"(?<![\w$])({SIGN})\s?({NUMBER})(?:\s?(k|K|M|m|bn|B|T)\b|\s({SCALE}))?")
+AFTER = re.compile(rf"(?<![\w.,])({NUMBER})(?:\s({SCALE})(?:\sde|\sdi|\sd')?)?\s?({SIGN})(?!\w)")
+SHORT = {
+    "k": "thousand", "K": "thousand", "M": "million", "m": "million", "bn": "billion", "B": "billion", "T": "trillion",
+}  # fmt: skip
+UNIT = re.compile(
+    rf"(?<![\w.,])(-?)({NUMBER})\s?({'|'.join(re.escape(u) for u in sorted(UNITS, key=len, reverse=True))})(?![\w/²³])"
+)
+EMAIL = re.compile(r"\b[\w+-]+(?:\.[\w+-]+)*@(?:[\w-]+\.)+[A-Za-z]{2,}\b")
+DOMAIN = re.compile(
+    r"\b(?:[A-Za-z0-9-]+\.)+(?:com|org|net|edu|gov|info|dev|app|io|ai|co|eu|uk|de|es|fr|it|br|pt)\b", re.IGNORECASE
+)
+RANGE = re.compile(r"(?<![\w.,:/–-])(\d{1,4}(?:[.,]\d{1,2})?)(?:-|\s?–\s?)(\d{1,4}(?:[.,]\d{1,2})?)(?![\w:/–-]|[.,]\d)")
+PHONE = re.compile(r"(?<![\w.,])(?:\+\d[\d ()-]{6,}\d|(?:\(?\d{3}\)?[ -])?\d{3}-\d{4})(?!\w)")
+FRACTIONS = {"1/2": "½", "1/3": "⅓", "2/3": "⅔", "1/4": "¼", "3/4": "¾"}
+FRACTION = re.compile(r"(?<![\w./])(?:1/2|1/3|2/3|1/4|3/4)(?![\w/])")
+BY_DIGITS = frozenset({"en", "de"})
+"""Where digits after the point are read one by one."""
+ONE_MORE = re.compile(r"(?<![\w.,:/-])1 (?=([^\W\d_]{3,}))")
+ENDINGS = {
+    "de": ("e", "ung", "heit", "keit", "schaft", "tion", "tät"),
+    "es": ("a", "ción", "dad"),
+    "it": ("a",),
+    "pt": ("a", "ção", "dade"),
+}
+"""What feminine nouns end with."""
+
+
+class Number(NamedTuple):
+    """As it was written: its digits before and after the point, nothing between them."""
+
+    whole: int
+    digits: str
+
+    @property
+    def value(self) -> int | float:
+        return float(f"{self.whole}.{self.digits}") if self.digits else self.whole
+
+
+def spoken(text: str, language: str, hint: str = "") -> str:
+    """`text` as it is spoken in `language` (a bare code); `hint` (BCP-47) may tell a region, where 3/4 is a day in
+    March or one in April."""
+    region = hint.partition("-")[2].upper()
+    text = text.replace("\u2212", "-")
+    if known := LANGUAGES.get(language):
+        text = _abbreviations(_addresses(text, known), language)
+        text = times.spoken_times(text, language, region, partial(say, language=language))
+    if any(c.isdigit() for c in text):
+        text = _quantities(text, language, known)
+    return _signs(text, known) if known else text
+
+
+def say(number: int, kind: str = "numbering", *, language: str) -> str:
+    """A whole number in words; `kind` is a rule of CLDR's: `cardinal-feminine`, `ordinal`, …"""
+    text = _rules(language).format_number(number, ruleset_names=[f"spellout-{kind}"]).text
+    return text.replace("\u00ad", "")
+
+
+@cache
+def _rules(language: str) -> RbnfEngine:
+    return RbnfEngine.for_language(language)
+
+
+@cache
+def _locale(language: str) -> Locale | None:
+    try:
+        return Locale.parse(language)
+    except (UnknownLocaleError, ValueError):
+        return None
+
+
+def parse(text: str, language: str) -> Number:
+    """A written number. One mark that could part thousands and is the language's own for that does."""
+    text = re.sub(r"[\s'’]", "", text)
+    locale = _locale(language)
+    point = get_decimal_symbol(locale) if locale else "."
+    groups = "." if point == "," else ","
+    marks = [c for c in text if c in ".,"]
+    if len(set(marks)) == 2:
+        point = marks[-1]
+    elif marks and not (len(marks) > 1 or (marks[0] == groups and re.search(r"[.,]\d{3}$", text))):
+        point = marks[0]
+    elif marks:
+        point = " "
+    whole, _, digits = text.rpartition(point) if point in text else (text, "", "")
+    return Number(int(re.sub(r"\D", "", whole)), digits)
+
+
+def number(n: Number, language: str, gender: str = "") -> str:
+    """In words: gendered where something is counted."""
+    kinds = {"m": "cardinal-masculine", "n": "cardinal-neuter", "f": "cardinal-feminine"}
+    kind = "numbering" if n.digits or not gender else kinds[gender]
+    kind = "cardinal" if language == "en" and kind.startswith("cardinal") else kind
+    words = say(n.whole, kind, language=language)
+    if not n.digits:
+        return words
+    rest = n.digits.rstrip("0") or "0"
+    zeros = len(n.digits) - len(n.digits.lstrip("0"))
+    if language in BY_DIGITS or not rest.strip("0"):
+        said = [say(int(d), language=language) for d in (n.digits if language in BY_DIGITS else rest)]
+    else:
+        said = [say(0, language=language)] * zeros + [say(int(n.digits), language=language)]
+    return " ".join([words, LANGUAGES[language].point, *said])
+
+
+def _addresses(text: str, words: Words) -> str:
+    def domain(name: str) -> str:
+        *parts, last = name.split(".")
+        return f" {words.dot} ".join([*parts, " ".join(last.upper()) if len(last) == 2 else last])
+
+    def email(found: re.Match[str]) -> str:
+        user, _, host = found[0].partition("@")
+        user = re.sub(r"[._+-]", lambda c: {".": f" {words.dot} ", "+": f" {words.plus} "}.get(c[0], " "), user)
+        return f"{user} {words.at} {domain(host)}"
+
+    return DOMAIN.sub(lambda found: domain(found[0]), EMAIL.sub(email, text))
+
+
+@cache
+def _short(language: str) -> re.Pattern[str]:
+    """All abbreviations of a language; the spaces inside them may be missing, or not break the line."""
+    shorts = sorted(LANGUAGES[language].abbreviations, key=len, reverse=True)
+    one = "|".join(re.escape(s).replace(r"\ ", r"\s?") for s in shorts)
+    return re.compile(rf"(?<!\w)(?:{one})(?!\w)")
+
+
+def _abbreviations(text: str, language: str) -> str:
+    meant = {re.sub(r"\s", "", short): long for short, long in LANGUAGES[language].abbreviations.items()}
+
+    def long(found: re.Match[str]) -> str:
+        last = found[0].endswith(".") and not text[found.end() :].strip("\"'”’»)* ")
+        return meant[re.sub(r"\s", "", found[0])] + ("." if last else "")
+
+    return _short(language).sub(long, text)
+
+
+def _quantities(text: str, language: str, known: Words | None) -> str:
+    text = BEFORE.sub(lambda m: _money(m[1], m[2], SHORT.get(m[3] or "", m[4] or ""), language, known), text)
+    text = AFTER.sub(lambda m: _money(m[3], m[1], m[2] or "", language, known), text)
+    text = UNIT.sub(lambda m: _unit(m, language, known), text)
+    text = re.sub(r"\b(\d{4})-(\d\d)-(\d\d)\b", lambda m: _day(m, language), text) if not known else text
+    if known:
+        text = PHONE.sub(lambda m: ", ".join(" ".join(group) for group in re.findall(r"\d+", m[0])), text)
+        text = FRACTION.sub(lambda m: FRACTIONS[m[0]], text)
+        text = RANGE.sub(rf"\1 {known.to} \2", text)
+        text = re.sub(r"#(?=\d)", f"{known.number} ", text)
+        text = ONE_MORE.sub(lambda m: _one(m, language), text)
+    return text
+
+
+def _one(found: re.Match[str], language: str) -> str:
+    """`1 hora`: the article that it is read as, by how the noun ends."""
+    if language not in ENDINGS:
+        return found[0]
+    gender = "f" if found[1].endswith(ENDINGS[language]) else "m"
+    return number(Number(1, ""), language, gender) + " "
+
+
+def _money(sign: str, amount: str, scale: str, language: str, known: Words | None) -> str:
+    code, n = CURRENCIES[sign], parse(amount, language)
+    if known is None:
+        name = get_currency_name(code, n.value, locale=language) if _locale(language) else code
+        return " ".join(part for part in (amount, scale, name) if part)
+    money = known.money[code]
+    if scale:
+        of = _of(known, code, language) if scale not in {"mil", "mila"} else ""
+        return f"{number(n, language)} {scale} {of}{money.many}"
+    if len(n.digits) != 2:
+        of = _of(known, code, language) if n.whole and n.whole % 1_000_000 == 0 else ""
+        return f"{number(n, language, money.gender)} {of}{money.one if n == (1, '') else money.many}"
+    cents = int(n.digits)
+    small = number(Number(cents, ""), language, "m"), money.cent if cents == 1 else money.cents
+    if not n.whole and cents:
+        return " ".join(small)
+    large = number(Number(n.whole, ""), language, money.gender), money.one if n.whole == 1 else money.many
+    if "{} {}" not in known.cents[5:]:  # the hundredths go without their name
+        small = (say(cents, language=language), "")
+    return known.cents.format(*large, *small).strip() if cents else " ".join(large)
+
+
+def _of(words: Words, code: str, language: str) -> str:
+    """What stands between a million and its currency."""
+    if language == "fr" and code == "EUR":
+        return "d'"
+    return f"{words.of} " if words.of else ""
+
+
+def _unit(found: re.Match[str], language: str, known: Words | None) -> str:
+    minus, amount, sign = found.groups()
+    n = parse(amount, language)
+    try:
+        named = format_unit(n.value, UNITS[sign], "long", locale=_locale(language) or "en")
+    except (UnknownUnitError, UnknownLocaleError):
+        return found[0]
+    words = amount
+    if known:
+        feminine = UNITS[sign] in known.feminine
+        words = number(n, language, "f" if feminine else "m")
+        words = f"{known.minus} {words}" if minus else words
+    else:
+        words = minus + words
+    return re.sub(r"\d[\d.,\u00a0\u202f]*(?<=\d)", lambda _: words, named, count=1).replace("\u00a0", " ")
+
+
+def _day(found: re.Match[str], language: str) -> str:
+    try:
+        return format_date(date(int(found[1]), int(found[2]), int(found[3])), "long", locale=_locale(language) or "en")
+    except ValueError:
+        return found[0]
+
+
+def _signs(text: str, words: Words) -> str:
+    """What is left of arithmetic, comparisons and code."""
+    rules: tuple[tuple[str, str], ...] = (
+        (r"(?<=\d)\s*[*×]\s*(?=\d)", words.times),
+        (r"(?<=\d)\s+x\s+(?=\d)", words.times),
+        (r"(?<=\d)\s*÷\s*(?=\d)", words.divided),
+        (r"(?<=[\w)])\s+-\s+(?=\d)", words.minus),
+        (r"(?<![\w)-])-(?=\d)", words.minus),
+        (r"\s*(?<![=!<>+*/-])={1,3}(?![>=])\s*", words.equals),
+        (r"(?<=[\w)])\s*\+\s*(?=[\w(])", words.plus),
+        (r"(?<=[\w)])\s+<\s+(?=[\w(-])", words.less),
+        (r"(?<=[\w)])\s+>\s+(?=[\w(-])", words.more),
+        (r"(?<=[^\W\d_]{2})(?<!and)/(?=[^\W\d_]{2})", words.either),
+    )
+    for pattern, word in rules:
+        text = re.sub(pattern, f" {word} ", text)
+    for sign, word in words.signs.items():
+        text = text.replace(sign, word)
+    return re.sub(r"[$_]+", " ", text)

@@ -1,0 +1,215 @@
+"""Dates, times of day, years and ordinals in words; part of `spoken.py`."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Protocol
+
+from babel.dates import get_month_names
+
+from openlive.engines.spoken_words import LANGUAGES
+
+
+class Say(Protocol):
+    def __call__(self, number: int, kind: str = "numbering", /) -> str:
+        """A number in words; `kind` as CLDR's rules are called."""
+        ...
+
+
+DAY_FIRST = frozenset({"GB", "AU", "IN", "IE", "NZ", "ZA"})
+ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
+NUMERIC = re.compile(r"(?<![\w./])(\d{1,2})([./])(\d{1,2})\2(\d{4})(?![\w/])")
+CLOCK = {
+    "en": re.compile(r"(?<![\w.,:])([01]?\d|2[0-4]):([0-5]\d)(?![\w:])(?:\s?([ap])\.?\s?m\b\.?)?", re.IGNORECASE),
+    "de": re.compile(r"(?<![\w.,:])([01]?\d|2[0-4])(?::([0-5]\d)(?![\w:])(?:\sUhr\b)?|\.([0-5]\d)\sUhr\b|\sUhr\b)"),
+    "": re.compile(r"(?<![\w.,:])([01]?\d|2[0-4])(?::|\s?h\s?)([0-5]\d)(?![\w:])(?:\s?h(?:oras|rs)?\b\.?)?"),
+}
+HOUR = re.compile(r"(?<![\w.,:])([1-9]|1[0-2])\s?([ap])\.?\s?m\b\.?", re.IGNORECASE)
+YEARS_AFTER = {
+    "en": r"in|since|from|until|till|by|of|before|after|around|circa|year|between|and|to|during|late|early|mid",
+    "de": r"in|Jahr|Jahre|Jahres|Jahren|seit|von|bis|ab|vor|nach|um|zwischen|und|Anfang|Ende|Mitte|Sommer|Winter",
+}
+DECADE = {
+    "en": re.compile(r"(?<![\w.,])['’]?(1[1-9]|20)?(\d0)['’]?s\b"),
+    "de": re.compile(r"(?<![\w.,])(1[1-9])?(\d0)er\b"),
+}
+ORDINAL = {
+    "es": re.compile(r"\b(\d{1,3})\.?(º|ª|er|o|a)(?!\w)"),
+    "fr": re.compile(r"\b(\d{1,3}|[IVX]{1,6})(er|re|ère|ème|e|nde?)\b"),
+    "it": re.compile(r"\b(\d{1,3})\.?(º|ª)(?!\w)"),
+    "pt": re.compile(r"\b(\d{1,3})\.?(º|ª)(?!\w)"),
+}
+OBLIQUE = frozenset(
+    {
+        *("am", "vom", "zum", "den", "dem", "des", "im", "beim", "bis", "seit", "ab", "nach", "vor", "ihrem", "seinem"),
+    }
+)
+FIRST = {"fr": "premier", "it": "primo", "pt": "primeiro", "es": "uno"}
+
+
+def spoken_times(text: str, language: str, region: str, say: Say) -> str:
+    """Raises nothing: what is no date or time stays as it is."""
+    if not any(c.isdigit() for c in text) and language != "fr":
+        return text
+    text = ISO.sub(lambda m: _date(m[0], (int(m[3]), int(m[2]), int(m[1])), language, say), text)
+    text = NUMERIC.sub(lambda m: _numeric(m, language, region, say), text)
+    text = _written(text, language, say)
+    text = CLOCK.get(language, CLOCK[""]).sub(lambda m: _clock(m, language, say), text)
+    if language == "en":
+        text = HOUR.sub(lambda m: f"{say(int(m[1]))} {_half(m[2])}", text)
+    if language in DECADE:
+        text = DECADE[language].sub(lambda m: _decade(m, language, say), text)
+        text = _years(text, language, say)
+    if language in ORDINAL:
+        text = ORDINAL[language].sub(lambda m: _ordinal(m, language, say), text)
+    return text
+
+
+def year(number: int, say: Say) -> str:
+    return say(number, "numbering-year")
+
+
+@cache
+def months(language: str) -> dict[str, int]:
+    """Full names, as they are written in a date, and those that English cuts short."""
+    names = {name: n for n, name in get_month_names("wide", locale=language).items()}
+    if language == "en":
+        names |= {name[:3]: n for name, n in names.items()} | {"Sept": 9}
+    return names
+
+
+def _date(written: str, numbers: tuple[int, int, int], language: str, say: Say) -> str:
+    """Day, month and year in words; as it was written where there is no such day."""
+    day, month, in_year = numbers
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        return written
+    name = get_month_names("wide", locale=language)[month]
+    spelled = say(day)
+    if day == 1:
+        spelled = FIRST.get(language, spelled)
+    ordinal = _german(day, "", say) if language == "de" else say(day, "ordinal") if language == "en" else ""
+    return LANGUAGES[language].date.format(month=name, ordinal=ordinal, day=spelled, year=year(in_year, say))
+
+
+def _numeric(found: re.Match[str], language: str, region: str, say: Say) -> str:
+    first, mark, second, in_year = found.groups()
+    day, month = int(first), int(second)
+    if (language == "en" and mark == "/" and region not in DAY_FIRST and day <= 12) or month > 12:
+        day, month = month, day
+    if language == "de":
+        before = found.string[: found.start()].split()
+        name = get_month_names("wide", locale=language).get(month)
+        return (
+            f"{_german(day, before[-1] if before else '', say)} {name} {year(int(in_year), say)}" if name else found[0]
+        )
+    return _date(found[0], (day, month, int(in_year)), language, say)
+
+
+def _written(text: str, language: str, say: Say) -> str:
+    """Dates with the month's name."""
+    names = "|".join(sorted(months(language), key=len, reverse=True))
+    if language == "en":
+        text = re.sub(
+            rf"\b({names})\.? (\d{{1,2}})(?:st|nd|rd|th)?(?!\d|[.,:]\d|%)(?:,? (\d{{4}})\b)?",
+            lambda m: _english(m[0], (int(m[2]), m[1], m[3]), "{month} {ordinal}", say),
+            text,
+        )
+        return re.sub(
+            rf"(?<![\w.,])(?:the )?(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? ({names})\b\.?(?:,? (\d{{4}})\b)?",
+            lambda m: _english(m[0], (int(m[1]), m[2], m[3]), "the {ordinal} of {month}", say),
+            text,
+        )
+    if language == "de":
+        following = rf"(?={names}\b|Jahrhundert|Mal\b|Platz|Stock|Kapitel|Tag\b|Klasse)"
+        text = re.sub(
+            rf"(?<![\w.,])(?:(\w+) )?(\d{{1,3}})\. {following}",
+            lambda m: (m[1] + " " if m[1] else "") + _german(int(m[2]), m[1] or "", say) + " ",
+            text,
+        )
+        return re.sub(rf"\b({names}) (1[1-9]\d\d|20\d\d)\b", lambda m: f"{m[1]} {year(int(m[2]), say)}", text)
+    first = FIRST[language]
+    return re.sub(rf"(?<![\w.,])1(?= (?:de )?(?:{names})\b)", first, text, flags=re.IGNORECASE)
+
+
+def _english(written: str, parts: tuple[int, str, str | None], form: str, say: Say) -> str:
+    day, name, in_year = parts
+    if not 1 <= day <= 31:
+        return written
+    month = get_month_names("wide", locale="en")[months("en")[name]]
+    date = form.format(month=month, ordinal=say(day, "ordinal"))
+    return f"{date}, {year(int(in_year), say)}" if in_year else date
+
+
+def _german(number: int, before: str, say: Say) -> str:
+    """`3.` as the word before it has it: der dritte, am dritten, dritter."""
+    if before.lower() in {"der", "die", "das"}:
+        return say(number, "ordinal")
+    return say(number, "ordinal-n" if before.lower() in OBLIQUE else "ordinal-r")
+
+
+def _clock(found: re.Match[str], language: str, say: Say) -> str:
+    hour, minute = int(found[1]), int(found[2] or (found[3] if language == "de" else None) or 0)
+    if language == "en":
+        half = f" {_half(found[3])}" if found[3] else ""
+        if not minute:
+            return say(hour) + (half or (" o'clock" if 0 < hour <= 12 else " hundred"))
+        return f"{say(hour)} {'oh ' if minute < 10 else ''}{say(minute)}{half}"
+    after = f" {say(minute)}" if minute else ""
+    if language == "de":
+        return f"{say(hour, 'cardinal-masculine')} Uhr{after}"
+    spelled = say(hour, "cardinal-feminine")
+    match language:
+        case "fr":
+            return f"{spelled} heure{'s' if hour > 1 else ''}{after}"
+        case "es":
+            quarter = {30: " y media", 15: " y cuarto"}.get(minute, f" y{after}" if minute else "")
+            return spelled + (quarter if hour <= 12 else after)
+        case "it":
+            return spelled + (f" e{after}" if minute else "")
+    return f"{spelled} e{after}" if minute else f"{spelled} hora{'s' if hour > 1 else ''}"
+
+
+def _half(letter: str) -> str:
+    """Spelled as espeak-ng spells it."""
+    return f"{letter.upper()}.M."
+
+
+def _decade(found: re.Match[str], language: str, say: Say) -> str:
+    century, tens = found[1], int(found[2])
+    if language == "de":
+        return (year(int(found[1] + found[2]), say) if century else say(tens)) + "er"
+    if century == "20" and tens == 0:
+        return "two thousands"
+    plural = "hundreds" if tens == 0 else f"{say(tens)[:-1]}ies" if tens > 10 else f"{say(tens)}s"
+    return f"{say(int(century))} {plural}" if century else plural
+
+
+def _years(text: str, language: str, say: Say) -> str:
+    """Numbers that are years by the word before them, or because nothing else stands in the clause before them."""
+    before = rf"(^[\s\"'(]*|\b(?:{YEARS_AFTER[language]}) |\()"
+    after = r"(?!\w|[.,]\d|\s?[%€$£°/:+*=<>-]| (?!was|is|has)(?:[a-z]+s|km|kg)\b)"
+    text = re.sub(
+        r"\b(1[1-9]\d\d|20\d\d)\s?[-–]\s?(1[1-9]\d\d|20\d\d)\b",
+        lambda m: f"{year(int(m[1]), say)} {LANGUAGES[language].to} {year(int(m[2]), say)}",
+        text,
+    )
+    return re.sub(rf"{before}(1[1-9]\d\d|20\d\d){after}", lambda m: m[1] + year(int(m[2]), say), text)
+
+
+ROMAN = {"I": 1, "V": 5, "X": 10}
+
+
+def _ordinal(found: re.Match[str], language: str, say: Say) -> str:
+    written, ending = found.groups()
+    if written.isdigit():
+        number = int(written)
+    else:
+        values = [ROMAN[c] for c in written]
+        number = sum(-v if any(v < w for w in values[i + 1 :]) else v for i, v in enumerate(values))
+        if ending not in {"e", "ème", "er"}:
+            return found[0]
+    if language == "es" and ending == "er":
+        return say(number, "ordinal-masculine-adjective")
+    feminine = ending in {"ª", "a", "re", "ère", "nde"}
+    return say(number, "ordinal-feminine" if feminine else "ordinal-masculine")
