@@ -88,7 +88,7 @@ def _block(part: Part, calls: Mapping[str, FunctionCall]) -> str:
     """A part that stands on lines of its own, or ''."""
     match part:
         case Image():
-            return f"[image: {part.mime}, which you cannot see]"
+            return part.words or f"[image: {part.mime}, which you cannot see]"
         case FunctionResponse():
             done = written(calls[part.id]) if part.id in calls else part.name
             return f"[{done} came to {json.dumps(part.response, ensure_ascii=False)}]"

@@ -23,7 +23,7 @@ CHAT = 0.05
 0.03 at most, greetings and questions of knowledge 0.1 and more, with two exceptions in nine languages and topics."""
 MAX_CALLS = 8
 MEMORY, STEP = 4, 8
-"""Lines of the conversation that are shown at least, and how many are dropped at once: what stays is computed already."""
+"""Lines of the conversation that are shown at least, and how many are dropped at once: what stays is computed."""
 _LINE, _TOLD, _EXCERPT = 400, 800, 200
 """Characters of a line, of the instructions, of a broken call in an error."""
 
@@ -141,13 +141,18 @@ def _stub(function: FunctionDeclaration) -> str:
 
 def _signature(function: FunctionDeclaration) -> tuple[dict[str, Any], Sequence[str]]:
     """The properties of its parameters, the required ones first, and the names of these."""
-    schema = schemas.normal(function.parameters)
+    schema = _normal(function)
     properties = schema.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     listed = schema.get("required")
     required = [name for name in (listed if isinstance(listed, list) else ()) if name in properties]
     ordered = [*required, *(name for name in properties if name not in required)]
     return {name: properties[name] if isinstance(properties[name], dict) else {} for name in ordered}, required
+
+
+def _normal(function: FunctionDeclaration) -> dict[str, Any]:
+    schema = schemas.normal(function.parameters)
+    return schema if isinstance(schema, dict) else {}
 
 
 _TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "object": "dict", "null": "None"}
@@ -183,7 +188,7 @@ def grammar(functions: Sequence[FunctionDeclaration]) -> str:
 
 def _rules(rule: str, function: FunctionDeclaration) -> list[str]:
     properties, required = _signature(function)
-    whole = schemas.normal(function.parameters)
+    whole = _normal(function)
     named = [f"{_quoted(name + '=')} {rule}_{i}" for i, name in enumerate(properties)]
     arguments = ' ", " '.join(named[: len(required)])
     optional = named[len(required) :]
