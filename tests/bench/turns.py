@@ -24,6 +24,7 @@ from openlive.engines import listener, silero, smart_turn
 from openlive.engines.registry import Resources
 from openlive.models import ensure
 from openlive.types import Transcript
+from tests.bench import bargein
 from tests.bench.plot import Curve, plot
 from tests.bench.turnset import Clip, Speaker, recordings, spoken, turn_set
 
@@ -165,14 +166,27 @@ async def hear(chosen: Iterator[Clip], *, verbose: bool) -> list[Heard]:
     return rows
 
 
+def barge_in(folder: Path | None, loop: asyncio.AbstractEventLoop, *, verbose: bool) -> list[bargein.Outcome]:
+    engines, speaker, found = Engines(), Speaker(folder), []
+    for remark in bargein.remarks(speaker, turn_set()):
+        found.append(bargein.outcome(remark, engines.vad, engines.ears, loop))
+        if verbose:
+            told = "right" if found[-1].right else "WRONG"
+            click.echo(f"{told} {found[-1].interrupted:6.2f} s  {remark.name:<32} {found[-1].heard}")
+    speaker.close()
+    return found
+
+
 @click.command()
 @click.option("--plot", "plot_file", type=click.Path(path_type=Path), help="Write the curves into this SVG file.")
 @click.option("--spoken", "folder", type=click.Path(path_type=Path), help="Keep what Kokoro speaks in this folder.")
 @click.option("--verbose", is_flag=True, help="Tell of each clip.")
 def main(plot_file: Path | None, folder: Path | None, verbose: bool) -> None:
     """False cut-offs and delay of the detector of ends of turns, against plain silence."""
-    rows = asyncio.run(hear(clips(folder), verbose=verbose))
-    Console().print(table(rows))
+    loop, console = asyncio.new_event_loop(), Console()
+    rows = loop.run_until_complete(hear(clips(folder), verbose=verbose))
+    console.print(table(rows))
+    console.print("\n", bargein.table(barge_in(folder, loop, verbose=verbose)))
     if plot_file is not None:
         plot_file.write_text(plot(curves(rows), "mean delay, ms", "false cut-offs, % of pauses of 0.3 to 1 s"))
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from openlive.core import tokens
+from openlive.core import session, tokens
 from openlive.core.activity import Activity
 from openlive.core.commands import Command, Stop
 from openlive.core.dialogue import Dialogue
@@ -109,6 +109,18 @@ def never_hears_an_end(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Hearing, "_commit", lambda self, now: None)
 
 
+def interrupts_by_the_onset(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Dialogue, "answering", property(lambda self: False))
+
+
+def takes_back_channels_for_words(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(session, "wants_the_floor", lambda text, *, final: text != "")
+
+
+def loses_words_beside_an_answer(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(session, "wants_the_floor", lambda text, *, final: False)
+
+
 MUTANTS: list[Mutate] = [
     never_stops_the_engine,
     lets_late_output_through,
@@ -122,6 +134,9 @@ MUTANTS: list[Mutate] = [
     sends_what_is_held,
     believes_an_old_transcript,
     never_hears_an_end,
+    interrupts_by_the_onset,
+    takes_back_channels_for_words,
+    loses_words_beside_an_answer,
 ]
 
 

@@ -136,9 +136,8 @@ def test_each_field_of_activity_detection(setup: dict[str, Any], changed: dict[s
 
 def test_no_setting_is_left_out() -> None:
     """But for those that only a profile decides."""
-    assert {name for _, changed in ROWS for name in changed} | {"profile", "activity", "interim"} == set(
-        Settings.__struct_fields__
-    )
+    profiles = {"profile", "activity", "interim", "by_words"}
+    assert {name for _, changed in ROWS for name in changed} | profiles == set(Settings.__struct_fields__)
 
 
 def test_all_of_them_together_reach_the_engines() -> None:

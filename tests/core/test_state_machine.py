@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
-from openlive.core.commands import Command, HangUp, Hear, Listen, Respond, Send, Stop
-from openlive.core.events import Detected, Failed, Finished, Produced, Ran, Transcribed
+from openlive.core.backchannel import wants_the_floor
+from openlive.core.commands import Command, Flush, HangUp, Hear, Listen, Respond, Send, Stop
+from openlive.core.events import ClientSaid, Detected, Event, Failed, Finished, Produced, Ran, Transcribed
 from openlive.core.hearing import Limits
 from openlive.core.profile import Profile
-from openlive.types import FunctionCall, FunctionDeclaration, Output, Speech, Text, Thought, ToolResult, Transcript
-from tests.core.world import MODEL, TALK, Script, World, kind, speech, spoken, words
+from openlive.types import (
+    FunctionCall,
+    FunctionDeclaration,
+    FunctionResponse,
+    Output,
+    Speech,
+    Text,
+    Thought,
+    ToolResult,
+    Transcript,
+)
+from tests.core.world import MODEL, TALK, Script, Word, World, kind, speech, spoken, words
 
 LIMITS = Limits(detector=3, recogniser=5, reply=7)
 SETUPS: list[dict[str, Any]] = [
@@ -26,6 +39,7 @@ SETUPS: list[dict[str, Any]] = [
     {**TALK, "tools": [{"codeExecution": {}}]},
 ]
 PROFILE = Profile(MODEL, tools=(FunctionDeclaration("run_python", tool="code_execution"),))
+BY_WORDS = replace(PROFILE, barge_in="words")
 RAN = ToolResult({"output": "42"}, output="42")
 OUTPUTS: list[Output] = [Text("Yes."), Thought("Hm."), speech(0.7, "Yes."), speech(0.3, " No."), Speech(b"", " …")]
 SCRIPTS: list[Script | None] = [
@@ -46,9 +60,12 @@ class AnyOrder(RuleBasedStateMachine):
     def open(self, setup: dict[str, Any], data: st.DataObject) -> None:
         self.setup = setup
         script = st.sampled_from(SCRIPTS)
-        spoken_text = st.tuples(st.floats(0.1, 2.0), st.sampled_from(["hello", "go on then"]))
+        spoken_text = st.tuples(
+            st.floats(0.1, 2.0), st.sampled_from(["hello", "go on then", "okay", "yeah okay right sure"])
+        )
         texts = data.draw(st.lists(spoken_text, max_size=4))
-        plan, at = [], 0.0
+        plan: list[Word] = []
+        at = 0.0
         for gap, text in texts:
             plan += words(text, at + gap)
             at = plan[-1].end
@@ -59,16 +76,22 @@ class AnyOrder(RuleBasedStateMachine):
             limits=LIMITS,
             stt_delay=data.draw(st.sampled_from([0.0, 0.05, 0.9, None])),
             dead_streams=data.draw(st.sampled_from([[], [1]])),
-            profile=PROFILE,
+            profile=data.draw(st.sampled_from([PROFILE, BY_WORDS])),
             tools=data.draw(st.sampled_from([{}, {"code_execution": (0.3, RAN)}])),
         )
+        self.plan, self.sent = plan, 0.0
         self.checked = 0
         self.stopped: set[int] = set()
         self.asked: set[int] = set()
+        self.parts: set[int] = set()
+        """Of those the ones that go on with the turn before them."""
         self.open_utterances: set[int] = set()
         self.last_sent = ""
         self.playing_until = 0.0
         self.typed: list[str] = []
+        self.stepped = 0
+        self.unanswered: Counter[int] = Counter()
+        self.understood: dict[int, str] = {}
 
     manual = property(lambda self: self.setup is SETUPS[4])
 
@@ -89,10 +112,18 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(length=seconds)
     def audio(self, length: float) -> None:
         self.world.blob(length)
+        self.sent += length
 
     @rule(length=seconds)
     def microphone(self, length: float) -> None:
         self.world.stream(length)
+        self.sent += length
+
+    @rule(text=st.sampled_from(["stop it", "okay right"]))
+    def remark(self, text: str) -> None:
+        """Said now, whatever else goes on."""
+        self.plan += words(text, max([self.sent, *(word.end for word in self.plan)]) + 0.1)
+        self.microphone(self.plan[-1].end + 0.5 - self.sent)
 
     @rule()
     def stream_end(self) -> None:
@@ -142,6 +173,9 @@ class AnyOrder(RuleBasedStateMachine):
         for at, command in self.world.commands[self.checked :]:
             self.check(at, command)
         self.checked = len(self.world.commands)
+        for event, commands in self.world.steps[self.stepped :]:
+            self.check_step(event, commands)
+        self.stepped = len(self.world.steps)
         deadline = self.world.session.deadline
         assert deadline is None or deadline < self.world.now + 600
 
@@ -157,6 +191,8 @@ class AnyOrder(RuleBasedStateMachine):
             case Respond(turn):
                 assert turn == len(self.asked) + 1, "turns are numbered"
                 self.asked.add(turn)
+                if any(isinstance(p, FunctionResponse) for p in command.request.messages[-1].parts):
+                    self.parts.add(turn)
                 roles = [message.role for message in command.request.messages]
                 assert roles, "a reply answers something"
             case Stop(turn):
@@ -165,6 +201,25 @@ class AnyOrder(RuleBasedStateMachine):
                 self.stopped.add(turn)
             case Send():
                 self.check_sent(at, command)
+
+    def check_step(self, event: Event | None, commands: list[Command]) -> None:
+        """What is said beside an answer interrupts it by its words, and is not lost where it has some."""
+        over = {c.utterance for c in commands if isinstance(c, HangUp)}
+        interrupted = any(isinstance(c, Send) and kind(c.message) == "interrupted" for c in commands)
+        if self.world.profile.barge_in == "words" and interrupted and not self.manual and not over:
+            begun = any(isinstance(c, Listen) for c in commands)
+            assert not begun or isinstance(event, ClientSaid), "interrupted by the onset of speech"
+            if isinstance(event, Transcribed):
+                text = event.transcript.text
+                assert wants_the_floor(text, final=event.transcript.final), f"{text!r} interrupted"
+        if isinstance(event, Transcribed) and event.transcript.final:
+            self.unanswered[event.utterance] -= 1
+            self.understood[event.utterance] = event.transcript.text
+        for utterance in over - self.world.injected:
+            text = self.understood.get(utterance, "")
+            if not self.unanswered[utterance] and wants_the_floor(text, final=True) and not isinstance(event, Failed):
+                self.typed.append(text)
+        self.unanswered.update(c.utterance for c in commands if isinstance(c, Flush))
 
     def check_sent(self, at: float, send: Send) -> None:
         what = kind(send.message)
@@ -209,7 +264,7 @@ class AnyOrder(RuleBasedStateMachine):
             for text in self.typed:
                 assert any(text in said for said in asked), f"{text} was never answered"
         completes = sum(kind(m) == "turnComplete" for m in self.world.messages)
-        assert completes >= len(self.asked - self.stopped)
+        assert completes >= len(self.asked - self.stopped - self.parts)
         if self.asked:
             assert self.last_sent in ("turnComplete", "heard"), self.last_sent
 

@@ -120,6 +120,7 @@ class World:
     ) -> None:
         """`tools`: how long each takes, and what it comes to. `judge`: how likely the user has finished at a time."""
         self.tools = tools or {}
+        self.profile = profile or PROFILES[MODEL]
         self.judge = judge
         self.now = 0.0
         self.session = Session({profile.name: profile} if profile else PROFILES, limits)
@@ -129,6 +130,7 @@ class World:
         self.dead_streams = dead_streams
         self.log: list[tuple[float, ServerMessage]] = []
         self.commands: list[tuple[float, Command]] = []
+        self.steps: list[tuple[Event | None, list[Command]]] = []
         self.closed: Close | None = None
         self.saved: Snapshot | None = None
         self._replies = list(replies)
@@ -159,6 +161,7 @@ class World:
             case Finished(turn) | Failed("reply", turn):
                 self.finished.add(turn)
         commands = self.session.handle(event, self.now)
+        self.steps.append((event, commands))
         for command in commands:
             assert self.closed is None, f"{command} after {self.closed}"
             self.commands.append((self.now, command))

@@ -144,3 +144,34 @@ def test_the_talk_is_told_what_can_be_done_but_not_how() -> None:
     assert "- Switches a light." in told
     assert "set_light" not in told
     assert routing.able(()) == ""
+
+
+class TestWhatNobodySaid:
+    TIMER = FunctionDeclaration(
+        "timer",
+        "",
+        {"properties": {"minutes": {"type": "integer"}, "label": {"type": "string"}}, "required": ["minutes"]},
+    )
+    PLAY = FunctionDeclaration("play", "", {"properties": {"artist": {"type": "string"}, "n": {"type": "integer"}}})
+
+    @pytest.mark.parametrize(
+        ("said", "args", "kept"),
+        [
+            ("A timer for five minutes", {"minutes": 5, "label": "break"}, {"minutes": 5}),
+            (
+                "Timer auf zehn Minuten für die Nudeln",
+                {"minutes": 10, "label": "nudeln"},
+                {"minutes": 10, "label": "nudeln"},
+            ),
+            ("half an hour", {"minutes": 30}, {"minutes": 30}),
+            ("Set a timer, please.", {"minutes": 10}, None),
+        ],
+    )
+    def test_numbers_and_labels(self, said: str, args: dict[str, Any], kept: dict[str, Any] | None) -> None:
+        calls = routing.grounded([FunctionCall("", "timer", args)], [self.TIMER], said)
+        assert calls == ([] if kept is None else [FunctionCall("", "timer", kept)])
+
+    def test_names(self) -> None:
+        calls = [FunctionCall("", "play", {"artist": name, "n": 2}) for name in ("Beethoven", "Shakira")]
+        kept = routing.grounded(calls, [self.PLAY], "pon música de SHAKIRA")
+        assert [call.args for call in kept] == [{}, {"artist": "Shakira"}]

@@ -31,12 +31,7 @@ from openlive.types import (
 from openlive.wire import content as wire
 from openlive.wire import errors
 from openlive.wire.content import FunctionResponseScheduling as Scheduling
-from openlive.wire.server import (
-    MediaModality,
-    ServerContent,
-    ServerMessage,
-    TurnCompleteReason,
-)
+from openlive.wire.server import MediaModality, ServerContent, ServerMessage, TurnCompleteReason
 
 Setting = tuple[str, tuple[FunctionDeclaration, ...]]
 """Instructions and functions."""
@@ -196,6 +191,11 @@ class Dialogue:
     def _mark(self, reply: Reply, steps: Mapping[Step, float]) -> None:
         for step, at in steps.items():
             self.out += reply.mark(step, at)
+
+    @property
+    def answering(self) -> bool:
+        """There is something for `interrupt` to end: an answer, or a call that it waits for."""
+        return (self._reply is not None and not self._reply.held) or self._asking is not None or self._blocked
 
     def works_on(self, turn: int) -> bool:
         """Whether a responder's output for `turn` is still wanted."""

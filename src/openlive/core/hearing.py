@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from openlive.core import endpoint
+from openlive.core import backchannel, endpoint
 from openlive.core.activity import MS, Activity, Change, Policy
 from openlive.core.commands import Command, Detect, Flush, Forget, HangUp, Hear, JudgeTurn, Listen
 from openlive.core.snapshot import Ears
@@ -138,6 +138,8 @@ class Hearing:
         self._hints = languages
         self._phrases = phrases
         self._words = words
+        self.beside = False
+        """What begins now is said beside an answer: most likely a back-channel, in the language spoken so far."""
         self._activity = Activity(policy)
         self._utterance: Utterance | None = None
         self._number = 0
@@ -374,7 +376,11 @@ class Hearing:
     def _open(self, start: int) -> None:
         self._number += 1
         self._utterance = Utterance(self._number, start)
-        self._out.append(Listen(self._number, self._languages(), self._phrases, self._words))
+        languages, phrases = self._languages(), self._phrases
+        if self.beside:  # so short that it is hard to recognise without knowing what to expect
+            languages = ((self._spoken or languages[0]),) if languages else ()
+            phrases += backchannel.expected(*languages)
+        self._out.append(Listen(self._number, languages, phrases, self._words))
         self._hear(max(start, self._activity.position))
         onset = self._activity.onset if self._policy.automatic else start
         self._out.append(SpeechStarted(self._origin + onset))

@@ -44,6 +44,8 @@ class Profile(Struct, frozen=True):
     """Whether contents wait while a function's result is awaited, instead of interrupting (protocol.md 11.15)."""
     turn_detector: bool = False
     """Whether the server can judge that a user has finished; else the silence alone tells."""
+    barge_in: Literal["onset", "words"] = "onset"
+    """What interrupts an answer: any speech, or the first word of it that is no back-channel."""
     voice_activity: bool = False
     """Whether `voiceActivity` is told unasked, as the 3.x generation does."""
     all_video: bool = False

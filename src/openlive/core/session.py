@@ -9,6 +9,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from openlive.core import history, masks, tell
+from openlive.core.backchannel import wants_the_floor
 from openlive.core.commands import Close, Command, Restore, Save, Step
 from openlive.core.declarations import functions
 from openlive.core.dialogue import Dialogue
@@ -77,6 +78,9 @@ class Session:
         """Instructions and functions as the setup has them."""
         self._transcribing = False
         """Words of the user were told that no `finished` has followed yet."""
+        self._beside = False
+        """The user speaks while an answer goes on, so far without having said anything that interrupts it..."""
+        self._untold = ""  # ... and this is the transcript of it
         self._consumed = 0
         """Messages of the client on this connection."""
         self._unsettled: deque[tuple[int, int]] = deque()
@@ -169,6 +173,7 @@ class Session:
                     self._unsettled.append((self._consumed, hearing.received))
                 self._consumed += not more
             case Detected(stream, frames):
+                hearing.beside = dialogue.settings.by_words and dialogue.answering
                 hearing.detected(stream, frames, self._now)
             case TurnJudged(utterance, end, finished):
                 hearing.judged(utterance, end, finished, self._now)
@@ -283,7 +288,7 @@ class Session:
             seen = history.image(blob, path, dialogue.settings.image_tokens)
             dialogue.see(seen, speaking=hearing.speaking)
         if said.text:
-            dialogue.text(said.text, speaking=hearing.speaking)
+            dialogue.text(said.text, speaking=hearing.speaking and not self._beside)
         if said.audio_stream_end:
             hearing.stream_ended(self._now)
         if said.activity_end is not None:
@@ -339,21 +344,22 @@ class Session:
         match signal:
             case SpeechStarted(at):
                 self._out += tell.activity(settings, started=True, at=at)
+                if not dialogue.speaking:
+                    self._beside, self._untold = settings.by_words and dialogue.answering, ""
                 dialogue.speaking = True
-                if settings.interruptible:
+                if settings.interruptible and not self._beside:
                     dialogue.interrupt()
             case SpeechEnded(at):
                 self._out += tell.activity(settings, started=False, at=at)
             case SpeechResumed():
                 dialogue.drop_held()
-            case Partial(text, told, hypothesis):
-                self._out += tell.heard(settings, told)
-                self._transcribing = self._transcribing or bool(told)
-                self._out += tell.heard_perhaps(settings, hypothesis)
-                if told:
-                    dialogue.prepare(text)
+            case Partial():
+                self._barge_in(signal.hypothesis, dialogue, final=False)
+                self._heard(signal, dialogue)
             case Guessed(text, start, end):
-                dialogue.speculate(Heard(text, start, end))
+                self._barge_in(text, dialogue, final=True)
+                if not self._beside:
+                    dialogue.speculate(Heard(text, start, end))
             case Uttered():
                 self._uttered(signal, dialogue)
             case Lost():
@@ -370,12 +376,34 @@ class Session:
             case _:
                 assert_never(signal)
 
+    def _barge_in(self, text: str, dialogue: Dialogue, *, final: bool) -> None:
+        """What is said beside an answer interrupts it as soon as it is more than a back-channel."""
+        if self._beside and wants_the_floor(text, final=final):
+            self._beside = False
+            dialogue.interrupt()
+
+    def _heard(self, partial: Partial, dialogue: Dialogue) -> None:
+        """A transcript that may be dropped is not told before it is clear that it is not."""
+        self._untold += partial.told
+        if self._beside:
+            return
+        told, self._untold = self._untold, ""
+        self._out += tell.heard(dialogue.settings, told)
+        self._transcribing = self._transcribing or bool(told)
+        self._out += tell.heard_perhaps(dialogue.settings, partial.hypothesis)
+        if told:
+            dialogue.prepare(partial.text)
+
     def _end_transcript(self, dialogue: Dialogue) -> None:
         if self._transcribing:
             self._out += tell.heard_all(dialogue.settings)
             self._transcribing = False
 
     def _uttered(self, said: Uttered, dialogue: Dialogue) -> None:
+        self._barge_in(said.text, dialogue, final=True)
+        if self._beside:  # a back-channel, or a noise: as if it had not been
+            dialogue.silent()
+            return
         if not said.text and not dialogue.joining:
             dialogue.drop_held()
             if said.manual:
@@ -383,7 +411,7 @@ class Session:
             dialogue.silent()
             return
         if said.text:
-            self._out += tell.heard(dialogue.settings, said.told, said.words)
+            self._out += tell.heard(dialogue.settings, self._untold + said.told, said.words)
             self._transcribing = True
             self._end_transcript(dialogue)
         steps: dict[Step, float] = {

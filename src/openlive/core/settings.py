@@ -68,6 +68,8 @@ class Settings(Struct, frozen=True):
     language: str
     activity: Policy
     interruptible: bool
+    by_words: bool
+    """Speech interrupts once it has said something, not by its onset."""
     all_video: bool
     """Every frame between two turns counts, not only those while the user speaks and the newest one before."""
     image_tokens: int
@@ -102,6 +104,8 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
     realtime = setup.realtime_input_config or RealtimeInputConfig()
     coverage = realtime.turn_coverage
     heard = setup.input_audio_transcription or AudioTranscriptionConfig()
+    interruptible = realtime.activity_handling is not ActivityHandling.NO_INTERRUPTION
+    detection = realtime.automatic_activity_detection or AutomaticActivityDetection()
     _refuse(setup)
     return Settings(
         profile=profile,
@@ -112,13 +116,9 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         thoughts=bool(thinking.include_thoughts),
         voice=Voice(voice_name, language) if modality is Modality.AUDIO else None,
         language=language,
-        activity=_policy(
-            realtime.automatic_activity_detection or AutomaticActivityDetection(),
-            coverage,
-            vertex=vertex,
-            judged=profile.turn_detector,
-        ),
-        interruptible=realtime.activity_handling is not ActivityHandling.NO_INTERRUPTION,
+        activity=_policy(detection, coverage, vertex=vertex, judged=profile.turn_detector),
+        interruptible=interruptible,
+        by_words=profile.barge_in == "words" and interruptible and not detection.disabled,
         all_video=_all_video(coverage, profile),
         image_tokens=_image_tokens(generation.media_resolution),
         transcribe_input=setup.input_audio_transcription is not None,

@@ -26,7 +26,9 @@ def build(request: Request, *, unfinished: bool = False) -> list[Piece]:
     if told := "\n\n".join(filter(None, (request.instructions.strip(), able(request.functions)))):
         prompt += [_start("system"), Piece(told, "text"), _END]
     last = len(request.messages) - 1
-    for i, (message, words) in enumerate(worded(request.messages)):
+    for i, (message, words) in enumerate(
+        worded(request.messages, {f.name for f in request.functions if not f.blocking})
+    ):
         open_end = unfinished and i == last and message.role == "user"
         if words or open_end:
             kind: Literal["reply", "text"] = "reply" if message.role == "model" else "text"

@@ -110,7 +110,8 @@ class Llama:
         key = request.conversation + ROUTES
         prompt = await self._encode(key, request, _route)
         for loose in (False, True):
-            router = Routing(prompt, request.functions, self.context, loose=loose)
+            said = " ".join(message.text for message in request.messages[-5:] if message.role == "user")
+            router = Routing(prompt, request.functions, said, self.context, loose=loose)
             try:
                 async with aclosing(self._run(key, router)) as calls:
                     async for call in calls:

@@ -20,14 +20,22 @@ THINKING = "Thinking briefly:"
 
 
 class Routing(Reply):
-    """The calls that follow `routing.prompt`, or nothing. `loose`: without a grammar, which llama.cpp may refuse."""
+    """The calls that follow `routing.prompt`, or nothing. `said`: the latest lines of the user. `loose`: without a
+    grammar, which llama.cpp may refuse."""
 
     def __init__(
-        self, prompt: Sequence[int], functions: Sequence[FunctionDeclaration], context: int, *, loose: bool = False
+        self,
+        prompt: Sequence[int],
+        functions: Sequence[FunctionDeclaration],
+        said: str,
+        context: int,
+        *,
+        loose: bool = False,
     ) -> None:
         super().__init__(prompt, Sampling(max_tokens=CALLS), context)
         self.called = False
         self._functions = functions
+        self._said = said
         self._loose = loose
 
     def _options(self) -> dict[str, Any]:
@@ -45,7 +53,7 @@ class Routing(Reply):
         text = "".join(piece for piece, _ in self.spoken)
         if not self._is_last(chunk) and not routing.is_whole(text, self._functions):
             return False  # a bracket inside
-        self._buffer.extend(routing.read(text, self._functions))
+        self._buffer.extend(routing.grounded(routing.read(text, self._functions), self._functions, self._said))
         self.called = bool(self._buffer)
         self.finished = True
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -33,6 +33,8 @@ _NO_CALLS: Mapping[str, FunctionCall] = MappingProxyType({})
 TELL = "Tell me this in a plain sentence or two, in the language of my question: "
 """Follows the results of calls, before what the user said last: without it small models explain the result, in
 English."""
+RUNNING = "Tell me in one short sentence that you are on it, in the language of my question: "
+"""The same where there is no result yet."""
 _QUESTION = 300
 """Characters of it that are repeated."""
 
@@ -49,19 +51,34 @@ class Piece(Struct, frozen=True):
     kind: Literal["control", "text", "reply"]
 
 
-def worded(messages: Sequence[Message]) -> Iterator[tuple[Message, str]]:
+def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterator[tuple[Message, str]]:
     """The messages in words, as a model that only reads sees them. Thoughts are left out, and so are calls: their
-    results say what was called."""
+    results say what was called. `beside`: functions whose first response only says that the call runs."""
     question = ""
+    asked: dict[str, str] = {}
     calls: dict[str, FunctionCall] = {}
+    running: set[str] = set()
     for message in messages:
-        calls |= {part.id: part for part in message.parts if isinstance(part, FunctionCall)}
-        words = content(message, calls)
-        if question and not message.text and any(isinstance(part, FunctionResponse) for part in message.parts):
-            words += f"\n{TELL}{question[:_QUESTION]}"
-        yield message, words
         if message.role == "user":
             question = message.text.strip() or question
+        for part in message.parts:
+            if isinstance(part, FunctionCall):
+                asked[part.id], calls[part.id] = question, part
+        started = _starts(message, running, beside)
+        words = content(message, calls)
+        questions = [asked.get(part.id, "") for part in message.parts if isinstance(part, FunctionResponse)]
+        if not message.text and any(questions):
+            words += f"\n{RUNNING if started else TELL}{next(filter(None, questions))[:_QUESTION]}"
+        yield message, words
+
+
+def _starts(message: Message, running: set[str], beside: Collection[str]) -> bool:
+    """Whether it only says of calls beside the conversation that they run; keeps `running`, the ids of such calls."""
+    responses = [part for part in message.parts if isinstance(part, FunctionResponse)]
+    started = {r.id for r in responses if r.name in beside and r.id not in running and "error" not in r.response}
+    running.difference_update(r.id for r in responses)
+    running |= started
+    return bool(responses) and len(started) == len(responses)
 
 
 def content(message: Message, calls: Mapping[str, FunctionCall] = _NO_CALLS) -> str:

@@ -10,6 +10,8 @@ written within a grammar of the declarations.
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -65,6 +67,8 @@ user: "wer hat faust geschrieben"
 calls: [chat(topic="literature")]
 user: "can you play a song"
 calls: [chat(topic="there is no function for music")]
+user: "order a pizza for me"
+calls: [chat(topic="there is no function for pizza")]
 user: "leave the front door open for ten seconds"
 calls: [open_door(door="front", seconds=10)]
 user: "¿por qué llueve?"
@@ -227,6 +231,53 @@ def read(text: str, functions: Sequence[FunctionDeclaration]) -> list[FunctionCa
         if wrong := schemas.complaint(call.args, parameters):
             raise MalformedCallError(f"The model called {call.name} with arguments that are not valid: {wrong}")
     return [call for i, call in enumerate(calls) if call not in calls[:i]]
+
+
+def grounded(calls: Sequence[FunctionCall], functions: Sequence[FunctionDeclaration], said: str) -> list[FunctionCall]:
+    """The calls without what the model made up: optional arguments of which nobody has said anything are left out, and
+    so is a call with a required number where `said`, the latest lines of the user, holds none (it has to be asked for).
+    """
+    kept = []
+    for call in calls:
+        properties, required = _signature(next(f for f in functions if f.name == call.name))
+        made_up = {name for name, value in call.args.items() if _is_made_up(value, properties.get(name, {}), said)}
+        if any(name in required and not isinstance(call.args[name], str) for name in made_up):
+            continue
+        kept.append(
+            FunctionCall("", call.name, {k: v for k, v in call.args.items() if k in required or k not in made_up})
+        )
+    return kept
+
+
+_NUMBERS = re.compile(
+    r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|hundred|"
+    r"half|halb\w*|quarter|viertel|dozen|couple|both|hour|ein\w*|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|"
+    r"\w+zehn|\w+zig|dreißig|hundert|stunde|un[oa]?|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|quince|veinte|"
+    r"treinta|cien\w*|medi[oa]|cuarto|hora|um[a]?|dois|duas|três|quatro|sete|oito|nove|dez|onze|doze|quinze|vinte|trinta|"
+    r"cem|mei[oa]|quarto|deux|trois|cinq|sept|huit|neuf|dix|vingt|demi\w*|due|tre|quattro|otto|dieci|venti|mezz[oa])\b",
+    re.IGNORECASE,
+)
+"""Something that may be a number: digits, or its words in the languages of Kokoro's voices and German."""
+
+
+def _is_made_up(value: Any, schema: dict[str, Any], said: str) -> bool:
+    """Numbers need a number; texts a word that begins like one of theirs, in whatever form. What is chosen from a list
+    may be said in other words."""
+    if isinstance(value, bool) or schema.get("enum"):
+        return False
+    if isinstance(value, int | float):
+        return not _NUMBERS.search(said)
+    if not isinstance(value, str) or schema.get("format"):
+        return False
+    heard = {word[:3] for word in _plain(said)}
+    words = {word[:3] for word in _plain(value)}
+    return bool(words) and not words & heard
+
+
+def _plain(text: str) -> list[str]:
+    """Its words, without accents and case."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return re.findall(r"[^\W_]{3,}", "".join(c for c in letters if not unicodedata.combining(c)))
 
 
 def is_whole(text: str, functions: Sequence[FunctionDeclaration]) -> bool:

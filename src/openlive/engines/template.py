@@ -50,7 +50,7 @@ def _marked(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
 def _turns(request: Request) -> list[tuple[str, str]]:
     """(role, text) of user and assistant in turn, first and last one of the user; before them the instructions."""
     said: list[tuple[str, str]] = []
-    for message, words in worded(request.messages):
+    for message, words in worded(request.messages, {f.name for f in request.functions if not f.blocking}):
         if words:
             role = "assistant" if message.role == "model" else "user"
             said.append((role, f"(System: {words})" if message.role == "system" else words))
