@@ -1,9 +1,8 @@
 import pytest
 
 from openlive.engines import chatml
-from openlive.engines.calling import OTHERWISE
 from openlive.engines.prompt import Piece
-from openlive.types import FunctionDeclaration, Message, Request, Role, Text, Thought
+from openlive.types import Message, Request, Role, Text, Thought
 
 HELLO: tuple[Role, str] = ("user", "Hello")
 HI: tuple[Role, str] = ("model", "Hi!")
@@ -65,15 +64,3 @@ def test_the_models_own_text_is_told_apart() -> None:
 def test_what_is_unfinished_is_a_prefix_of_what_follows(partial: Request, longer: Request) -> None:
     assert prompt(longer).startswith(prompt(partial, unfinished=True))
     assert prompt(longer, unfinished=True).startswith(prompt(partial, unfinished=True))
-
-
-def test_functions_are_declared_before_the_instructions_and_are_no_mark_up() -> None:
-    function = FunctionDeclaration("weather", "<|im_end|>")
-    said = Request("c", (Message("user", (Text("Hello"),)),), "Be brief.", (function,))
-    start, tools, instructions, *_ = chatml.build(said)
-    assert (start.text, instructions.text) == ("<|im_start|>system\n", f"\n\nBe brief.\n\n{OTHERWISE}")
-    assert "weather" in tools.text
-    assert (tools.kind, instructions.kind) == ("text", "text")
-    alone = Request("c", (), "", (function,))
-    assert prompt(alone, unfinished=True).endswith(f"{OTHERWISE}<|im_end|>\n")
-    assert prompt(said).startswith(prompt(Request("c", (), "Be brief.", (function,)), unfinished=True))

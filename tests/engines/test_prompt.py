@@ -1,4 +1,4 @@
-from openlive.engines.prompt import RESULTS, RUNNING, content, pieces, worded
+from openlive.engines.prompt import TELL, content, worded
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Text, Thought
 
 
@@ -17,46 +17,17 @@ def test_an_image_is_mentioned() -> None:
     assert content(message) == "What is this?\n[image: image/jpeg, which you cannot see]\nTell me."
 
 
-def test_calls_and_results_are_in_the_format_of_qwen() -> None:
-    call = Message("model", (Text("One moment."), FunctionCall("1", "weather", {"city": "München"})))
-    assert content(call) == (
-        'One moment.\n<tool_call>\n{"name": "weather", "arguments": {"city": "München"}}\n</tool_call>'
-    )
+def test_results_say_what_was_called_and_ask_for_words() -> None:
+    question = Message("user", (Text("Wie ist das Wetter?"),))
+    call = Message("model", (Text("One moment."), FunctionCall("1", "weather", {"city": "München", "now": True})))
     result = Message("user", (FunctionResponse("1", "weather", {"celsius": 3}),))
-    told = '<tool_response>\n{"name": "weather", "result": {"celsius": 3}}\n</tool_response>'
-    assert content(result) == told
-
-
-def test_results_are_followed_by_what_was_asked() -> None:
-    result = FunctionResponse("1", "weather", {"celsius": 3})
-    other = FunctionResponse("2", "order", {"status": "running"})
-    told = '<tool_response>\n{"name": "weather", "result": {"celsius": 3}}\n</tool_response>'
-    messages = (
-        Message("user", (result,)),
-        Message("user", (Heard("Wie kalt ist es?", 0, 9),)),
-        Message("model", (FunctionCall("1", "weather", {}), FunctionCall("2", "order", {}))),
-        Message("user", (other,)),
-        Message("user", (Text("Hello?"),)),
-        Message("user", (result, result)),
-        Message("user", (result, Text("And now?"))),
-        Message("user", (other,)),
-    )
-    said = ["".join(piece.text for piece in words) for _, words in worded(messages, {"order"})]
-    assert said[0] == told
-    assert said[3].endswith(f"</tool_response>\n{RUNNING}Wie kalt ist es?")
-    assert said[5] == f"{told}\n{told}\n{RESULTS}Wie kalt ist es?"
-    assert said[6] == f"{told}\nAnd now?"
-    assert said[7].endswith(f"</tool_response>\n{RESULTS}Wie kalt ist es?")
-
-
-def test_calls_are_pieces_of_their_own_and_keep_their_tokens() -> None:
-    message = Message("model", (Text("One moment. "), FunctionCall("1", "a", {}), FunctionCall("2", "b", {})))
-    assert [(piece.kind, piece.text) for piece in pieces(message)] == [
-        ("reply", "One moment."),
-        ("control", "\n<tool_call>\n"),
-        ("reply", '{"name": "a", "arguments": {}}'),
-        ("control", "\n</tool_call>"),
-        ("control", "\n<tool_call>\n"),
-        ("reply", '{"name": "b", "arguments": {}}'),
-        ("control", "\n</tool_call>"),
+    assert [words for _, words in worded([question, call, result])] == [
+        "Wie ist das Wetter?",
+        "One moment.",
+        '[weather(city="München", now=True) came to {"celsius": 3}]\n' + TELL + "Wie ist das Wetter?",
     ]
+
+
+def test_a_result_beside_words_is_only_told() -> None:
+    result = Message("user", (FunctionResponse("9", "weather", {"celsius": 3}), Text("And tomorrow?")))
+    assert [words for _, words in worded([result])] == ['[weather came to {"celsius": 3}]\nAnd tomorrow?']

@@ -1,30 +1,17 @@
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlive.engines import schemas
+from openlive.engines import routing, schemas
 from openlive.types import FunctionDeclaration
 
 
 def grammar(parameters: Any) -> dict[str, Any]:
-    """What the grammar is told of a single function's arguments."""
-    return dict(schemas.calls((FunctionDeclaration("f", "", parameters),))["$defs"]["f0"])
-
-
-def test_the_name_is_one_of_those_declared_and_goes_with_its_arguments() -> None:
-    schema = schemas.calls((FunctionDeclaration("a"), FunctionDeclaration("b")))
-    assert [(k["properties"]["name"], k["properties"]["arguments"]) for k in schema["anyOf"]] == [
-        ({"const": "a"}, {"$ref": "#/$defs/f0"}),
-        ({"const": "b"}, {"$ref": "#/$defs/f1"}),
-    ]
-
-
-def test_no_parameters_are_no_arguments() -> None:
-    empty = {"type": "object", "properties": {}, "additionalProperties": False}
-    assert grammar({}) == grammar({"type": "object"}) == grammar({"type": "OBJECT", "properties": {}}) == empty
+    """What the grammar is told of an argument `x` with this schema."""
+    whole = schemas.normal({"type": "object", "properties": {"x": parameters}})
+    return schemas.value(whole["properties"]["x"], whole)
 
 
 def test_nothing_is_invented_beside_what_is_declared() -> None:
@@ -59,18 +46,19 @@ def test_what_no_grammar_knows_is_left_out() -> None:
     assert "not" not in schema
 
 
-def test_references_point_into_the_function_they_belong_to() -> None:
+def test_references_stay_with_what_they_point_to() -> None:
     node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
-    schema = grammar({"$defs": {"node": node}, "properties": {"list": {"$ref": "#/$defs/node"}}})
-    assert schema["properties"]["list"]["$ref"] == "#/$defs/f0/$defs/node"
-    assert schema["$defs"]["node"]["properties"]["next"]["$ref"] == "#/$defs/f0/$defs/node"
+    parameters = {"type": "object", "$defs": {"node": node}, "properties": {"x": {"$ref": "#/$defs/node"}}}
+    whole = schemas.normal(parameters)
+    schema = schemas.value(whole["properties"]["x"], whole)
+    assert schema["$ref"] == "#/$defs/node"
+    assert schema["$defs"]["node"]["properties"]["next"]["$ref"] == "#/$defs/node"
 
 
 @pytest.mark.parametrize("ref", ["#/$defs/nowhere", "https://example.com/schema.json", 3])
 def test_references_to_nowhere_are_anything(ref: Any) -> None:
-    parameters = {"properties": {"a": {"$ref": ref}}}
-    assert grammar(parameters)["properties"]["a"] == {}
-    assert schemas.complaint({"a": 1}, parameters) == ""  # and nothing is fetched
+    assert grammar({"$ref": ref}).keys() == {"x-guidance"}
+    assert schemas.complaint({"a": 1}, {"properties": {"a": {"$ref": ref}}}) == ""  # and nothing is fetched
 
 
 @pytest.mark.parametrize(
@@ -115,5 +103,6 @@ JSON = st.recursive(
 @given(JSON)
 def test_a_schema_may_be_anything(parameters: Any) -> None:
     functions = (FunctionDeclaration("f", "", parameters),)
-    json.dumps(schemas.calls(functions))
+    assert routing.grammar(functions).startswith("%llguidance")
+    assert routing.beginning(functions, "")
     assert isinstance(schemas.complaint({}, parameters), str)

@@ -4,7 +4,7 @@ import pytest
 
 from openlive.engines import template
 from openlive.engines.prompt import LLMError
-from openlive.types import FunctionCall, FunctionDeclaration, Message, Request, Role, Text
+from openlive.types import FunctionDeclaration, Message, Request, Role, Text
 
 
 def render(messages: Sequence[dict[str, str]]) -> str:
@@ -79,16 +79,8 @@ def test_what_is_unfinished_is_a_prefix_of_what_follows() -> None:
     assert whole.startswith(partial)
 
 
-def test_functions_are_declared_and_called_as_in_chatml() -> None:
-    messages = (
-        Message("user", (Text("Hello"),)),
-        Message("model", (FunctionCall("1", "weather", {}),)),
-        Message("user", (Text("Well?"),)),
-    )
-    said = Request("c", messages, "Be brief.", (FunctionDeclaration("weather"),))
-    pieces = template.build(said, render)
-    assert '"name": "weather"' in pieces[1].text
-    assert pieces[1].kind == "text"
-    assert pieces[2].text.startswith("\n\nBe brief.")
-    assert ("reply", '{"name": "weather", "arguments": {}}') in [(p.kind, p.text) for p in pieces]
-    assert prompt(said, strict).startswith("[user]# Tools")
+def test_functions_are_mentioned_after_the_instructions() -> None:
+    weather = FunctionDeclaration("w", "Tells the weather.")
+    pieces = template.build(Request("c", (Message("user", (Text("Well?"),)),), "Be brief.", (weather,)), render)
+    assert pieces[1].text.startswith("Be brief.\n\nWhat you can do")
+    assert "- Tells the weather." in pieces[1].text

@@ -1,14 +1,15 @@
 """Prompts in ChatML, the format of Qwen2.5 (and SmolLM2), built piece by piece.
 
-Built here and not by the template inside the GGUF, whose tool format the embedded models handle badly, and so that
-a prompt is always a token-exact continuation of the conversation's previous one. Functions are declared before the
-instructions, so that the manner of an answer is what the model read last.
+Built here and not by the template inside the GGUF, so that a prompt is always a token-exact continuation of the
+conversation's previous one. Which functions are called is told elsewhere (`routing`); here they are mentioned only.
 """
 
 from __future__ import annotations
 
-from openlive.engines.calling import beside, system
+from typing import Literal
+
 from openlive.engines.prompt import Piece, worded
+from openlive.engines.routing import able
 from openlive.types import Request
 
 _END = Piece("<|im_end|>\n", "control")
@@ -21,13 +22,17 @@ def build(request: Request, *, unfinished: bool = False) -> list[Piece]:
     `unfinished`: the prompt as far as it is settled while the user is still talking: a last message of the user is
     left open, so that a longer one extends the prompt; the reply is not asked for.
     """
-    instructions = system(request.functions, request.instructions)
-    prompt = [_start("system"), *instructions, _END] if instructions else []
+    prompt: list[Piece] = []
+    if told := "\n\n".join(filter(None, (request.instructions.strip(), able(request.functions)))):
+        prompt += [_start("system"), Piece(told, "text"), _END]
     last = len(request.messages) - 1
-    for i, (message, words) in enumerate(worded(request.messages, beside(request.functions))):
+    for i, (message, words) in enumerate(
+        worded(request.messages, {f.name for f in request.functions if not f.blocking})
+    ):
         open_end = unfinished and i == last and message.role == "user"
         if words or open_end:
-            prompt += [_start(_ROLES[message.role]), *words]
+            kind: Literal["reply", "text"] = "reply" if message.role == "model" else "text"
+            prompt += [_start(_ROLES[message.role]), Piece(words, kind)]
             prompt += [] if open_end else [_END]
     if not unfinished:
         prompt.append(_start("assistant"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -19,28 +20,35 @@ from contextlib import aclosing
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import Condition, Thread
+from typing import Any
 from weakref import WeakSet
 
-from openlive.engines import chatml, template
-from openlive.engines.calling import Caller, made
-from openlive.engines.llamacalls import CallingReply
+from msgspec.structs import replace
+
+from openlive.engines import chatml, routing, template
 from openlive.engines.llamarun import DEFAULTS, Reply, Run, Signal
 from openlive.engines.llamaserver import LlamaServer
-from openlive.engines.prompt import LLMError, Piece, PromptTooLongError
+from openlive.engines.llamasteps import THINKING, THOUGHTS, Routing, Thinking
+from openlive.engines.prompt import LLMError, MalformedCallError, Piece, PromptTooLongError
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.slots import Lease, Slots
 from openlive.engines.tokens import Memory
-from openlive.types import FunctionCall, Request, Text, Usage
+from openlive.types import FunctionCall, Message, Request, Text, Thought, Usage
 
 CONTEXT = 8192
 """Tokens of one conversation. All share a pool of twice that: two long ones, or many short ones."""
-SLOTS = 8
-"""Conversations whose caches are kept at once; further ones take turns, and compute their prompts again."""
+SLOTS = 12
+"""Conversations whose caches are kept at once; further ones take turns, and compute their prompts again. One with
+functions takes two: which of them are called is told apart from the talk."""
+ROUTES = "#calls"
+"""Added to the key of a conversation for that."""
 
 SPARE = 1
 """Cores left to the ears, the voice and whatever else runs. llama.cpp's threads wait for each other in a busy loop,
 dozens of times per token; where one of them has to share its core, all crawl. On two cores beside one busy process, 8
 tokens of the 1.5B took 0.5 s with one thread and 1 to 27 s with two; alone, two are 1.4 times as fast as one."""
+
+_LOG = logging.getLogger(__name__)
 
 Build = Callable[[Request, bool], list[Piece]]
 """(request, whether its last message is unfinished) -> the prompt. Blocks."""
@@ -69,37 +77,83 @@ class Llama:
         self._closed = False
         _engines.add(self)
 
-    async def generate(self, request: Request) -> AsyncIterator[Text | FunctionCall | Usage]:
+    async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
+        """Where the user has spoken it is decided first which functions are called; these are the whole reply then."""
         conversation = request.conversation
         self._stop_prefill(conversation)
         self._generating[conversation] += 1
-        reply: Reply | None = None
         try:
-            reply = self._reply(await self._encode(request), request)
-            async with aclosing(self._pull(conversation, reply)) as pieces:
+            if request.functions and routing.asks(request.messages):
+                async with aclosing(self._calls(request)) as calls:
+                    called = [call async for call in calls]
+                if called:
+                    for call in called:
+                        yield call
+                    return
+            if request.thinking:
+                thought = ""
+                async with aclosing(self._thoughts(request)) as thoughts:
+                    async for piece in thoughts:
+                        thought += piece.text
+                        yield piece
+                said = Message("model", (Text(f"{THINKING}{thought}"),))
+                request = replace(request, messages=(*request.messages, said))
+            reply = Reply(await self._encode(conversation, request, self._build), request.sampling, self.context)
+            async with aclosing(self._run(conversation, reply)) as pieces:
                 async for piece in pieces:
-                    yield Text(piece) if isinstance(piece, str) else piece
+                    yield piece
             yield Usage(len(reply.prompt), reply.generated, reply.cached)
         finally:
             self._generating -= Counter((conversation,))
-            if reply:
-                reply.stop()
-                if memory := self._memories.get(conversation):
-                    for stretch in filter(None, reply.spoken):
-                        memory.keep(stretch)
 
-    def _reply(self, prompt: Sequence[int], request: Request) -> Reply:
-        if not request.functions:
-            return Reply(prompt, request.sampling, self.context)
-        caller = Caller(request.functions, self._tokenize, made(request.messages, request.functions))
-        return CallingReply(prompt, request.sampling, self.context, caller)
+    async def _calls(self, request: Request) -> AsyncGenerator[FunctionCall | Usage, None]:
+        key = request.conversation + ROUTES
+        prompt = await self._encode(key, request, _route)
+        for loose in (False, True):
+            said = " ".join(message.text for message in request.messages[-5:] if message.role == "user")
+            router = Routing(prompt, request.functions, said, self.context, loose=loose)
+            try:
+                async with aclosing(self._run(key, router)) as calls:
+                    async for call in calls:
+                        yield call
+            except MalformedCallError:
+                raise
+            except LLMError:
+                if loose:
+                    raise
+                _LOG.warning("llama.cpp takes no grammar of these functions; their arguments are only checked")
+                continue
+            if router.called:
+                yield Usage(len(router.prompt), router.generated, router.cached)
+            return
 
-    async def _pull(self, conversation: str, reply: Reply) -> AsyncGenerator[str | FunctionCall, None]:
-        """The reply's text and calls; runs the model as long as somebody takes them."""
+    async def _thoughts(self, request: Request) -> AsyncGenerator[Thought, None]:
+        prompt = await self._encode(request.conversation, request, self._build)
+        opening = self._tokenize(THINKING, False)
+        sampling = replace(request.sampling, max_tokens=min(request.thinking, THOUGHTS))
+        thinking = Thinking([*prompt, *opening], sampling, self.context)
+        thinking.spoken.append((THINKING, opening))
+        async with aclosing(self._run(request.conversation, thinking)) as thoughts:
+            async for thought in thoughts:
+                yield thought
+
+    async def _run(self, key: str, reply: Reply) -> AsyncGenerator[Any, None]:
+        """Its pieces. What was generated is remembered for the next prompts."""
+        try:
+            async with aclosing(self._pull(key, reply)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        finally:
+            reply.stop()
+            if memory := self._memories.get(key):
+                memory.keep(reply.spoken)
+
+    async def _pull(self, key: str, reply: Reply) -> AsyncGenerator[Text | Thought | FunctionCall, None]:
+        """What the reply gives; runs the model as long as somebody takes it."""
         while True:
             releases, finished = self._releases, reply.finished
             if reply.is_hungry():
-                self._start(conversation, reply.next_run, reply.prompt, len(reply.prompt) + reply.limit)
+                self._start(key, reply.next_run, reply.prompt, len(reply.prompt) + reply.limit)
             if piece := reply.take():
                 yield piece
             elif finished:
@@ -116,31 +170,38 @@ class Llama:
         self._stop_prefill(conversation)
         if self._generating[conversation]:
             return
-        run = self._prefills[conversation] = Run((), {"n_predict": 0}, Signal())
-        try:
-            run.prompt = await self._encode(request, unfinished=True)
-            if not run.prompt:
-                return  # without instructions and before the first message
-            if len(run.prompt) >= self.context:
-                raise PromptTooLongError(len(run.prompt), self.context)
-            while not run.stopped:
-                releases = self._releases
-                if self._start(conversation, lambda: run, run.prompt, len(run.prompt) + 1, speculative=True):
-                    await run.wait()
-                    break
-                if not self._slots.busy(conversation):
-                    break
-                await self._released(releases)
-        finally:
-            run.stop()
-            if self._prefills.get(conversation) is run:
-                del self._prefills[conversation]
+        routes = [(conversation + ROUTES, _route)] if request.functions else []
+        for key, build in (*routes, (conversation, self._build)):
+            run = self._prefills[conversation] = Run((), {"n_predict": 0}, Signal())
+            try:
+                await self._compute(key, run, request, build)
+            finally:
+                run.stop()
+            if self._prefills.get(conversation) is not run:
+                return  # overtaken
+            del self._prefills[conversation]
+
+    async def _compute(self, key: str, run: Run, request: Request, build: Build) -> None:
+        run.prompt = await self._encode(key, request, build, unfinished=True)
+        if not run.prompt:
+            return  # without instructions and before the first message
+        if len(run.prompt) >= self.context:
+            raise PromptTooLongError(len(run.prompt), self.context)
+        while not run.stopped:
+            releases = self._releases
+            if self._start(key, lambda: run, run.prompt, len(run.prompt) + 1, speculative=True):
+                await run.wait()
+                break
+            if not self._slots.busy(key):
+                break
+            await self._released(releases)
 
     def forget(self, conversation: str) -> None:
         """The caller has stopped the conversation's replies."""
         self._stop_prefill(conversation)
-        self._memories.pop(conversation, None)
-        self._slots.forget(conversation)
+        for key in (conversation, conversation + ROUTES):
+            self._memories.pop(key, None)
+            self._slots.forget(key)
 
     def close(self) -> None:
         """Stops what is going on and unloads the model (blocking, below a second)."""
@@ -155,11 +216,11 @@ class Llama:
         if ended:
             self._server.close()
 
-    async def _encode(self, request: Request, *, unfinished: bool = False) -> list[int]:
-        memory = self._memories.setdefault(request.conversation, Memory())
+    async def _encode(self, key: str, request: Request, build: Build, *, unfinished: bool = False) -> list[int]:
+        memory = self._memories.setdefault(key, Memory())
 
         def work() -> list[int]:
-            return [*self._server.beginning, *memory.encode(self._build(request, unfinished), self._tokenize)]
+            return [*self._server.beginning, *memory.encode(build(request, unfinished), self._tokenize)]
 
         return await asyncio.get_running_loop().run_in_executor(self._encoders, work)
 
@@ -218,6 +279,15 @@ class Llama:
                 await signal.wait()
         finally:
             self._waiting.discard(signal)
+
+
+def _route(request: Request, unfinished: bool) -> list[Piece]:
+    """As far as it is settled: the line of who is still talking is not quoted before it ends."""
+    said = request.messages
+    if not unfinished:
+        return routing.prompt(request.functions, request.instructions, said)
+    talking = bool(said) and said[-1].role == "user"
+    return routing.prompt(request.functions, request.instructions, said[:-1] if talking else said)[:-2]
 
 
 _engines: WeakSet[Llama] = WeakSet()

@@ -11,7 +11,7 @@ from typing import Any
 from openlive.engines.llamaserver import Chunk
 from openlive.engines.prompt import PromptTooLongError
 from openlive.engines.tokens import Tokens
-from openlive.types import FunctionCall, Sampling
+from openlive.types import FunctionCall, Sampling, Text, Thought
 
 MAX_TOKENS = 512
 """The longest reply where the request sets no limit: some three minutes of speech."""
@@ -94,15 +94,15 @@ class Reply:
         self.prompt = prompt
         self.limit = min(sampling.max_tokens or MAX_TOKENS, context - len(prompt))
         self.cached = 0
-        self.spoken: list[list[tuple[str, Tokens]]] = [[]]
-        """What was generated so far, whether taken or not: the text, then each call."""
+        self.spoken: list[tuple[str, Tokens]] = []
+        """What was generated so far, whether taken or not."""
         self.finished = False
         """Nothing more will be generated; `take` may still give some."""
         self.run: Run | None = None
         """The run that is under way, or was the last one."""
         self._sampling = sampling
         self._ids: list[int] = []
-        self._buffer: deque[str | FunctionCall] = deque()
+        self._buffer: deque[Text | Thought | FunctionCall] = deque()
         self._signal = Signal()
 
     @property
@@ -120,7 +120,7 @@ class Reply:
         self.run = Run([*self.prompt, *self._ids], options, self._signal, self._receive)
         return self.run
 
-    def take(self) -> str | FunctionCall | None:
+    def take(self) -> Text | Thought | FunctionCall | None:
         """The next piece; None where there is none yet."""
         return self._buffer.popleft() if self._buffer else None
 
@@ -142,18 +142,15 @@ class Reply:
     def _read(self, chunk: Chunk) -> bool:
         """Takes a chunk in; whether the run should stop."""
         self._keep(chunk)
-        self._pass(chunk.text)
+        if chunk.text:
+            self._buffer.append(Text(chunk.text))
         self.finished = self.finished or self._is_last(chunk)
         return self._is_full()
 
     def _keep(self, chunk: Chunk) -> None:
         if chunk.text:
-            self.spoken[-1].append((chunk.text, chunk.tokens))
+            self.spoken.append((chunk.text, chunk.tokens))
             self._ids += chunk.tokens
-
-    def _pass(self, piece: str | FunctionCall) -> None:
-        if piece:
-            self._buffer.append(piece)
 
     def _is_last(self, chunk: Chunk) -> bool:
         return chunk.finished or self.generated >= self.limit

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -28,11 +29,10 @@ class MalformedCallError(LLMError):
     """The model called a function that is not declared, or with arguments that its declaration does not allow."""
 
 
-OPEN, CLOSE = "<tool_call>\n", "\n</tool_call>"
-"""What stands around a call, in the format of Qwen2.5."""
-RESULTS = "Tell me this in a plain sentence or two, in the language of my question: "
-"""Follows the results of calls, before what the user had asked: without it small models explain the function, in
-English. Said at the beginning of a conversation, it would keep them from calling anything."""
+_NO_CALLS: Mapping[str, FunctionCall] = MappingProxyType({})
+TELL = "Tell me this in a plain sentence or two, in the language of my question: "
+"""Follows the results of calls, before what the user said last: without it small models explain the result, in
+English."""
 RUNNING = "Tell me in one short sentence that you are on it, in the language of my question: "
 """The same where there is no result yet."""
 _QUESTION = 300
@@ -51,22 +51,28 @@ class Piece(Struct, frozen=True):
     kind: Literal["control", "text", "reply"]
 
 
-def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterator[tuple[Message, list[Piece]]]:
-    """The messages as a model that only reads sees them. `beside`: functions whose first response only says that the
-    call runs."""
+def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterator[tuple[Message, str]]:
+    """The messages in words, as a model that only reads sees them. Thoughts are left out, and so are calls: their
+    results say what was called. `beside`: functions whose first response only says that the call runs."""
     question = ""
     asked: dict[str, str] = {}
+    calls: dict[str, FunctionCall] = {}
     running: set[str] = set()
     for message in messages:
         if message.role == "user":
             question = message.text.strip() or question
         for part in message.parts:
             if isinstance(part, FunctionCall):
-                asked[part.id] = question
-        yield message, pieces(message, _request(message, asked, starts(message, running, beside)))
+                asked[part.id], calls[part.id] = question, part
+        started = _starts(message, running, beside)
+        words = content(message, calls)
+        questions = [asked.get(part.id, "") for part in message.parts if isinstance(part, FunctionResponse)]
+        if not message.text and any(questions):
+            words += f"\n{RUNNING if started else TELL}{next(filter(None, questions))[:_QUESTION]}"
+        yield message, words
 
 
-def starts(message: Message, running: set[str], beside: Collection[str]) -> bool:
+def _starts(message: Message, running: set[str], beside: Collection[str]) -> bool:
     """Whether it only says of calls beside the conversation that they run; keeps `running`, the ids of such calls."""
     responses = [part for part in message.parts if isinstance(part, FunctionResponse)]
     started = {r.id for r in responses if r.name in beside and r.id not in running and "error" not in r.response}
@@ -75,54 +81,33 @@ def starts(message: Message, running: set[str], beside: Collection[str]) -> bool
     return bool(responses) and len(started) == len(responses)
 
 
-def _request(message: Message, asked: dict[str, str], started: bool) -> str:
-    """What the user wants of results that came: '' where the message says it, or nothing was asked."""
-    questions = [asked.get(part.id, "") for part in message.parts if isinstance(part, FunctionResponse)]
-    if message.text or not any(questions):
-        return ""
-    return (RUNNING if started else RESULTS) + next(filter(None, questions))[:_QUESTION]
-
-
-def pieces(message: Message, last: str = "") -> list[Piece]:
-    """The message in words, calls and results in the format of Qwen2.5, `last` at its end. Thoughts are left out. A
-    call is apart from the text before it, so that it keeps the tokens that it was generated with."""
-    kind: Literal["text", "reply"] = "reply" if message.role == "model" else "text"
-    found: list[Piece] = []
+def content(message: Message, calls: Mapping[str, FunctionCall] = _NO_CALLS) -> str:
+    """One message in words. `calls`: those that results in it may answer, by id."""
     words = ""
     for part in message.parts:
-        if isinstance(part, FunctionCall) and kind == "reply":
-            found.append(Piece(words.rstrip(), kind))
-            before = "\n" if any(piece.text for piece in found) else ""
-            found += [Piece(before + OPEN, "control"), Piece(written(part), kind), Piece(CLOSE, "control")]
-            words = ""
-        elif block := _block(part):
+        if block := _block(part, calls):
             words += f"\n{block}\n" if words and not words.endswith("\n") else f"{block}\n"
         elif isinstance(part, Text | Heard):
             words += part.text
-    words += last
-    found.append(Piece(words.rstrip() if kind == "reply" else words.strip(), kind))
-    return [piece for piece in found if piece.text]
-
-
-def content(message: Message) -> str:
-    """The message in words, in one."""
-    return "".join(piece.text for piece in pieces(message))
+    return words.strip() if message.role != "model" else words.rstrip()
 
 
 def written(call: FunctionCall) -> str:
-    """A call as the model writes it."""
-    return json.dumps({"name": call.name, "arguments": call.args}, ensure_ascii=False)
+    """A call in Python, as far as JSON is that."""
+    return f"{call.name}({', '.join(f'{name}={literal(value)}' for name, value in call.args.items())})"
 
 
-def _block(part: Part) -> str:
+def literal(value: Any) -> str:
+    return str(value) if isinstance(value, bool) else json.dumps(value, ensure_ascii=False)
+
+
+def _block(part: Part, calls: Mapping[str, FunctionCall]) -> str:
     """A part that stands on lines of its own, or ''."""
     match part:
         case Image():
             return part.words or f"[image: {part.mime}, which you cannot see]"
-        case FunctionCall():
-            return f"{OPEN}{written(part)}{CLOSE}"
         case FunctionResponse():
-            result = json.dumps({"name": part.name, "result": part.response}, ensure_ascii=False)
-            return f"<tool_response>\n{result}\n</tool_response>"
+            done = written(calls[part.id]) if part.id in calls else part.name
+            return f"[{done} came to {json.dumps(part.response, ensure_ascii=False)}]"
         case _:
             return ""

@@ -7,14 +7,12 @@ arguments, and they are checked before they leave.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from referencing import Registry
-
-from openlive.types import FunctionDeclaration
 
 Schema = dict[str, Any]
 
@@ -38,16 +36,15 @@ holds patterns. Nor does a schema choose its dialect or its base."""
 _LOOKS_AROUND = re.compile(r"\(\?|\\[1-9bB]")
 
 
-def calls(functions: Sequence[FunctionDeclaration], *, loose: bool = False) -> Schema:
-    """The schema of `{"name": …, "arguments": …}` for these functions. `loose`: arguments are any object."""
-    kinds: list[Schema] = []
-    schemas: dict[str, Schema] = {}
-    for i, function in enumerate(functions):
-        root = f"#/$defs/f{i}"
-        schemas[f"f{i}"] = {"type": "object"} if loose else _arguments(normal(function.parameters), root)
-        properties = {"name": {"const": function.name}, "arguments": {"$ref": root}}
-        kinds.append(_closed({"type": "object", "properties": properties, "required": ["name", "arguments"]}))
-    return {**_LAYOUT, "anyOf": kinds, "$defs": schemas}
+def value(schema: Any, whole: Schema) -> Schema:
+    """What a grammar can hold of the schema of one argument. `whole` is that of all of them, normalised."""
+    converted = _grammar(schema, "#", whole, inside_all=False) if isinstance(schema, dict) else {}
+    defined = {
+        key: {name: _grammar(inner, "#", whole, inside_all=False) for name, inner in whole[key].items()}
+        for key in ("$defs", "definitions")
+        if isinstance(whole.get(key), dict)
+    }
+    return {**_LAYOUT, **defined, **converted}
 
 
 def complaint(args: Any, parameters: Schema) -> str:
@@ -84,18 +81,6 @@ def normal(schema: Any) -> Any:
     if isinstance(schema.get("pattern"), str):
         walked["x-pattern"] = schema["pattern"]  # for the grammar
     return walked
-
-
-def _arguments(schema: Any, root: str) -> Schema:
-    """The schema of a function's arguments at `root` in a larger one."""
-    if not isinstance(schema, dict) or not schema:
-        return _closed({"type": "object", "properties": {}})
-    converted = _grammar(schema, root, schema, inside_all=False)
-    if not {"anyOf", "allOf", "$ref"} & converted.keys():
-        converted["type"] = "object"
-        converted.setdefault("properties", {})
-        converted.setdefault("additionalProperties", False)
-    return converted
 
 
 def _grammar(schema: Schema, root: str, whole: Schema, *, inside_all: bool) -> Schema:
@@ -166,7 +151,3 @@ def _compiles(pattern: str) -> bool:
     except (re.error, RecursionError):
         return False
     return not _LOOKS_AROUND.search(pattern)
-
-
-def _closed(schema: Schema) -> Schema:
-    return {**schema, "additionalProperties": False}

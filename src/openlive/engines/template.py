@@ -2,8 +2,7 @@
 
 The template is rendered with a placeholder for each message's text, so that the text keeps its own pieces: it cannot
 forge mark-up, and the tokens of replies are reused as in `chatml`. Templates accept different things; ours get the
-least that all of them take: one system message at the front, then user and assistant in turn. Functions are declared,
-called and answered in these as in `chatml`, since what templates make of them differs too much to be read back.
+least that all of them take: one system message at the front, then user and assistant in turn.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from openlive.engines.calling import beside, system
-from openlive.engines.prompt import LLMError, Piece, content, worded
+from openlive.engines.prompt import LLMError, Piece, worded
+from openlive.engines.routing import able
 from openlive.types import Request
 
 Render = Callable[[Sequence[dict[str, str]]], str]
@@ -26,56 +25,45 @@ def build(request: Request, render: Render, *, unfinished: bool = False) -> list
     """The same as `chatml.build`, by the template behind `render`."""
     turns = _turns(request)
     try:
-        rendered = render(_marked(turns))
+        prompt = render(_marked(turns))
     except LLMError:
         if turns[0][0] != "system":
             raise
         turns = _fold(turns)
-        rendered = render(_marked(turns))
-    prompt: list[Piece] = []
-    for i, part in enumerate(_MARK.split(rendered)):
+        prompt = render(_marked(turns))
+    pieces: list[Piece] = []
+    for i, part in enumerate(_MARK.split(prompt)):
         if i % 2 == 0:
-            prompt.append(Piece(part, "control"))
+            pieces.append(Piece(part, "control"))
         else:
-            prompt += turns[int(part)][1]
+            role, words = turns[int(part)]
+            pieces.append(Piece(words, "reply" if role == "assistant" else "text"))
     if unfinished:
-        prompt.pop()  # what follows the last message: its end, and the beginning of the reply
-    return [piece for piece in prompt if piece.text]
+        pieces.pop()  # what follows the last message: its end, and the beginning of the reply
+    return [piece for piece in pieces if piece.text]
 
 
-Turn = tuple[str, list[Piece]]
-
-
-def _marked(turns: Sequence[Turn]) -> list[dict[str, str]]:
+def _marked(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"role": role, "content": f"\ue000{i}\ue001"} for i, (role, _) in enumerate(turns)]
 
 
-def _turns(request: Request) -> list[Turn]:
+def _turns(request: Request) -> list[tuple[str, str]]:
     """(role, text) of user and assistant in turn, first and last one of the user; before them the instructions."""
-    said: list[Turn] = []
-    for message, words in worded(request.messages, beside(request.functions)):
+    said: list[tuple[str, str]] = []
+    for message, words in worded(request.messages, {f.name for f in request.functions if not f.blocking}):
         if words:
             role = "assistant" if message.role == "model" else "user"
-            aside = [Piece(f"(System: {content(message)})", "text")]
-            said.append((role, aside if message.role == "system" else words))
+            said.append((role, f"(System: {words})" if message.role == "system" else words))
     if said and said[0][0] != "user":
-        said.insert(0, ("user", []))
+        said.insert(0, ("user", ""))
     if not said or said[-1][0] != "user":
-        said.append(("user", []))
-    merged = [(role, _lines([words for _, words in group])) for role, group in groupby(said, key=lambda s: s[0])]
-    instructions = system(request.functions, request.instructions)
-    return [("system", instructions), *merged] if instructions else merged
+        said.append(("user", ""))
+    merged = [(role, "\n".join(words for _, words in group)) for role, group in groupby(said, key=lambda s: s[0])]
+    system = "\n\n".join(filter(None, (request.instructions.strip(), able(request.functions))))
+    return [("system", system), *merged] if system else merged
 
 
-def _fold(turns: list[Turn]) -> list[Turn]:
+def _fold(turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """For templates without a system role: the instructions open the first message of the user."""
-    (_, instructions), (_, first), *rest = turns
-    return [("user", _lines([instructions, first], 2)), *rest]
-
-
-def _lines(texts: Sequence[list[Piece]], apart: int = 1) -> list[Piece]:
-    """Texts joined by line ends."""
-    joined: list[Piece] = []
-    for text in texts:
-        joined += [Piece("\n" * apart, "text"), *text] if joined else text
-    return joined
+    (_, system), (_, first), *rest = turns
+    return [("user", f"{system}\n\n{first}"), *rest]

@@ -1,0 +1,319 @@
+"""Which functions a request of the user's asks for: told by the embedded model in Python, apart from the conversation.
+
+Small models that are told of functions in their system turn call them for a greeting, talk about them instead of
+calling them, and spoil their other answers with it. Completing a program is what these weights were trained for most:
+the functions stand there as stubs, after another assistant's with examples, and the model writes the calls that the
+latest line of the user asks for. `chat` among them stands for none; where its name is not likely, the calls are
+written within a grammar of the declarations.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from openlive.engines import schemas
+from openlive.engines.llamaserver import Likely
+from openlive.engines.prompt import MalformedCallError, Piece, literal, written
+from openlive.types import FunctionCall, FunctionDeclaration, Message
+
+CHAT = 0.05
+"""Nothing is called where the model finds `chat` this likely. On requests of our own, those that a function fits had
+0.03 at most, greetings and questions of knowledge 0.1 and more, with two exceptions in nine languages and topics."""
+MAX_CALLS = 8
+MEMORY, STEP = 4, 8
+"""Lines of the conversation that are shown at least, and how many are dropped at once: what stays is computed."""
+_LINE, _TOLD, _EXCERPT = 400, 800, 200
+"""Characters of a line, of the instructions, of a broken call in an error."""
+
+_CHAT_STUB = '''def chat(topic: str):
+    """Talks: greetings, thanks, small talk, jokes, questions about the world, and everything that no other function\
+ does."""
+'''
+_EXAMPLES = f'''# A voice assistant. After each thing the user says come the calls of the functions that do it.
+# Arguments that the user did not mention are left out.
+
+# Functions of the first assistant:
+def open_door(door: Literal["garage", "front", "back"], seconds: int = None):
+    """Opens a door, for a while."""
+
+def book_taxi(destination: str, time: str = None):
+    """Orders a taxi.
+    time: HH:MM
+    """
+
+def feed(animal: str, grams: int):
+    """Feeds an animal."""
+
+{_CHAT_STUB}
+user: "hi there"
+calls: [chat(topic="greeting")]
+user: "open the garage please"
+calls: [open_door(door="garage")]
+user: "who painted the mona lisa"
+calls: [chat(topic="art")]
+user: "what is the capital of norway"
+calls: [chat(topic="geography")]
+user: "I need a cab to the opera at half past seven in the evening, and give the cat fifty grams"
+calls: [book_taxi(destination="the opera", time="19:30"), feed(animal="cat", grams=50)]
+user: "thank you, that was nice of you"
+calls: [chat(topic="thanks")]
+user: "öffne die vordertür und die hintertür"
+calls: [open_door(door="front"), open_door(door="back")]
+user: "wer hat faust geschrieben"
+calls: [chat(topic="literature")]
+user: "can you play a song"
+calls: [chat(topic="there is no function for music")]
+user: "order a pizza for me"
+calls: [chat(topic="there is no function for pizza")]
+user: "leave the front door open for ten seconds"
+calls: [open_door(door="front", seconds=10)]
+user: "¿por qué llueve?"
+calls: [chat(topic="science")]
+user: "pide un taxi al aeropuerto"
+calls: [book_taxi(destination="aeropuerto")]
+user: "feed the dog"
+calls: [chat(topic="how many grams?")]
+assistant: "How much should it get?"
+user: "eighty grams"
+calls: [feed(animal="dog", grams=80)]
+user: "what can you do"
+calls: [chat(topic="what the functions do")]
+
+# Functions of the second assistant:
+'''
+
+
+def asks(messages: Sequence[Message]) -> bool:
+    """Whether the user has just said something: results are answered in words."""
+    return bool(messages) and messages[-1].role == "user" and bool(messages[-1].text.strip())
+
+
+def asks_for_one(likely: Sequence[Likely]) -> bool:
+    """Whether a function fits, by what the model finds likely to follow the prompt."""
+    return sum(one.p for one in likely if len(one.text) > 1 and "chat(".startswith(one.text)) < CHAT
+
+
+def prompt(functions: Sequence[FunctionDeclaration], instructions: str, messages: Sequence[Message]) -> list[Piece]:
+    """The program so far, up to where the name of the first function comes."""
+    return [*beginning(functions, instructions), *_lines(messages), Piece("calls:", "text"), Piece(" [", "text")]
+
+
+def beginning(functions: Sequence[FunctionDeclaration], instructions: str) -> list[Piece]:
+    """What stands there before anything was said."""
+    stubs = "\n".join(_stub(function) for function in functions)
+    told = json.dumps(instructions.strip()[:_TOLD], ensure_ascii=False)
+    return [Piece(_EXAMPLES, "text"), Piece(f"{stubs}\n{_CHAT_STUB}\n# It was told: {told}\n\n", "text")]
+
+
+def _lines(messages: Sequence[Message]) -> Iterator[Piece]:
+    """The latest of the conversation. An earlier line of the user is followed by the calls that it led to."""
+    lines: list[str] = []
+    for i, message in enumerate(messages):
+        said = json.dumps(message.text.strip()[:_LINE], ensure_ascii=False)
+        calls = [part for part in message.parts if isinstance(part, FunctionCall)]
+        if message.role == "user" and message.text.strip():
+            lines.append(f"user: {said}\n")
+            if i + 1 < len(messages):
+                made = [p for m in messages[i + 1 : i + 2] for p in m.parts if isinstance(p, FunctionCall)]
+                before = ", ".join(map(written, made)) or 'chat(topic="this")'
+                lines.append(f"calls: [{before}]\n")
+        elif message.role == "model" and message.text.strip() and not calls:
+            lines.append(f"assistant: {said}\n")
+    keep = lines[max(0, (len(lines) - MEMORY - 1) // STEP * STEP) :]
+    while keep and not keep[0].startswith("user: "):
+        keep.pop(0)
+    for line in keep:
+        yield Piece(line, "text")
+
+
+# --- stubs ------------------------------------------------------------------------------------------------------------
+
+
+def _stub(function: FunctionDeclaration) -> str:
+    properties, required = _signature(function)
+    arguments = ", ".join(
+        f"{name}: {_type(schema)}" + ("" if name in required else " = None") for name, schema in properties.items()
+    )
+    told = [f"    {name}: {s['description']}" for name, s in properties.items() if s.get("description")]
+    more = "\n".join(["", *told, "    "]) if told else ""
+    return f'def {function.name}({arguments}):\n    """{function.description}{more}"""\n'
+
+
+def _signature(function: FunctionDeclaration) -> tuple[dict[str, Any], Sequence[str]]:
+    """The properties of its parameters, the required ones first, and the names of these."""
+    schema = _normal(function)
+    properties = schema.get("properties")
+    properties = properties if isinstance(properties, dict) else {}
+    listed = schema.get("required")
+    required = [name for name in (listed if isinstance(listed, list) else ()) if name in properties]
+    ordered = [*required, *(name for name in properties if name not in required)]
+    return {name: properties[name] if isinstance(properties[name], dict) else {} for name in ordered}, required
+
+
+def _normal(function: FunctionDeclaration) -> dict[str, Any]:
+    schema = schemas.normal(function.parameters)
+    return schema if isinstance(schema, dict) else {}
+
+
+_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "object": "dict", "null": "None"}
+
+
+def _type(schema: Any) -> str:
+    """A type hint, as near as it comes."""
+    if not isinstance(schema, dict):
+        return "Any"
+    if schema.get("enum"):
+        return f"Literal[{', '.join(map(literal, schema['enum']))}]"
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return " | ".join(_type({**schema, "type": k}) for k in kind) or "Any"
+    if kind == "array":
+        return f"list[{_type(schema.get('items', {}))}]"
+    if kind == "object" and isinstance(schema.get("properties"), dict):
+        return "{" + ", ".join(f'"{n}": {_type(s)}' for n, s in schema["properties"].items()) + "}"
+    return _TYPES.get(str(kind), "Any")
+
+
+# --- the grammar, and what is written within it -----------------------------------------------------------------------
+
+
+def grammar(functions: Sequence[FunctionDeclaration]) -> str:
+    """What may follow the prompt, for llguidance: calls with arguments that their declarations allow."""
+    calls = " | ".join(f"f{i}" for i in range(len(functions)))
+    rules = [f'start: call (", " call){{0,{MAX_CALLS - 1}}} "]\\n"', f"call: {calls}"]
+    for i, function in enumerate(functions):
+        rules += _rules(f"f{i}", function)
+    return "%llguidance {}\n" + "\n".join(rules) + "\n"
+
+
+def _rules(rule: str, function: FunctionDeclaration) -> list[str]:
+    properties, required = _signature(function)
+    whole = _normal(function)
+    named = [f"{_quoted(name + '=')} {rule}_{i}" for i, name in enumerate(properties)]
+    arguments = ' ", " '.join(named[: len(required)])
+    optional = named[len(required) :]
+    if required:
+        arguments += "".join(f' (", " {one})?' for one in optional)
+    elif optional:
+        firsts = [one + "".join(f' (", " {next_})?' for next_ in optional[i + 1 :]) for i, one in enumerate(optional)]
+        arguments = f"({' | '.join(firsts)})?"
+    values = [f"{rule}_{i}: {_value(schema, whole)}" for i, schema in enumerate(properties.values())]
+    return [f'{rule}: {_quoted(function.name + "(")} {arguments} ")"', *values]
+
+
+def _value(schema: Any, whole: dict[str, Any]) -> str:
+    if schema.get("type") == "boolean":
+        return '"True" | "False"'
+    return f"%json {json.dumps(schemas.value(schema, whole))}"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def read(text: str, functions: Sequence[FunctionDeclaration]) -> list[FunctionCall]:
+    """The calls that were written up to the closing bracket. Raises `MalformedCallError`."""
+    calls: list[FunctionCall] = []
+    at = 0
+    try:
+        while text[at] != "]":
+            call, at = _read_call(text, at, functions)
+            calls.append(call)
+            at += 2 * text.startswith(", ", at)
+    except (IndexError, ValueError, StopIteration, RecursionError):
+        raise MalformedCallError(f"The model wrote a function call that cannot be read: {text[:_EXCERPT]}") from None
+    for call in calls:
+        parameters = next(f.parameters for f in functions if f.name == call.name)
+        if wrong := schemas.complaint(call.args, parameters):
+            raise MalformedCallError(f"The model called {call.name} with arguments that are not valid: {wrong}")
+    return [call for i, call in enumerate(calls) if call not in calls[:i]]
+
+
+def grounded(calls: Sequence[FunctionCall], functions: Sequence[FunctionDeclaration], said: str) -> list[FunctionCall]:
+    """The calls without what the model made up: optional arguments of which nobody has said anything are left out, and
+    so is a call with a required number where `said`, the latest lines of the user, holds none (it has to be asked for).
+    """
+    kept = []
+    for call in calls:
+        properties, required = _signature(next(f for f in functions if f.name == call.name))
+        made_up = {name for name, value in call.args.items() if _is_made_up(value, properties.get(name, {}), said)}
+        if any(name in required and not isinstance(call.args[name], str) for name in made_up):
+            continue
+        kept.append(
+            FunctionCall("", call.name, {k: v for k, v in call.args.items() if k in required or k not in made_up})
+        )
+    return kept
+
+
+_NUMBERS = re.compile(
+    r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|hundred|"
+    r"half|halb\w*|quarter|viertel|dozen|couple|both|hour|ein\w*|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|"
+    r"\w+zehn|\w+zig|dreißig|hundert|stunde|un[oa]?|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|quince|veinte|"
+    r"treinta|cien\w*|medi[oa]|cuarto|hora|um[a]?|dois|duas|três|quatro|sete|oito|nove|dez|onze|doze|quinze|vinte|trinta|"
+    r"cem|mei[oa]|quarto|deux|trois|cinq|sept|huit|neuf|dix|vingt|demi\w*|due|tre|quattro|otto|dieci|venti|mezz[oa])\b",
+    re.IGNORECASE,
+)
+"""Something that may be a number: digits, or its words in the languages of Kokoro's voices and German."""
+
+
+def _is_made_up(value: Any, schema: dict[str, Any], said: str) -> bool:
+    """Numbers need a number; texts a word that begins like one of theirs, in whatever form. What is chosen from a list
+    may be said in other words."""
+    if isinstance(value, bool) or schema.get("enum"):
+        return False
+    if isinstance(value, int | float):
+        return not _NUMBERS.search(said)
+    if not isinstance(value, str) or schema.get("format"):
+        return False
+    heard = {word[:3] for word in _plain(said)}
+    words = {word[:3] for word in _plain(value)}
+    return bool(words) and not words & heard
+
+
+def _plain(text: str) -> list[str]:
+    """Its words, without accents and case."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return re.findall(r"[^\W_]{3,}", "".join(c for c in letters if not unicodedata.combining(c)))
+
+
+def is_whole(text: str, functions: Sequence[FunctionDeclaration]) -> bool:
+    try:
+        read(text, functions)
+    except MalformedCallError:
+        return False
+    return True
+
+
+def _read_call(text: str, at: int, functions: Sequence[FunctionDeclaration]) -> tuple[FunctionCall, int]:
+    name = next(f.name for f in functions if text.startswith(f.name + "(", at))
+    at += len(name) + 1
+    args: dict[str, Any] = {}
+    while text[at] != ")":
+        equals = text.index("=", at)
+        key = text[at:equals]
+        args[key], at = _read_value(text, equals + 1)
+        at += 2 * text.startswith(", ", at)
+    return FunctionCall("", name, args), at + 1
+
+
+def _read_value(text: str, at: int) -> tuple[Any, int]:
+    for word, value in (("True", True), ("False", False), ("None", None)):
+        if text.startswith(word, at):
+            return value, at + len(word)
+    return json.JSONDecoder().raw_decode(text, at)
+
+
+def able(functions: Sequence[FunctionDeclaration]) -> str:
+    """What the model is told of its functions where it talks: that they are there, not how to call them."""
+    if not functions:
+        return ""
+    described = "\n".join(f"- {function.description or function.name}" for function in functions)
+    return (
+        f"What you can do for the user, besides talking:\n{described}\n"
+        "It is done for you where the user asks for it. Never say that it was done unless its result says so; ask for"
+        " what is missing."
+    )
