@@ -55,8 +55,8 @@ def test_references_stay_with_what_they_point_to() -> None:
     assert schema["$defs"]["node"]["properties"]["next"]["$ref"] == "#/$defs/node"
 
 
-@pytest.mark.parametrize("ref", ["#/$defs/nowhere", "https://example.com/schema.json", 3])
-def test_references_to_nowhere_are_anything(ref: Any) -> None:
+@pytest.mark.parametrize("ref", ["#/$defs/nowhere", "https://example.com/schema.json"])
+def test_references_to_nowhere_are_anything(ref: str) -> None:
     assert grammar({"$ref": ref}).keys() == {"x-guidance"}
     assert schemas.complaint({"a": 1}, {"properties": {"a": {"$ref": ref}}}) == ""  # and nothing is fetched
 
