@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openlive import types
-from openlive.core.commands import Close, Listen
+from openlive.core.commands import Close, Listen, Prefill
 from openlive.core.events import Constraints, Draining, Opened
 from openlive.core.hearing import Limits
 from openlive.core.profile import Profile
@@ -370,3 +370,14 @@ def test_every_frame_counts_where_the_profile_says_so(third: bool, frames: int) 
         world.client({"realtimeInput": {"video": JPEG}})
     world.client({"realtimeInput": {"text": "What do you see?"}})
     assert sum(isinstance(p, Image) for p in world.requests[-1].messages[-1].parts) == frames
+
+
+def test_a_frame_is_looked_at_before_anybody_asks() -> None:
+    world = World(TALK)
+    world.client({"realtimeInput": {"video": JPEG}})
+    prepared = world.of(Prefill)[-1].request.messages
+    assert [[type(p) for p in m.parts] for m in prepared] == [[Image]]
+    world.plan = words("what do you see here now", 0.5)
+    world.stream(1.9)
+    talking = world.of(Prefill)[-1].request.messages[-1]
+    assert [type(p) for p in talking.parts] == [Image, Text], "what is prefilled begins like the turn"

@@ -204,7 +204,8 @@ async def test_the_deprecated_send(server: Server) -> None:
             await opened.send(input="hello", end_of_turn=True)
         assert (await receive(opened)).text == "You said: hello"
         with pytest.warns(DeprecationWarning, match="send_"):
-            await opened.send(input={"data": QUESTION + silence(0.8), "mime_type": "audio/pcm"})
+            said: Any = {"data": QUESTION + silence(0.8), "mime_type": "audio/pcm"}
+            await opened.send(input=said)
         assert (await receive(opened)).heard == "What is the capital?"
 
 

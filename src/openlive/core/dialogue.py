@@ -91,8 +91,9 @@ class Dialogue:
             self.said((Text(text),))
 
     def see(self, image: Image, *, speaking: bool) -> None:
-        """A frame."""
+        """A frame. What is in it is looked at while the user still speaks."""
         self._unsaid.see(image, speaking=speaking)
+        self.prepare()
 
     def said(self, parts: tuple[Part, ...], steps: Mapping[Step, float] = NO_STEPS) -> None:
         """A turn of the user is complete: it is answered now, or when what may not be interrupted is over."""
@@ -135,8 +136,8 @@ class Dialogue:
     def prepare(self, text: str = "") -> None:
         """The next request will begin like this."""
         if self._reply is None and not self._blocked:
-            said = (Message("user", (Text(text),)),) if text else ()
-            self.out.append(Prefill(self._request((*self.history.messages, *said))))
+            said = self._unsaid.turn((Text(text),) if text else ())
+            self.out.append(Prefill(self._request((*self.history.messages, *((said,) if said.parts else ())))))
 
     def drop_held(self) -> None:
         if self._reply is not None and self._reply.held:
