@@ -203,8 +203,8 @@ async def test_the_deprecated_send(server: Server) -> None:
         with pytest.warns(DeprecationWarning, match="send_"):
             await opened.send(input="hello", end_of_turn=True)
         assert (await receive(opened)).text == "You said: hello"
+        said: Any = {"data": QUESTION + silence(0.8), "mime_type": "audio/pcm"}
         with pytest.warns(DeprecationWarning, match="send_"):
-            said: Any = {"data": QUESTION + silence(0.8), "mime_type": "audio/pcm"}
             await opened.send(input=said)
         assert (await receive(opened)).heard == "What is the capital?"
 
