@@ -17,7 +17,7 @@ import pytest
 import soxr
 
 from openlive.engines.kokoro import LEAD, MOST, Kokoro, create
-from openlive.engines.kokoro_voices import NATIVE, VOICES, canonical, timbre
+from openlive.engines.kokoro_voices import NATIVE, VOICES, Styles, canonical, timbre
 from openlive.engines.phonemes import Dialect
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.speakable import language_of, speakable
@@ -320,6 +320,17 @@ async def test_english_is_understood(kokoro: Kokoro, whisper: Any) -> None:
         said.append(plain("".join(clauses)))
         understood.append(plain(heard(whisper, speech, "en")))
     assert jiwer.wer(said, understood) <= 0.05, list(zip(said, understood, strict=True))
+
+
+@pytest.mark.weights
+def test_no_two_timbres_are_alike() -> None:
+    """The style tables, at the length of a clause: no two point the same way, and none is a voice twice."""
+    styles = Styles(weights("kokoro-voices"))
+    rows = np.stack([styles[voice][40, 0] for voice in VOICES.values()])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    distance = 1 - rows @ rows.T + 2 * np.eye(len(rows))
+    nearest = np.unravel_index(distance.argmin(), distance.shape)
+    assert distance.min() > 0.08, [list(VOICES)[i] for i in nearest]
 
 
 @pytest.mark.weights

@@ -11,6 +11,7 @@ from openlive.cli.models import models as _models
 from openlive.cli.run import run as _run
 from openlive.cli.serve import serve as _serve
 from openlive.cli.talk import talk as _talk
+from openlive.cli.voices import voices as _voices
 
 
 @click.group(
@@ -27,5 +28,5 @@ def main() -> None:
     """
 
 
-for _command in (_serve, _run, _talk, _demo, _check, _models):
+for _command in (_serve, _run, _talk, _demo, _check, _models, _voices):
     main.add_command(_command)

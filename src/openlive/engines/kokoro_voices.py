@@ -44,9 +44,9 @@ VOICES: dict[str, str] = {
     "Gacrux": "bf_isabella",
     "Pulcherrima": "af_sarah",
     "Achird": "am_liam",
-    "Zubenelgenubi": "am_adam+am_michael",
+    "Zubenelgenubi": "am_adam+am_echo",
     "Vindemiatrix": "bf_lily",
-    "Sadachbia": "am_fenrir+am_puck",
+    "Sadachbia": "am_eric+am_puck",
     "Sadaltager": "bm_lewis",
     "Sulafat": "af_sky",
 }
