@@ -84,6 +84,19 @@ def test_an_expression_of_the_clients_keeps_nobody_busy() -> None:
     assert schemas.complaint({"v": "a" * 40 + "!"}, parameters) == ""
 
 
+def test_keywords_that_make_no_sense_count_as_not_written() -> None:
+    broken: Any = {
+        "type": ["nonsense", "STRING"],
+        "enum": True,
+        "required": True,
+        "minLength": -1,
+        "items": 3,
+        "anyOf": [],
+    }
+    assert schemas.normal({"properties": {"x": broken}}) == {"properties": {"x": {"type": ["string"]}}}
+    assert schemas.complaint({"x": 1}, {"properties": {"x": broken}}).startswith("$.x")
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.sampled_from(["object", "string", "#", "#/x", "^("]),
     lambda inner: (

@@ -33,16 +33,31 @@ _FORMATS = {"date", "time", "date-time", "email", "uuid", "ipv4", "ipv6", "uri"}
 _UNCHECKED = {"pattern", "patternProperties", "$schema", "$id", "$dynamicRef"}
 """Left out of the check: an expression of the client's could keep Python busy for ever; the grammar, which is linear,
 holds patterns. Nor does a schema choose its dialect or its base."""
+_TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
+_COUNTS = ("minItems", "maxItems", "minLength", "maxLength")
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(_MAPS, dict),
+    **dict.fromkeys((*_LISTS, "enum", "required"), list),
+    **dict.fromkeys(_SINGLE, (dict, bool)),
+    **dict.fromkeys(("$ref", "format"), str),
+    **dict.fromkeys(_COUNTS, int),
+    **dict.fromkeys(_BOUNDS, (int, float)),
+}
 _LOOKS_AROUND = re.compile(r"\(\?|\\[1-9bB]")
 
 
 def value(schema: Any, whole: Schema) -> Schema:
     """What a grammar can hold of the schema of one argument. `whole` is that of all of them, normalised."""
     converted = _grammar(schema, "#", whole, inside_all=False) if isinstance(schema, dict) else {}
-    defined = {
-        key: {name: _grammar(inner, "#", whole, inside_all=False) for name, inner in whole[key].items()}
+    defined: Schema = {
+        key: {
+            name: _grammar(inner, "#", whole, inside_all=False)
+            for name, inner in whole[key].items()
+            if isinstance(inner, dict)
+        }
         for key in ("$defs", "definitions")
-        if isinstance(whole.get(key), dict)
+        if key in whole
     }
     return {**_LAYOUT, **defined, **converted}
 
@@ -64,15 +79,12 @@ def complaint(args: Any, parameters: Schema) -> str:
 
 
 def normal(schema: Any) -> Any:
-    """JSON Schema as OpenAPI's dialect means it: types in lower case, `nullable` as a type."""
+    """JSON Schema as OpenAPI's dialect means it: types in lower case, `nullable` as a type. Keywords whose values make
+    no sense are left out, as if nobody had written them."""
     if not isinstance(schema, dict):
         return schema if isinstance(schema, bool) else {}
-    walked = _walk({k: v for k, v in schema.items() if k not in _UNCHECKED}, normal)
-    kind = walked.get("type")
-    if isinstance(kind, str):
-        walked["type"] = kind.lower()
-    elif isinstance(kind, list):
-        walked["type"] = [str(k).lower() for k in kind]
+    sound = {key: found for key, given in schema.items() if (found := _sound(key, given)) is not None}
+    walked = _walk(sound, normal)
     if walked.pop("nullable", False) is True:
         if isinstance(walked.get("type"), str):
             walked["type"] = [walked["type"], "null"]
@@ -81,6 +93,23 @@ def normal(schema: Any) -> Any:
     if isinstance(schema.get("pattern"), str):
         walked["x-pattern"] = schema["pattern"]  # for the grammar
     return walked
+
+
+def _sound(key: str, given: Any) -> Any:
+    """What a keyword says, None where that is nothing."""
+    if key in _UNCHECKED:
+        return None
+    if key == "type":
+        kinds = [k.lower() for k in (given if isinstance(given, list) else [given]) if isinstance(k, str)]
+        known = [k for k in dict.fromkeys(kinds) if k in _TYPES]
+        return (known if isinstance(given, list) else known[0]) if known else None
+    if key == "required" and isinstance(given, list):
+        return list(dict.fromkeys(name for name in given if isinstance(name, str)))
+    if key in (*_LISTS, "enum") and not given:
+        return None
+    if key in _COUNTS and (isinstance(given, bool) or (isinstance(given, int) and given < 0)):
+        return None
+    return given if isinstance(given, _KINDS.get(key, object)) else None
 
 
 def _grammar(schema: Schema, root: str, whole: Schema, *, inside_all: bool) -> Schema:
