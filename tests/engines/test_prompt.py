@@ -1,4 +1,4 @@
-from openlive.engines.prompt import TELL, content, worded
+from openlive.engines.prompt import RUNNING, TELL, content, worded
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Text, Thought
 
 
@@ -31,3 +31,12 @@ def test_results_say_what_was_called_and_ask_for_words() -> None:
 def test_a_result_beside_words_is_only_told() -> None:
     result = Message("user", (FunctionResponse("9", "weather", {"celsius": 3}), Text("And tomorrow?")))
     assert [words for _, words in worded([result])] == ['[weather came to {"celsius": 3}]\nAnd tomorrow?']
+
+
+def test_of_a_call_beside_the_talk_the_first_response_says_that_it_runs() -> None:
+    question = Message("user", (Text("Look it up."),))
+    call = Message("model", (FunctionCall("1", "search", {}),))
+    responses = [Message("user", (FunctionResponse("1", "search", {"part": n}),)) for n in range(3)]
+    told = [words for _, words in worded([question, call, *responses], beside={"search"})][2:]
+    assert [RUNNING in words for words in told] == [True, False, False]
+    assert [TELL in words for words in told] == [False, True, True]

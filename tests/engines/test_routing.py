@@ -73,7 +73,7 @@ class TestProgram:
             'calls: [set_light(room="hall", on=True)]',
             'assistant: "It is on."',
             'user: "And now?"',
-            'calls: [chat(topic="this")]',
+            'calls: [chat(topic="What?")]',
             'assistant: "What?"',
             'user: "Off again."',
             "calls: [",

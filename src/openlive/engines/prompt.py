@@ -57,14 +57,14 @@ def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterato
     question = ""
     asked: dict[str, str] = {}
     calls: dict[str, FunctionCall] = {}
-    running: set[str] = set()
+    told: set[str] = set()
     for message in messages:
         if message.role == "user":
             question = message.text.strip() or question
         for part in message.parts:
             if isinstance(part, FunctionCall):
                 asked[part.id], calls[part.id] = question, part
-        started = _starts(message, running, beside)
+        started = _starts(message, told, beside)
         words = content(message, calls)
         questions = [asked.get(part.id, "") for part in message.parts if isinstance(part, FunctionResponse)]
         if not message.text and any(questions):
@@ -72,13 +72,13 @@ def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterato
         yield message, words
 
 
-def _starts(message: Message, running: set[str], beside: Collection[str]) -> bool:
-    """Whether it only says of calls beside the conversation that they run; keeps `running`, the ids of such calls."""
+def _starts(message: Message, told: set[str], beside: Collection[str]) -> bool:
+    """Whether it only says of calls beside the conversation that they run; `told` are those of which something was said
+    before, and now."""
     responses = [part for part in message.parts if isinstance(part, FunctionResponse)]
-    started = {r.id for r in responses if r.name in beside and r.id not in running and "error" not in r.response}
-    running.difference_update(r.id for r in responses)
-    running |= started
-    return bool(responses) and len(started) == len(responses)
+    running = [r for r in responses if r.name in beside and r.id not in told and "error" not in r.response]
+    told.update(r.id for r in responses)
+    return bool(responses) and len(running) == len(responses)
 
 
 def content(message: Message, calls: Mapping[str, FunctionCall] = _NO_CALLS) -> str:

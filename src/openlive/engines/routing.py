@@ -26,8 +26,8 @@ CHAT = 0.05
 MAX_CALLS = 8
 MEMORY, STEP = 4, 8
 """Lines of the conversation that are shown at least, and how many are dropped at once: what stays is computed."""
-_LINE, _TOLD, _EXCERPT = 400, 800, 200
-"""Characters of a line, of the instructions, of a broken call in an error."""
+_LINE, _TOPIC, _TOLD, _EXCERPT = 400, 40, 800, 200
+"""Characters of a line, of an answer as a topic, of the instructions, of a broken call in an error."""
 
 _CHAT_STUB = '''def chat(topic: str):
     """Talks: greetings, thanks, small talk, jokes, questions about the world, and everything that no other function\
@@ -118,9 +118,10 @@ def _lines(messages: Sequence[Message]) -> Iterator[Piece]:
         if message.role == "user" and message.text.strip():
             lines.append(f"user: {said}\n")
             if i + 1 < len(messages):
-                made = [p for m in messages[i + 1 : i + 2] for p in m.parts if isinstance(p, FunctionCall)]
-                before = ", ".join(map(written, made)) or 'chat(topic="this")'
-                lines.append(f"calls: [{before}]\n")
+                answer = messages[i + 1]
+                made = [p for p in answer.parts if isinstance(p, FunctionCall)]
+                chat = f"chat(topic={json.dumps(answer.text.strip()[:_TOPIC], ensure_ascii=False)})"
+                lines.append(f"calls: [{', '.join(map(written, made)) or chat}]\n")
         elif message.role == "model" and message.text.strip() and not calls:
             lines.append(f"assistant: {said}\n")
     keep = lines[max(0, (len(lines) - MEMORY - 1) // STEP * STEP) :]
