@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from openlive.core.languages import LANGUAGES, NATIVE_LANGUAGES, language
+from openlive.core.profile import Profile
 from openlive.wire.errors import ProtocolError
+from tests.core.world import MODEL, TALK, World
 
 STARRED = ("en-AU", "en-GB", "es-ES", "fr-CA", "gu-IN", "kn-IN", "ml-IN", "cmn-CN")
 
@@ -42,3 +44,22 @@ def test_starred_codes_are_for_half_cascade_models(code: str) -> None:
 def test_other_codes_are_refused(code: str) -> None:
     with pytest.raises(ProtocolError, match="Unsupported language code"):
         language(code, LANGUAGES, "models/x")
+
+
+class TestSetup:
+    def world(self, code: str, accepted: tuple[str, ...]) -> World:
+        generation = {"responseModalities": ["AUDIO"], "speechConfig": {"languageCode": code}}
+        return World({**TALK, "generationConfig": generation}, profile=Profile(MODEL, languages=accepted))
+
+    def test_a_code_is_written_as_the_guide_has_it(self) -> None:
+        world = self.world("es-es", LANGUAGES)
+        world.text("Hola.")
+        voice = world.requests[0].voice
+        assert voice is not None
+        assert voice.language == "es-ES"
+
+    def test_one_that_the_model_does_not_speak_is_refused_by_name(self) -> None:
+        for code, accepted in (("es-ES", NATIVE_LANGUAGES), ("zh-CN", LANGUAGES)):
+            world = self.world(code, accepted)
+            assert world.closed is not None
+            assert world.closed.reason == f"Unsupported language code '{code}' for model models/{MODEL}"

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from openlive.core.languages import LANGUAGES
 from openlive.types import FunctionDeclaration
 from openlive.wire.setup import Modality
 
@@ -29,6 +30,8 @@ class Profile(Struct, frozen=True):
     default_modality: Modality = Modality.AUDIO
     voices: tuple[str, ...] = HALF_CASCADE_VOICES
     default_voice: str = "Puck"
+    languages: tuple[str, ...] = LANGUAGES
+    """That a client may ask for."""
     history: Literal["heard", "sent"] = "heard"
     input_token_limit: int = 32_768
     output_token_limit: int = 8_192

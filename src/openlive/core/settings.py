@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from openlive.core import languages
 from openlive.core.activity import MS, Policy
 from openlive.core.declarations import functions
 from openlive.core.history import Window
@@ -100,7 +101,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
     thinking = generation.thinking_config or ThinkingConfig()
     modality = _modality(generation, profile)
     voice_name = _voice_name(speech, profile, modality)
-    language = speech.language_code or ""
+    language = languages.language(speech.language_code or "", profile.languages, f"models/{profile.name}")
     realtime = setup.realtime_input_config or RealtimeInputConfig()
     coverage = realtime.turn_coverage
     heard = setup.input_audio_transcription or AudioTranscriptionConfig()

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 
 from openlive.config import Config
 from openlive.core.hearing import Limits
+from openlive.core.languages import LANGUAGES, NATIVE_LANGUAGES
 from openlive.core.profile import Profile
 from openlive.core.session import Session
 from openlive.server import cors, doors, rest
@@ -137,6 +138,7 @@ def profiles(config: Config, engines: Engines) -> dict[str, Profile]:
             modalities=tuple(Modality[m] for m in settings.modalities),
             default_modality=Modality[settings.modalities[0]],
             voices=settings.voices,
+            languages=LANGUAGES if settings.kind == "half-cascade" else NATIVE_LANGUAGES,
             default_voice=settings.default_voice,
             history=settings.history,
             input_token_limit=settings.input_token_limit,
