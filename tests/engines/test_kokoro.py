@@ -359,7 +359,7 @@ async def test_other_languages_are_understood(
     [
         ("en", "The ticket costs $25.", ("$25", "twenty five dollars")),
         ("en", "We meet on May 3, at 10:30.", ("may 3", "may third")),
-        ("de", "Das Buch kostet 30 €.", ("30 euro", "30€", "dreißig euro")),
+        ("de", "Die Karte kostet 20 €.", ("20 euro", "20€", "zwanzig euro")),
         ("es", "El billete cuesta 25 €.", ("25 euros", "25€", "veinticinco euros")),
         ("fr", "Le billet coûte 25 €.", ("25 euros", "25€", "vingt cinq euros")),
         ("it", "Il biglietto costa 25 €.", ("25 euro", "25€", "venticinque euro")),

@@ -21,7 +21,7 @@ PITCHES = (50, 35, 65)
 
 
 class EspeakVoice:
-    """A `TTS`. `espeak` may be shared with whoever needs phonemes of it."""
+    """A `TTS`."""
 
     def __init__(self, espeak: Espeak) -> None:
         self._espeak = espeak

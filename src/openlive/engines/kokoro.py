@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openlive.engines.clauses import Cutter
-from openlive.engines.espeak_voice import EspeakVoice
-from openlive.engines.kokoro_voices import UNLEARNED, VOICES, Style, Styles, canonical, timbre
+from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, timbre
 from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.speakable import language_of, speakable, timed
@@ -45,7 +44,7 @@ TAIL = {"": 60, ",": 160, ";": 220, ":": 220, "—": 220, "…": 300, ".": 320, 
 
 class Kokoro:
     """A `TTS`. `infer` is the network (called in one thread), `voices` a folder of style tables. `chosen` are voices
-    that names have in the place of ours; `other` speaks the languages of `UNLEARNED`."""
+    that names have in the place of ours."""
 
     def __init__(
         self,
@@ -53,13 +52,11 @@ class Kokoro:
         voices: Path,
         phonemizer: Phonemizer,
         chosen: Mapping[str, str] | None = None,
-        other: EspeakVoice | None = None,
     ) -> None:
         self._infer = infer
         self._styles = Styles(voices)
         self._phonemizer = phonemizer
         self._chosen = dict(chosen or {})
-        self._other = other
         for name, voice in self._chosen.items():
             if name not in VOICES:
                 raise EngineError(f"There is no voice named {name!r}; the names are {', '.join(VOICES)}.")
@@ -93,8 +90,6 @@ class Kokoro:
                 yield speech
 
     def _job(self, clause: str, voice: Voice, language: str) -> Callable[[Abort], Speech]:
-        if self._other and language in UNLEARNED and voice.name in VOICES:
-            return lambda _, other=self._other: other.render(clause, voice, language)  # type: ignore[misc]
         return lambda _: self.render(clause, voice, language)
 
     def render(self, clause: str, voice: Voice, language: str) -> Speech:
@@ -124,9 +119,7 @@ def create(argument: str, resources: Resources) -> Kokoro:
     model = resources.weights("kokoro") / "kokoro-v1.0.int8.onnx"
     threads = int(resources.settings.get("threads", resources.threads))
     chosen = resources.settings.get("voices", {})
-    espeak = Espeak()
-    folder = resources.weights("kokoro-voices")
-    engine = Kokoro(network(model, threads), folder, espeak, chosen, EspeakVoice(espeak))
+    engine = Kokoro(network(model, threads), resources.weights("kokoro-voices"), Espeak(), chosen)
     engine.warm()
     return engine
 

@@ -70,8 +70,6 @@ ELSEWHERE = (("if_sara",), ("em_alex",))
 both have a WER of 5 %, the French woman 37 %, the Spanish one 32 %, English voices 31 % and more."""
 NATIVE |= dict.fromkeys(("bn", "gu", "kn", "ml", "mr", "ta", "te"), NATIVE["hi"]) | {"ko": NATIVE["ja"]}
 
-UNLEARNED: frozenset[str] = frozenset()
-"""Languages that espeak-ng itself speaks better than Kokoro does (docs/engines.md, Languages)."""
 SPEAKS = {"a": "en", "b": "en", "e": "es", "f": "fr", "h": "hi", "i": "it", "j": "ja", "p": "pt", "z": "zh"}
 """First letter of a voice -> its language."""
 
