@@ -105,8 +105,8 @@ class TestProgram:
         assert routing.asks(messages) is asks
 
     def test_nothing_is_called_where_chat_is_likely(self) -> None:
-        assert routing.asks_for_one([Likely(1, "set", 0.96), Likely(2, "chat", 0.04)])
-        assert not routing.asks_for_one([Likely(1, "set", 0.9), Likely(2, "chat", 0.06)])
+        assert routing.asks_for_one([Likely(1, "set", 0.9), Likely(2, "chat", 0.1)])
+        assert not routing.asks_for_one([Likely(1, "set", 0.8), Likely(2, "chat", 0.2)])
         assert routing.asks_for_one([Likely(1, "c", 0.9)]), "half a name is no name"
 
 

@@ -20,9 +20,10 @@ from openlive.engines.llamaserver import Likely
 from openlive.engines.prompt import MalformedCallError, Piece, literal, written
 from openlive.types import FunctionCall, FunctionDeclaration, Message
 
-CHAT = 0.05
-"""Nothing is called where the model finds `chat` this likely. On requests of our own, those that a function fits had
-0.03 at most, greetings and questions of knowledge 0.1 and more, with two exceptions in nine languages and topics."""
+CHAT = 0.15
+"""Nothing is called where the model finds `chat` this likely. Of 59 requests of our own in four languages, those that a
+function fits had less, with three exceptions, and greetings, thanks, stories and questions of knowledge more, with two.
+"""
 MAX_CALLS = 8
 MEMORY, STEP = 4, 8
 """Lines of the conversation that are shown at least, and how many are dropped at once: what stays is computed."""
@@ -48,6 +49,9 @@ def book_taxi(destination: str, time: str = None):
 def feed(animal: str, grams: int):
     """Feeds an animal."""
 
+def heating(room: Literal["attic", "cellar"], on: bool):
+    """Switches the heating of a room on or off."""
+
 {_CHAT_STUB}
 user: "hi there"
 calls: [chat(topic="greeting")]
@@ -63,6 +67,8 @@ user: "thank you, that was nice of you"
 calls: [chat(topic="thanks")]
 user: "öffne die vordertür und die hintertür"
 calls: [open_door(door="front"), open_door(door="back")]
+user: "mach die heizung im keller aus"
+calls: [heating(room="cellar", on=False)]
 user: "wer hat faust geschrieben"
 calls: [chat(topic="literature")]
 user: "can you play a song"
@@ -73,6 +79,8 @@ user: "leave the front door open for ten seconds"
 calls: [open_door(door="front", seconds=10)]
 user: "¿por qué llueve?"
 calls: [chat(topic="science")]
+user: "liga o aquecimento do sótão e chama um táxi para o hotel"
+calls: [heating(room="attic", on=True), book_taxi(destination="hotel")]
 user: "pide un taxi al aeropuerto"
 calls: [book_taxi(destination="aeropuerto")]
 user: "feed the dog"
