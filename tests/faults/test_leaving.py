@@ -16,7 +16,7 @@ from openlive.server.engines import Engines
 from openlive.types import FunctionCall, Request, Speech, Text, Thought, Transcript, Usage, Voice
 from tests.faults.neighbour import Talkative, undisturbed
 from tests.raw import TALK, TEXT, Raw, client
-from tests.serving import Scripted, Server, serving, silence, tone
+from tests.serving import SECONDS, Scripted, Server, serving, silence, tone
 
 pytestmark = pytest.mark.anyio
 
@@ -167,12 +167,12 @@ async def test_two_hundred_comings_and_goings() -> None:
                     group.start_soon(one, way)
 
         async def rest() -> tuple[int, int]:
-            assert await server.comes_to(lambda: server.connections() == 0, 5)
-            assert await server.comes_to(lambda: not any(busy.now.values()), 5)
-            assert await server.comes_to(lambda: talkative.talking == 0, 5)
-            assert await server.comes_to(lambda: server.tasks_now() <= idle, 5)
+            assert await server.comes_to(lambda: server.connections() == 0, SECONDS)
+            assert await server.comes_to(lambda: not any(busy.now.values()), SECONDS)
+            assert await server.comes_to(lambda: talkative.talking == 0, SECONDS)
+            assert await server.comes_to(lambda: server.tasks_now() <= idle, SECONDS)
             server.sessions.clear()
-            assert await server.comes_to(lambda: living() == 0, 5)
+            assert await server.comes_to(lambda: living() == 0, SECONDS)
             return process.num_fds(), process.memory_info().rss
 
         idle = server.tasks()
