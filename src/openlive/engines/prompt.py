@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from openlive.engines.speakable import language_of
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Part, Text
 
 
@@ -30,11 +31,14 @@ class MalformedCallError(LLMError):
 
 
 _NO_CALLS: Mapping[str, FunctionCall] = MappingProxyType({})
-TELL = "Tell me this in a plain sentence or two, in the language of my question: "
-"""Follows the results of calls, before what the user said last: without it small models explain the result, in
+TELL = "Tell me in a short sentence what was done or what was found."
+"""Follows the results of calls, before what the user said last: without it small models explain the function, in
 English."""
-RUNNING = "Tell me in one short sentence that you are on it, in the language of my question: "
-"""The same where there is no result yet."""
+FAILED = "Tell me in a short sentence that it did not work, and why."
+RUNNING = "Tell me in one short sentence that you are on it."
+"""The same where a result is an error, and where there is none yet."""
+_NAMES = {"de": "German", "es": "Spanish", "fr": "French", "it": "Italian", "pt": "Portuguese", "hi": "Hindi"}
+_NAMES |= {"ja": "Japanese", "zh": "Chinese", "ko": "Korean", "ru": "Russian", "ar": "Arabic", "en": "English"}
 _QUESTION = 300
 """Characters of it that are repeated."""
 
@@ -68,8 +72,20 @@ def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterato
         words = content(message, calls)
         questions = [asked.get(part.id, "") for part in message.parts if isinstance(part, FunctionResponse)]
         if not message.text and any(questions):
-            words += f"\n{RUNNING if started else TELL}{next(filter(None, questions))[:_QUESTION]}"
+            words += f"\n{_wish(message, started)} {_asked(next(filter(None, questions))[:_QUESTION])}"
         yield message, words
+
+
+def _wish(message: Message, started: bool) -> str:
+    if started:
+        return RUNNING
+    failed = any("error" in part.response for part in message.parts if isinstance(part, FunctionResponse))
+    return FAILED if failed else TELL
+
+
+def _asked(question: str) -> str:
+    name = _NAMES.get(language_of(question))
+    return f"Speak {name}. I had said: {question}" if name else f"Speak the language in which I had said: {question}"
 
 
 def _starts(message: Message, told: set[str], beside: Collection[str]) -> bool:
@@ -108,6 +124,7 @@ def _block(part: Part, calls: Mapping[str, FunctionCall]) -> str:
             return part.words or f"[image: {part.mime}, which you cannot see]"
         case FunctionResponse():
             done = written(calls[part.id]) if part.id in calls else part.name
-            return f"[{done} came to {json.dumps(part.response, ensure_ascii=False)}]"
+            word = "Not done" if "error" in part.response else "Done"
+            return f"[{word}: {done} → {json.dumps(part.response, ensure_ascii=False)}]"
         case _:
             return ""

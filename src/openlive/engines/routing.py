@@ -244,7 +244,8 @@ def read(text: str, functions: Sequence[FunctionDeclaration]) -> list[FunctionCa
 
 def grounded(calls: Sequence[FunctionCall], functions: Sequence[FunctionDeclaration], said: str) -> list[FunctionCall]:
     """The calls without what the model made up: optional arguments of which nobody has said anything are left out, and
-    so is a call with a required number where `said`, the latest lines of the user, holds none (it has to be asked for).
+    so is a call with a required number where `said`, the latest lines of the user, holds none (it has to be asked for),
+    and one of whose arguments none was said.
     """
     kept = []
     for call in calls:
@@ -252,6 +253,8 @@ def grounded(calls: Sequence[FunctionCall], functions: Sequence[FunctionDeclarat
         made_up = {name for name, value in call.args.items() if _is_made_up(value, properties.get(name, {}), said)}
         if any(name in required and not isinstance(call.args[name], str) for name in made_up):
             continue
+        if made_up and made_up == call.args.keys():
+            continue  # nothing in it was said
         kept.append(
             FunctionCall("", call.name, {k: v for k, v in call.args.items() if k in required or k not in made_up})
         )
