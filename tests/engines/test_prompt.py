@@ -24,8 +24,10 @@ def test_results_say_what_was_called_and_ask_for_words() -> None:
     assert [words for _, words in worded([question, call, result])] == [
         "Wie ist das Wetter?",
         "One moment.",
-        '[Done: weather(city="München", now=True) → {"celsius": 3}]\n'
-        f"{TELL} Speak German. I had said: Wie ist das Wetter?",
+        (
+            '[Done: weather(city="München", now=True) → {"celsius": 3}]\n'
+            f"{TELL} Speak German. I had said: Wie ist das Wetter?"
+        ),
     ]
 
 
