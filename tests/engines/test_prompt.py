@@ -1,4 +1,4 @@
-from openlive.engines.prompt import FAILED, RUNNING, TELL, content, worded
+from openlive.engines.prompt import DONE, FAILED, RUNNING, TELL, content, worded
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Text, Thought
 
 
@@ -25,7 +25,7 @@ def test_results_say_what_was_called_and_ask_for_words() -> None:
         "Wie ist das Wetter?",
         "One moment.",
         (
-            '[Done: weather(city="München", now=True) → {"celsius": 3}]\n'
+            '[weather(city="München", now=True) came to {"celsius": 3}]\n'
             f"{TELL} Speak German. I had said: Wie ist das Wetter?"
         ),
     ]
@@ -33,7 +33,7 @@ def test_results_say_what_was_called_and_ask_for_words() -> None:
 
 def test_a_result_beside_words_is_only_told() -> None:
     result = Message("user", (FunctionResponse("9", "weather", {"celsius": 3}), Text("And tomorrow?")))
-    assert [words for _, words in worded([result])] == ['[Done: weather → {"celsius": 3}]\nAnd tomorrow?']
+    assert [words for _, words in worded([result])] == ['[weather came to {"celsius": 3}]\nAnd tomorrow?']
 
 
 def test_of_a_call_beside_the_talk_the_first_response_says_that_it_runs() -> None:
@@ -49,4 +49,11 @@ def test_an_error_is_told_as_one() -> None:
     call = Message("model", (FunctionCall("1", "taxi", {}),))
     failed = Message("user", (FunctionResponse("1", "taxi", {"error": "none is free"}),))
     told = [words for _, words in worded([Message("user", (Text("A cab, please."),)), call, failed])][-1]
-    assert told.startswith('[Not done: taxi() → {"error": "none is free"}]\n' + FAILED)
+    assert told.startswith('[taxi() came to {"error": "none is free"}]\n' + FAILED)
+
+
+def test_a_result_of_a_word_says_what_was_done() -> None:
+    call = Message("model", (FunctionCall("1", "taxi", {}),))
+    done = Message("user", (FunctionResponse("1", "taxi", {"result": "ordered"}),))
+    told = [words for _, words in worded([Message("user", (Text("A cab, please."),)), call, done])][-1]
+    assert told == f'[taxi() came to {{"result": "ordered"}}]\n{DONE} Speak English. I had said: A cab, please.'

@@ -31,12 +31,14 @@ class MalformedCallError(LLMError):
 
 
 _NO_CALLS: Mapping[str, FunctionCall] = MappingProxyType({})
-TELL = "Tell me in a short sentence what was done or what was found."
+TELL = "Tell me this in a plain sentence or two."
 """Follows the results of calls, before what the user said last: without it small models explain the function, in
 English."""
+DONE = "Tell me in a short sentence what was done."
+"""The same where a result says no more than that."""
 FAILED = "Tell me in a short sentence that it did not work, and why."
 RUNNING = "Tell me in one short sentence that you are on it."
-"""The same where a result is an error, and where there is none yet."""
+"""And where it is an error, or there is none yet."""
 _NAMES = {"de": "German", "es": "Spanish", "fr": "French", "it": "Italian", "pt": "Portuguese", "hi": "Hindi"}
 _NAMES |= {"ja": "Japanese", "zh": "Chinese", "ko": "Korean", "ru": "Russian", "ar": "Arabic", "en": "English"}
 _QUESTION = 300
@@ -79,8 +81,17 @@ def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterato
 def _wish(message: Message, started: bool) -> str:
     if started:
         return RUNNING
-    failed = any("error" in part.response for part in message.parts if isinstance(part, FunctionResponse))
-    return FAILED if failed else TELL
+    results = [part.response for part in message.parts if isinstance(part, FunctionResponse)]
+    if any("error" in result for result in results):
+        return FAILED
+    return TELL if any(map(_tells_more, results)) else DONE
+
+
+def _tells_more(result: Mapping[str, Any]) -> bool:
+    """A result of a word or two is none to be told."""
+    return len(result) > 1 or any(
+        not isinstance(value, bool | str) or len(str(value)) > 20 for value in result.values()
+    )
 
 
 def _asked(question: str) -> str:
@@ -124,7 +135,6 @@ def _block(part: Part, calls: Mapping[str, FunctionCall]) -> str:
             return part.words or f"[image: {part.mime}, which you cannot see]"
         case FunctionResponse():
             done = written(calls[part.id]) if part.id in calls else part.name
-            word = "Not done" if "error" in part.response else "Done"
-            return f"[{word}: {done} → {json.dumps(part.response, ensure_ascii=False)}]"
+            return f"[{done} came to {json.dumps(part.response, ensure_ascii=False)}]"
         case _:
             return ""
