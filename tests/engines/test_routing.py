@@ -135,8 +135,9 @@ class TestReading:
         assert routing.read(written(call) + "]", BOTH) == [call]
 
     def test_half_of_it_is_not_the_whole(self) -> None:
-        assert not routing.is_whole('send(to=["x"]', BOTH)
-        assert routing.is_whole('send(to=["x"])]', BOTH)
+        with pytest.raises(MalformedCallError):
+            routing.read('send(to=["x"]', BOTH)
+        assert routing.read('send(to=["x"])]', BOTH)
 
 
 def test_the_talk_is_told_what_can_be_done_but_not_how() -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from openlive.engines.prompt import Piece, worded
-from openlive.engines.routing import able
+from openlive.engines.prompt import Piece, said
+from openlive.engines.routing import told
 from openlive.types import Request
 
 _END = Piece("<|im_end|>\n", "control")
@@ -23,12 +23,10 @@ def build(request: Request, *, unfinished: bool = False) -> list[Piece]:
     left open, so that a longer one extends the prompt; the reply is not asked for.
     """
     prompt: list[Piece] = []
-    if told := "\n\n".join(filter(None, (request.instructions.strip(), able(request.functions)))):
-        prompt += [_start("system"), Piece(told, "text"), _END]
+    if beginning := told(request):
+        prompt += [_start("system"), Piece(beginning, "text"), _END]
     last = len(request.messages) - 1
-    for i, (message, words) in enumerate(
-        worded(request.messages, {f.name for f in request.functions if not f.blocking})
-    ):
+    for i, (message, words) in enumerate(said(request)):
         open_end = unfinished and i == last and message.role == "user"
         if words or open_end:
             kind: Literal["reply", "text"] = "reply" if message.role == "model" else "text"

@@ -109,8 +109,8 @@ class Llama:
     async def _calls(self, request: Request) -> AsyncGenerator[FunctionCall | Usage, None]:
         key = request.conversation + ROUTES
         prompt = await self._encode(key, request, _route)
+        said = " ".join(message.text for message in request.messages[-5:] if message.role == "user")
         for loose in (False, True):
-            said = " ".join(message.text for message in request.messages[-5:] if message.role == "user")
             router = Routing(prompt, request.functions, said, self.context, loose=loose)
             try:
                 async with aclosing(self._run(key, router)) as calls:

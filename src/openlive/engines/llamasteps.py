@@ -8,6 +8,7 @@ from typing import Any
 from openlive.engines import routing
 from openlive.engines.llamarun import Reply
 from openlive.engines.llamaserver import LIKELY, Chunk
+from openlive.engines.prompt import MalformedCallError
 from openlive.types import FunctionDeclaration, Sampling, Thought
 
 CALLS = 400
@@ -50,10 +51,13 @@ class Routing(Reply):
         self._keep(chunk)
         if not self._is_last(chunk) and not chunk.text.rstrip().endswith("]"):
             return False
-        text = "".join(piece for piece, _ in self.spoken)
-        if not self._is_last(chunk) and not routing.is_whole(text, self._functions):
+        try:
+            calls = routing.read("".join(piece for piece, _ in self.spoken), self._functions)
+        except MalformedCallError:
+            if self._is_last(chunk):
+                raise
             return False  # a bracket inside
-        self._buffer.extend(routing.grounded(routing.read(text, self._functions), self._functions, self._said))
+        self._buffer.extend(routing.grounded(calls, self._functions, self._said))
         self.called = bool(self._buffer)
         self.finished = True
         return True

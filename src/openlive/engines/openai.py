@@ -8,7 +8,6 @@ was one). What a request leaves open is left to the endpoint.
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 import math
 import os
@@ -20,6 +19,7 @@ import httpx
 
 from openlive.engines import prompt
 from openlive.engines.prompt import LLMError, MalformedCallError
+from openlive.engines.proxies import takes_proxy
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.schemas import complaint
 from openlive.engines.thoughts import Splitter
@@ -136,15 +136,7 @@ def _first_model(url: str, api_key: str) -> str:
 
 def _client_options(url: str, api_key: str) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    # A proxy of the environment is for the world outside, not for a server on this machine.
-    return {"headers": headers, "timeout": _TIMEOUT, "trust_env": not _is_local(httpx.URL(url).host)}
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return {"headers": headers, "timeout": _TIMEOUT, "trust_env": takes_proxy(url)}
 
 
 def body(request: Request, model: str, *, images: bool = True) -> dict[str, Any]:

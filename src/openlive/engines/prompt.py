@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from openlive.engines.speakable import language_of
-from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Part, Text
+from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Part, Request, Text
 
 
 class LLMError(RuntimeError):
@@ -55,6 +55,11 @@ class Piece(Struct, frozen=True):
 
     text: str
     kind: Literal["control", "text", "reply"]
+
+
+def said(request: Request) -> Iterator[tuple[Message, str]]:
+    """The messages of a request, `worded`."""
+    return worded(request.messages, {f.name for f in request.functions if not f.blocking})
 
 
 def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterator[tuple[Message, str]]:

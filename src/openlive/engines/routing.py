@@ -18,7 +18,7 @@ from typing import Any
 from openlive.engines import schemas
 from openlive.engines.llamaserver import Likely
 from openlive.engines.prompt import MalformedCallError, Piece, literal, written
-from openlive.types import FunctionCall, FunctionDeclaration, Message
+from openlive.types import FunctionCall, FunctionDeclaration, Message, Request
 
 CHAT = 0.15
 """Nothing is called where the model finds `chat` this likely. Of 59 requests of our own in four languages, those that a
@@ -292,14 +292,6 @@ def _plain(text: str) -> list[str]:
     return re.findall(r"[^\W_]{3,}", "".join(c for c in letters if not unicodedata.combining(c)))
 
 
-def is_whole(text: str, functions: Sequence[FunctionDeclaration]) -> bool:
-    try:
-        read(text, functions)
-    except MalformedCallError:
-        return False
-    return True
-
-
 def _read_call(text: str, at: int, functions: Sequence[FunctionDeclaration]) -> tuple[FunctionCall, int]:
     name = next(f.name for f in functions if text.startswith(f.name + "(", at))
     at += len(name) + 1
@@ -317,6 +309,11 @@ def _read_value(text: str, at: int) -> tuple[Any, int]:
         if text.startswith(word, at):
             return value, at + len(word)
     return json.JSONDecoder().raw_decode(text, at)
+
+
+def told(request: Request) -> str:
+    """What the talk begins with: the instructions, and what can be done."""
+    return "\n\n".join(filter(None, (request.instructions.strip(), able(request.functions))))
 
 
 def able(functions: Sequence[FunctionDeclaration]) -> str:

@@ -7,8 +7,6 @@ silence that is long enough ends a turn whatever it says (design, decision 2).
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from openlive.engines.registry import EngineError, Resources
+from openlive.engines.workers import Workers
 from openlive.types import INPUT_RATE
 
 SECONDS = 8
@@ -33,11 +32,11 @@ class SmartTurn:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         self._network = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         self._spectrum = FeatureExtractor(chunk_length=SECONDS)
-        self._thread = ThreadPoolExecutor(1, "openlive-turn")
+        self._workers = Workers(1, "openlive-turn")
         self._judge(bytes(2 * INPUT_RATE))  # the first run takes several times as long
 
     async def finished(self, audio: bytes) -> float:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._judge, audio)
+        return await self._workers.run(lambda _: self._judge(audio))
 
     def _judge(self, audio: bytes) -> float:
         [logits] = self._network.run(None, {"input_features": self._features(audio)})

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from openlive.engines.prompt import LLMError, Piece, worded
-from openlive.engines.routing import able
+from openlive.engines.prompt import LLMError, Piece, said
+from openlive.engines.routing import told
 from openlive.types import Request
 
 Render = Callable[[Sequence[dict[str, str]]], str]
@@ -49,17 +49,17 @@ def _marked(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
 
 def _turns(request: Request) -> list[tuple[str, str]]:
     """(role, text) of user and assistant in turn, first and last one of the user; before them the instructions."""
-    said: list[tuple[str, str]] = []
-    for message, words in worded(request.messages, {f.name for f in request.functions if not f.blocking}):
+    turns: list[tuple[str, str]] = []
+    for message, words in said(request):
         if words:
             role = "assistant" if message.role == "model" else "user"
-            said.append((role, f"(System: {words})" if message.role == "system" else words))
-    if said and said[0][0] != "user":
-        said.insert(0, ("user", ""))
-    if not said or said[-1][0] != "user":
-        said.append(("user", ""))
-    merged = [(role, "\n".join(words for _, words in group)) for role, group in groupby(said, key=lambda s: s[0])]
-    system = "\n\n".join(filter(None, (request.instructions.strip(), able(request.functions))))
+            turns.append((role, f"(System: {words})" if message.role == "system" else words))
+    if turns and turns[0][0] != "user":
+        turns.insert(0, ("user", ""))
+    if not turns or turns[-1][0] != "user":
+        turns.append(("user", ""))
+    merged = [(role, "\n".join(words for _, words in group)) for role, group in groupby(turns, key=lambda t: t[0])]
+    system = told(request)
     return [("system", system), *merged] if system else merged
 
 

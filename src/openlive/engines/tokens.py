@@ -15,8 +15,8 @@ Spoken = Sequence[tuple[str, Tokens]]
 """A generated reply as it came: pieces of text, each with the tokens that it was made of."""
 
 _REPLIES = 12
-"""Replies of a conversation, and calls in them, that are remembered until a prompt contains them: prepared ones may
-never be used."""
+"""Replies and thoughts of a conversation that are remembered until a prompt contains them: prepared ones may never be
+used."""
 
 
 class Memory:

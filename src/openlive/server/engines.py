@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -48,44 +49,36 @@ def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[
     chosen = config.engines
     threads = chosen.threads or os.cpu_count() or 1
 
-    def make(kind: Kind, spec: str) -> object:
+    def make(kind: Kind, spec: str, settings: Mapping[str, dict[str, Any]] = chosen.settings) -> Any:
         told(f"{kind} {spec}")
-        settings = chosen.settings.get(spec.partition(":")[0], {})
-        return load(kind, spec, Resources(weights, threads, usable_memory(), settings))
+        own = settings.get(spec.partition(":")[0], {})
+        return load(kind, spec, Resources(weights, threads, usable_memory(), own))
 
     llm = chosen.llm
     if llm == "auto":
         choice = choose_llm(usable_memory())
         llm = choice.spec
         _LOG.info("The language model is %s", choice.reason)
-    tts: TTS = make("tts", chosen.tts)  # type: ignore[assignment]
-    model: LLM = make("llm", llm)  # type: ignore[assignment]
+    tts: TTS = make("tts", chosen.tts)
+    model: LLM = make("llm", llm)
     writer = model
     if chosen.eyes and not getattr(model, "sees", False):
-        eyes: Eyes = make("eyes", chosen.eyes)  # type: ignore[assignment]
+        eyes: Eyes = make("eyes", chosen.eyes)
         writer = Seeing(model, eyes)
     responder = Cascade(writer, tts)
     with ThreadPoolExecutor(1) as elsewhere:  # a loop of its own, whatever runs here
         elsewhere.submit(asyncio.run, warm(responder)).result()
     return Engines(
-        vad=make("vad", chosen.vad),  # type: ignore[arg-type]
-        stt=make("stt", chosen.stt),  # type: ignore[arg-type]
+        vad=make("vad", chosen.vad),
+        stt=make("stt", chosen.stt),
         responder=responder,
         context=getattr(model, "context", 0),
         sampling=getattr(model, "defaults", Sampling()),
-        turn=make("turn", chosen.turn) if chosen.turn else None,  # type: ignore[arg-type]
-        tools=_tools(config, weights, told),
+        turn=make("turn", chosen.turn) if chosen.turn else None,
+        tools={
+            kind: make(kind, spec, config.tools.settings) for kind in TOOLS if (spec := getattr(config.tools, kind))
+        },
     )
-
-
-def _tools(config: Config, weights: Callable[[str], Path], told: Callable[[str], None]) -> dict[str, Tool]:
-    found: dict[str, Tool] = {}
-    for kind in TOOLS:
-        if spec := getattr(config.tools, kind):
-            told(f"{kind} {spec}")
-            settings = config.tools.settings.get(spec.partition(":")[0], {})
-            found[kind] = load(kind, spec, Resources(weights, os.cpu_count() or 1, usable_memory(), settings))
-    return found
 
 
 async def warm(responder: Responder) -> None:

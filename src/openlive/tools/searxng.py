@@ -7,7 +7,6 @@ is set: `language` ("de"), `categories` ("general,news") and `safesearch` (0, 1 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 from collections.abc import Iterator
 from itertools import chain, zip_longest
@@ -17,6 +16,7 @@ import httpx
 import msgspec
 from msgspec import Meta, Struct
 
+from openlive.engines.proxies import takes_proxy
 from openlive.engines.registry import EngineError, Resources
 from openlive.tools.extract import cut
 from openlive.types import FunctionDeclaration, Source, ToolResult
@@ -69,9 +69,7 @@ class SearXNG:
         self._parameters = {"format": "json", **{k: v for k, v in passed.items() if v not in ("", None)}}
         # Not compressed: httpx would decompress without a limit.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        # A proxy of the environment is for the world outside, not for a server on this machine.
-        trust_env = not _is_local(httpx.URL(url).host)
-        self._client = httpx.AsyncClient(headers=headers, timeout=settings.timeout + 1, trust_env=trust_env)
+        self._client = httpx.AsyncClient(headers=headers, timeout=settings.timeout + 1, trust_env=takes_proxy(url))
 
     @property
     def declaration(self) -> FunctionDeclaration:
@@ -126,13 +124,6 @@ def create(argument: str, resources: Resources) -> SearXNG:
         raise EngineError(
             f"A setting of searxng is wrong: {error}. There are results, timeout, language, categories and safesearch."
         ) from error
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _queries(args: dict[str, Any]) -> tuple[str, ...]:
