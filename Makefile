@@ -60,7 +60,7 @@ lock: .venv-lock/bin/uv  ## Write the lock files anew from pyproject.toml
 	            requirements-guide:requirements-guide.in:; do \
 	    IFS=: read -r name source options <<< "$$set"; \
 	    .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	        --no-emit-index-url --no-emit-find-links $$options $$source --output-file $$name.lock || exit 1; \
+	        --no-emit-index-url --no-emit-find-links --no-strip-extras $$options $$source --output-file $$name.lock || exit 1; \
 	done
 
 clean:  ## Remove what the other targets made here; the models stay in the user's cache
