@@ -9,7 +9,7 @@ import pytest
 from openlive.core.calls import STARTED
 from openlive.core.commands import CallMark, Stop
 from openlive.core.events import Failed
-from openlive.core.hearing import Limits
+from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.types import FunctionCall, FunctionResponse, Text
 from tests.core.world import MODEL, TALK, Script, World, speech, words

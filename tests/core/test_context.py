@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from openlive.core.commands import Close, Prefill
-from openlive.core.hearing import Limits
 from openlive.core.history import History, Window
+from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Text, Usage
 from tests.core.world import MODEL, TALK, Script, World, conversation, speech, words

@@ -9,7 +9,7 @@ import pytest
 from openlive import types
 from openlive.core.commands import Close, Listen, Prefill
 from openlive.core.events import Constraints, Draining, Opened
-from openlive.core.hearing import Limits
+from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Speech, Text
 from openlive.wire.setup import Setup

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from openlive.core import session, tokens
+from openlive.core import floor, tokens
 from openlive.core.activity import Activity
 from openlive.core.commands import Command, Stop
+from openlive.core.context import Context
 from openlive.core.dialogue import Dialogue
 from openlive.core.hearing import Hearing
 from openlive.core.reply import Reply
@@ -78,7 +79,7 @@ def leaves_an_utterance_open(patch: pytest.MonkeyPatch) -> None:
 
 
 def drops_what_waits(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Dialogue, "_take_waiting", lambda self: self._unsaid.waiting.clear())
+    patch.setattr(Context, "take_waiting", lambda self: self.unsaid.waiting.clear())
 
 
 def never_releases(patch: pytest.MonkeyPatch) -> None:
@@ -114,11 +115,11 @@ def interrupts_by_the_onset(patch: pytest.MonkeyPatch) -> None:
 
 
 def takes_back_channels_for_words(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(session, "wants_the_floor", lambda text, *, final: text != "")
+    patch.setattr(floor, "wants_the_floor", lambda text, *, final: text != "")
 
 
 def loses_words_beside_an_answer(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(session, "wants_the_floor", lambda text, *, final: False)
+    patch.setattr(floor, "wants_the_floor", lambda text, *, final: False)
 
 
 MUTANTS: list[Mutate] = [

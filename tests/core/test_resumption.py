@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from openlive.core.commands import Close, Restore, Save, Stop
 from openlive.core.events import ClientSaid, Draining, Failed, Left, Opened, Restored, Saved, TakenOver
-from openlive.core.hearing import Limits
+from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
 from openlive.core.snapshot import Snapshot

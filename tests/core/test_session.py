@@ -6,7 +6,7 @@ import pytest
 
 from openlive.core.commands import Close, Flush, Hear, Listen, Prefill, Respond, Stop
 from openlive.core.events import AudioArrived, BadRequest, Detected, Failed, Finished, Opened, Produced, Transcribed
-from openlive.core.hearing import Limits
+from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.types import Heard, Speech, Text, Thought, Transcript
 from openlive.wire import errors

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from openlive.core.backchannel import wants_the_floor
 from openlive.core.commands import Command, Flush, HangUp, Hear, Listen, Respond, Send, Stop
 from openlive.core.events import ClientSaid, Detected, Event, Failed, Finished, Produced, Ran, Transcribed
-from openlive.core.hearing import Limits
+from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.types import (
     FunctionCall,

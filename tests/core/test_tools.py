@@ -8,7 +8,7 @@ import pytest
 
 from openlive.core.commands import CallMark, RunTool, StopTool
 from openlive.core.events import Ran
-from openlive.core.hearing import Limits
+from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.types import FunctionCall, FunctionDeclaration, FunctionResponse, Page, Source, Text, ToolResult
 from tests.core.test_resumption import reconnected

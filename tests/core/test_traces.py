@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from openlive.core.commands import Close
-from openlive.core.hearing import Limits
+from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.types import FunctionCall, Text
 from openlive.wire.server import encode

@@ -45,7 +45,7 @@ from openlive.core.events import (
     Transcribed,
     TurnJudged,
 )
-from openlive.core.hearing import Limits
+from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
 from openlive.core.snapshot import Snapshot

@@ -9,12 +9,13 @@ from msgspec.structs import replace
 from openlive.core import tell, tokens
 from openlive.core.calls import Beside, Calls
 from openlive.core.commands import Command, Prefill, Respond, Send, Step, Stop
-from openlive.core.hearing import Limits
+from openlive.core.context import Context
 from openlive.core.history import ContextFullError, History
+from openlive.core.limits import Limits
 from openlive.core.reply import Reply
 from openlive.core.settings import Settings
 from openlive.core.snapshot import Asking, Ears, Found, Snapshot
-from openlive.core.unsaid import Unsaid, same
+from openlive.core.unsaid import same
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,
@@ -44,16 +45,14 @@ class Dialogue:
     def __init__(self, settings: Settings, conversation: str, limits: Limits) -> None:
         self.now = 0.0
         self.out: list[Command] = []
-        self.settings = settings
-        self.history = History(settings.window)
+        self._context = Context(settings, conversation)
+        self._unsaid = self._context.unsaid
         self._calls = Calls(self.out, limits.call, limits.tool)
-        self._unsaid = Unsaid(settings.window.room, all_video=settings.all_video)
         self.loading = settings.loads_history
         """The client sends the history of an earlier conversation: nothing is answered yet."""
         self.rested = False
         self.speaking = False
         """The user has the floor."""
-        self._conversation = conversation
         self._limits = limits
         self._turn = 0
         self._reply: Reply | None = None
@@ -62,6 +61,14 @@ class Dialogue:
         self._first = 0
         """The number of the first part of the present turn."""
         self._unanswered: TurnCompleteReason | None = None
+
+    @property
+    def settings(self) -> Settings:
+        return self._context.settings
+
+    @property
+    def history(self) -> History:
+        return self._context.history
 
     # What the user says.
 
@@ -75,13 +82,13 @@ class Dialogue:
             self._unsaid.waiting += [(message, complete) for message in messages or [Message("user", ())]]
             return
         self.interrupt()
-        unanswered = self._take_waiting()
+        unanswered = self._context.take_waiting()
         for message in messages:
             self.history.add(message)
         if complete or unanswered:
             self._respond()
         else:
-            self._slide()
+            self._context.slide()
 
     def text(self, text: str, *, speaking: bool) -> None:
         """Realtime text counts as activity; while the user speaks it joins that turn."""
@@ -114,7 +121,7 @@ class Dialogue:
             self._unsaid.waiting.append((message, True))
             return
         self.interrupt()
-        self._take_waiting()
+        self._context.take_waiting()
         self.history.add(message)
         self._mark(self._respond(), steps)
 
@@ -128,16 +135,15 @@ class Dialogue:
         if self._reply is not None or self._blocked:
             return
         try:
-            self._slide()
+            self._context.slide()
         except ContextFullError:
             return  # told once the turn is decided
-        self._begin(self._request((*self.history.messages, self._unsaid.turn((heard,)))), held=True)
+        self._begin(self._context.with_turn(heard), held=True)
 
     def prepare(self, text: str = "") -> None:
         """The next request will begin like this."""
         if self._reply is None and not self._blocked:
-            said = self._unsaid.turn((Text(text),) if text else ())
-            self.out.append(Prefill(self._request((*self.history.messages, *((said,) if said.parts else ())))))
+            self.out.append(Prefill(self._context.with_turn(*((Text(text),) if text else ()))))
 
     def drop_held(self) -> None:
         if self._reply is not None and self._reply.held:
@@ -146,27 +152,10 @@ class Dialogue:
 
     # The reply.
 
-    def _request(self, messages: tuple[Message, ...]) -> Request:
-        settings = self.settings
-        return Request(
-            conversation=self._conversation,
-            messages=messages,
-            instructions=settings.instructions,
-            functions=settings.functions,
-            sampling=settings.sampling,
-            voice=settings.voice,
-            language=settings.language,
-            thinking=settings.thinking,
-        )
-
-    def _slide(self) -> None:
-        """Raises `ContextFullError`."""
-        self.history.slide(tokens.of_preamble(self._request(())))
-
     def _respond(self, *, goes_on: bool = False) -> Reply:
         """Answers the history. Where the turn goes on after a call, what it spent so far is carried along."""
-        self._slide()
-        return self._begin(self._request(self.history.messages), held=False, goes_on=goes_on)
+        self._context.slide()
+        return self._begin(self._context.so_far(), held=False, goes_on=goes_on)
 
     def _begin(self, request: Request, *, held: bool, goes_on: bool = False) -> Reply:
         if not request.messages:
@@ -335,20 +324,13 @@ class Dialogue:
             outcome = self._calls.outcome(self._first)
             if outcome is not None:
                 self._unsaid.waiting.insert(0, (outcome, True))
-        if not self._blocked and not self.speaking and self._take_waiting():
+        if not self._blocked and not self.speaking and self._context.take_waiting():
             self._respond(goes_on=True)
 
     def silent(self) -> None:
         """The user has stopped speaking."""
         self.speaking = False
         self.settle()
-
-    def _take_waiting(self) -> bool:
-        """Moves what waited into the history; tells whether any of it wants an answer."""
-        waiting, self._unsaid.waiting = self._unsaid.waiting, []
-        for message, _ in waiting:
-            self.history.add(message)
-        return any(wanted for _, wanted in waiting)
 
     def interrupt(self, *, keep_calls: bool = False) -> None:
         """Ends the present turn, if there is one: what nobody has seen yet is dropped without a word.
@@ -393,7 +375,7 @@ class Dialogue:
             self._unanswered = None if self.settings.interruptible else reason
             return
         content = ServerContent(turn_complete=True, turn_complete_reason=reason)
-        usage = tokens.usage(tokens.of_request(self._request(self.history.messages)), {})
+        usage = tokens.usage(tokens.of_request(self._context.so_far()), {})
         self.out.append(Send(ServerMessage(server_content=content, usage_metadata=usage)))
 
     def stop(self) -> None:
@@ -405,10 +387,7 @@ class Dialogue:
     # What may change during the session.
 
     def update(self, instructions: str | None, functions: tuple[FunctionDeclaration, ...] | None) -> None:
-        if instructions is not None:
-            self.settings = replace(self.settings, instructions=instructions)
-        if functions is not None:
-            self.settings = replace(self.settings, functions=functions)
+        self._context.update(instructions, functions)
         self.prepare()
 
     def snapshot(self, first: Setting, ears: Ears) -> Snapshot:
@@ -426,7 +405,7 @@ class Dialogue:
         if self._unsaid.typed and not self.settings.transparent:  # such a client says it again
             waiting.append((Message("user", tuple(self._unsaid.typed)), True))
         return Snapshot(
-            session=self._conversation,
+            session=self._context.conversation,
             messages=self.history.messages + ((cut,) if cut is not None and cut.parts else ()),
             kept=self.history.kept,
             engine_ratio=self.history.engine_ratio,
@@ -467,15 +446,15 @@ class Dialogue:
         )
         self._calls.run_again()
         self._turn, self._first = snapshot.turn, snapshot.first
-        if snapshot.instructions[0] == first[0]:
-            self.settings = replace(self.settings, instructions=snapshot.instructions[1])
-        if snapshot.functions[0] == first[1]:
-            self.settings = replace(self.settings, functions=snapshot.functions[1])
+        self._context.update(
+            snapshot.instructions[1] if snapshot.instructions[0] == first[0] else None,
+            snapshot.functions[1] if snapshot.functions[0] == first[1] else None,
+        )
         if snapshot.asking is not None:
             spent, counts = snapshot.asking.spent, snapshot.asking.prompt
             spent = replace(spent, plays_until=spent.plays_until + self.now)
             prompt = {MediaModality[name]: count for name, count in counts.items()}
-            self._asking = Reply.resumed(snapshot.turn, self._request(()), spent, prompt)
+            self._asking = Reply.resumed(snapshot.turn, self._context.request(()), spent, prompt)
 
     # Time.
 

@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from msgspec import Struct
-
 from openlive.core import backchannel, endpoint
 from openlive.core.activity import MS, Activity, Change, Policy
 from openlive.core.commands import Command, Detect, Flush, Forget, HangUp, Hear, JudgeTurn, Listen
+from openlive.core.limits import Limits
+from openlive.core.signals import (
+    Guessed,
+    Lost,
+    Overrun,
+    Partial,
+    Signal,
+    SpeechEnded,
+    SpeechResumed,
+    SpeechStarted,
+    Uttered,
+)
 from openlive.core.snapshot import Ears
 from openlive.core.utterance import Utterance
 from openlive.types import INPUT_RATE, Transcript, Word
@@ -26,101 +36,6 @@ JUDGED = 8 * INPUT_RATE
 QUIET_PAUSE = 0.25
 QUIET_END = 1.0
 """Seconds without new audio that count as a first silence and as the end of the activity (design, decision 1)."""
-
-
-class Limits(Struct, frozen=True):
-    """Bounds in seconds that the core keeps; each is a user-visible promise, so each can be configured."""
-
-    setup: float = 10.0
-    detector: float = 10.0
-    """Without a judgement on audio that waits for one."""
-    recogniser: float = 30.0
-    """Without an answer to a flush."""
-    reply: float = 60.0
-    """Without anything new from the responder."""
-    call: float = 0.0
-    """Without the result of a function call; 0: for ever."""
-    tool: float = 60.0
-    """The same for one that runs on the server."""
-    connection: float = 0.0
-    """Of a connection's life; 0: unlimited. Announced a minute before."""
-    session: float = 0.0
-    """Of a session's life over all its connections, where its window does not slide; 0: unlimited."""
-    video: float = 0.0
-    """The same from its first image on."""
-    backlog: float = 600.0
-    """Of audio that waits to be judged; more ends the session."""
-    utterance: float = 600.0
-    """Of speech without an end; there it is ended, and the rest is another turn."""
-
-
-class SpeechStarted(Struct, frozen=True):
-    """The user speaks: the start of the activity, at the sample `at`, is committed."""
-
-    at: int
-
-
-class SpeechEnded(Struct, frozen=True):
-    """The end of the activity, at the sample `at`, is committed."""
-
-    at: int
-
-
-class SpeechResumed(Struct, frozen=True):
-    """The user goes on after what looked like the end."""
-
-
-class Partial(Struct, frozen=True):
-    """`told` is to be appended to the transcript that the client has; that makes it `text`.
-
-    `hypothesis` is all that was heard, its end still uncertain.
-    """
-
-    text: str
-    told: str
-    hypothesis: str
-
-
-class Guessed(Struct, frozen=True):
-    """If this is the end of the turn, then `text` is what was said."""
-
-    text: str
-    start: int
-    end: int
-
-
-class Uttered(Struct, frozen=True):
-    """The turn is over. `told` is what is still missing from the client's transcript, `text` may be ''.
-
-    `ended_at` is when the last sound of it arrived, `decided_at` when its end was decided.
-    """
-
-    text: str
-    told: str
-    start: int
-    end: int
-    manual: bool
-    ended_at: float
-    decided_at: float
-    transcribed_at: float
-    words: tuple[Word, ...] = ()
-    language: str = ""
-
-    @classmethod
-    def nothing(cls, at: int, now: float) -> Uttered:
-        """An activity of the client's that never began."""
-        return cls("", "", at, at, manual=True, ended_at=now, decided_at=now, transcribed_at=now)
-
-
-class Lost(Struct, frozen=True):
-    """The utterance cannot be recognised."""
-
-
-class Overrun(Struct, frozen=True):
-    """More audio waits than `Limits.backlog`."""
-
-
-Signal = SpeechStarted | SpeechEnded | SpeechResumed | Partial | Guessed | Uttered | Lost | Overrun
 
 
 class Hearing:
@@ -164,7 +79,7 @@ class Hearing:
         """The judgement on the present pause."""
         self._spoken = ""
         self._contradictions = 0
-        self._out: list[Command | Signal] = []
+        self._out: list[Command | Signal | Overrun] = []
 
     @property
     def speaking(self) -> bool:
@@ -198,7 +113,7 @@ class Hearing:
             return self._activity.position
         return self._received
 
-    def drain(self) -> list[Command | Signal]:
+    def drain(self) -> list[Command | Signal | Overrun]:
         out, self._out = self._out, []
         return out
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import assert_never
 
 from msgspec.structs import replace
 
 from openlive.core import history, masks, tell
-from openlive.core.backchannel import wants_the_floor
-from openlive.core.commands import Close, Command, Restore, Save, Step
+from openlive.core.commands import Close, Command, Restore, Save
 from openlive.core.declarations import functions
 from openlive.core.dialogue import Dialogue
 from openlive.core.events import (
@@ -32,25 +30,16 @@ from openlive.core.events import (
     Transcribed,
     TurnJudged,
 )
-from openlive.core.hearing import (
-    Guessed,
-    Hearing,
-    Limits,
-    Lost,
-    Overrun,
-    Partial,
-    Signal,
-    SpeechEnded,
-    SpeechResumed,
-    SpeechStarted,
-    Uttered,
-)
+from openlive.core.floor import Floor
+from openlive.core.hearing import Hearing
 from openlive.core.history import ContextFullError
 from openlive.core.lifetime import Lifetime
+from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.settings import Settings, from_setup, instructions
+from openlive.core.signals import Overrun, Signal
 from openlive.core.snapshot import Snapshot
-from openlive.types import FunctionDeclaration, Heard, Message
+from openlive.types import FunctionDeclaration, Message
 from openlive.wire import errors
 from openlive.wire.client import ClientContent, ClientMessage, ContextUpdate, RealtimeInput, ToolResponse
 from openlive.wire.errors import ProtocolError, Refusal, close_reason
@@ -74,13 +63,9 @@ class Session:
         """What arrived while the state of a resumed session was being fetched."""
         self._hearing: Hearing | None = None
         self._dialogue: Dialogue | None = None
+        self._floor: Floor | None = None
         self._first: tuple[str, tuple[FunctionDeclaration, ...]] = ("", ())
         """Instructions and functions as the setup has them."""
-        self._transcribing = False
-        """Words of the user were told that no `finished` has followed yet."""
-        self._beside = False
-        """The user speaks while an answer goes on, so far without having said anything that interrupts it..."""
-        self._untold = ""  # ... and this is the transcript of it
         self._consumed = 0
         """Messages of the client on this connection."""
         self._unsettled: deque[tuple[int, int]] = deque()
@@ -246,6 +231,7 @@ class Session:
         self._lifetime.begin(self._now, age, video_since, bounded=settings.window.trigger is None)
         self._hearing = Hearing(settings.activity, limits, settings.languages, settings.phrases, words=settings.words)
         dialogue = self._dialogue = Dialogue(settings, session, limits)
+        self._floor = Floor(dialogue)
         dialogue.now = self._now
         self._out.append(tell.setup_complete(session))
         if snapshot is not None:
@@ -273,9 +259,10 @@ class Session:
             self._dialogue.content(said, complete=bool(content.turn_complete))
 
     def _realtime(self, said: RealtimeInput) -> None:
-        assert self._hearing is not None
-        assert self._dialogue is not None
-        hearing, dialogue = self._hearing, self._dialogue
+        hearing, dialogue, floor = self._hearing, self._dialogue, self._floor
+        assert hearing is not None
+        assert dialogue is not None
+        assert floor is not None
         manual = said.activity_start is not None or said.activity_end is not None
         if manual and dialogue.settings.activity.automatic:
             raise errors.EXPLICIT_ACTIVITY.error()
@@ -288,7 +275,7 @@ class Session:
             seen = history.image(blob, path, dialogue.settings.image_tokens)
             dialogue.see(seen, speaking=hearing.speaking)
         if said.text:
-            dialogue.text(said.text, speaking=hearing.speaking and not self._beside)
+            dialogue.text(said.text, speaking=hearing.speaking and not floor.beside)
         if said.audio_stream_end:
             hearing.stream_ended(self._now)
         if said.activity_end is not None:
@@ -319,8 +306,8 @@ class Session:
 
     def _pump(self) -> None:
         """Passes on what hearing and dialogue want done, and couples what the one notices with the other."""
-        dialogue = self._dialogue
-        if dialogue is None or self._hearing is None or self._closed:
+        dialogue, floor = self._dialogue, self._floor
+        if dialogue is None or floor is None or self._hearing is None or self._closed:
             return
         while True:
             self._out += dialogue.out
@@ -329,98 +316,19 @@ class Session:
             if not items or self._closed:
                 break
             for item in items:
-                if isinstance(item, Signal):
-                    self._noticed(item, dialogue)
-                    self._out += dialogue.out
+                if isinstance(item, Overrun):
+                    wait = f"More than {self._limits.backlog:.0f} s of audio wait to be processed"
+                    self._close(1008, f"{wait}; send it more slowly.")
+                elif isinstance(item, Signal):
+                    floor.noticed(item)
+                    self._out += [*floor.out, *dialogue.out]
+                    floor.out.clear()
                     dialogue.out.clear()
                 else:
                     self._out.append(item)
         if dialogue.rested and not self._closed:
             dialogue.rested = False
             self._save()
-
-    def _noticed(self, signal: Signal, dialogue: Dialogue) -> None:
-        settings = dialogue.settings
-        match signal:
-            case SpeechStarted(at):
-                self._out += tell.activity(settings, started=True, at=at)
-                if not dialogue.speaking:
-                    self._beside, self._untold = settings.by_words and dialogue.answering, ""
-                dialogue.speaking = True
-                if settings.interruptible and not self._beside:
-                    dialogue.interrupt()
-            case SpeechEnded(at):
-                self._out += tell.activity(settings, started=False, at=at)
-            case SpeechResumed():
-                dialogue.drop_held()
-            case Partial():
-                self._barge_in(signal.hypothesis, dialogue, final=False)
-                self._heard(signal, dialogue)
-            case Guessed(text, start, end):
-                self._barge_in(text, dialogue, final=True)
-                if not self._beside:
-                    dialogue.speculate(Heard(text, start, end))
-            case Uttered():
-                self._uttered(signal, dialogue)
-            case Lost():
-                self._end_transcript(dialogue)
-                dialogue.drop_held()
-                if dialogue.joining:
-                    dialogue.said(())
-                else:
-                    dialogue.end_without_reply(TurnCompleteReason.INPUT_OTHER)
-                dialogue.silent()
-            case Overrun():
-                reason = f"More than {self._limits.backlog:.0f} s of audio wait to be processed; send it more slowly."
-                self._close(1008, reason)
-            case _:
-                assert_never(signal)
-
-    def _barge_in(self, text: str, dialogue: Dialogue, *, final: bool) -> None:
-        """What is said beside an answer interrupts it as soon as it is more than a back-channel."""
-        if self._beside and wants_the_floor(text, final=final):
-            self._beside = False
-            dialogue.interrupt()
-
-    def _heard(self, partial: Partial, dialogue: Dialogue) -> None:
-        """A transcript that may be dropped is not told before it is clear that it is not."""
-        self._untold += partial.told
-        if self._beside:
-            return
-        told, self._untold = self._untold, ""
-        self._out += tell.heard(dialogue.settings, told)
-        self._transcribing = self._transcribing or bool(told)
-        self._out += tell.heard_perhaps(dialogue.settings, partial.hypothesis)
-        if told:
-            dialogue.prepare(partial.text)
-
-    def _end_transcript(self, dialogue: Dialogue) -> None:
-        if self._transcribing:
-            self._out += tell.heard_all(dialogue.settings)
-            self._transcribing = False
-
-    def _uttered(self, said: Uttered, dialogue: Dialogue) -> None:
-        self._barge_in(said.text, dialogue, final=True)
-        if self._beside:  # a back-channel, or a noise: as if it had not been
-            dialogue.silent()
-            return
-        if not said.text and not dialogue.joining:
-            dialogue.drop_held()
-            if said.manual:
-                dialogue.end_without_reply(TurnCompleteReason.NEED_MORE_INPUT)
-            dialogue.silent()
-            return
-        if said.text:
-            self._out += tell.heard(dialogue.settings, self._untold + said.told, said.words)
-            self._transcribing = True
-            self._end_transcript(dialogue)
-        steps: dict[Step, float] = {
-            "speech_end": said.ended_at,
-            "decision": said.decided_at,
-            "transcript": said.transcribed_at,
-        }
-        dialogue.said((Heard(said.text, said.start, said.end),) if said.text else (), steps)
-        dialogue.silent()
 
     # The session's state outlives its connection.
 

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from openlive.config import Config
-from openlive.core.hearing import Limits
 from openlive.core.languages import LANGUAGES, NATIVE_LANGUAGES
+from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
 from openlive.server import cors, doors, rest

@@ -1,0 +1,112 @@
+"""Who has the floor: what hearing notices, told to the dialogue and to the client."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from openlive.core import tell
+from openlive.core.backchannel import wants_the_floor
+from openlive.core.commands import Command, Step
+from openlive.core.dialogue import Dialogue
+from openlive.core.signals import Guessed, Lost, Partial, Signal, SpeechEnded, SpeechResumed, SpeechStarted, Uttered
+from openlive.types import Heard
+from openlive.wire.server import TurnCompleteReason
+
+
+class Floor:
+    """`out` comes before what the dialogue has to say to the same signal."""
+
+    def __init__(self, dialogue: Dialogue) -> None:
+        self.out: list[Command] = []
+        self.beside = False
+        """The user speaks while an answer goes on, so far without having said anything that interrupts it..."""
+        self._untold = ""  # ... and this is the transcript of it
+        self._transcribing = False
+        """Words of the user were told that no `finished` has followed yet."""
+        self._dialogue = dialogue
+
+    def noticed(self, signal: Signal) -> None:
+        dialogue, settings = self._dialogue, self._dialogue.settings
+        match signal:
+            case SpeechStarted(at):
+                self.out += tell.activity(settings, started=True, at=at)
+                if not dialogue.speaking:
+                    self.beside, self._untold = settings.by_words and dialogue.answering, ""
+                dialogue.speaking = True
+                if settings.interruptible and not self.beside:
+                    dialogue.interrupt()
+            case SpeechEnded(at):
+                self.out += tell.activity(settings, started=False, at=at)
+            case SpeechResumed():
+                dialogue.drop_held()
+            case Partial():
+                self._barge_in(signal.hypothesis, final=False)
+                self._heard(signal)
+            case Guessed(text, start, end):
+                self._barge_in(text, final=True)
+                if not self.beside:
+                    dialogue.speculate(Heard(text, start, end))
+            case Uttered():
+                self._uttered(signal)
+            case Lost():
+                self._lost()
+            case _:
+                assert_never(signal)
+
+    def _barge_in(self, text: str, *, final: bool) -> None:
+        """What is said beside an answer interrupts it as soon as it is more than a back-channel."""
+        if self.beside and wants_the_floor(text, final=final):
+            self.beside = False
+            self._dialogue.interrupt()
+
+    def _heard(self, partial: Partial) -> None:
+        """A transcript that may be dropped is not told before it is clear that it is not."""
+        self._untold += partial.told
+        if self.beside:
+            return
+        told, self._untold = self._untold, ""
+        settings = self._dialogue.settings
+        self.out += tell.heard(settings, told)
+        self._transcribing = self._transcribing or bool(told)
+        self.out += tell.heard_perhaps(settings, partial.hypothesis)
+        if told:
+            self._dialogue.prepare(partial.text)
+
+    def _end_transcript(self) -> None:
+        if self._transcribing:
+            self.out += tell.heard_all(self._dialogue.settings)
+            self._transcribing = False
+
+    def _uttered(self, said: Uttered) -> None:
+        dialogue = self._dialogue
+        self._barge_in(said.text, final=True)
+        if self.beside:  # a back-channel, or a noise: as if it had not been
+            dialogue.silent()
+            return
+        if not said.text and not dialogue.joining:
+            dialogue.drop_held()
+            if said.manual:
+                dialogue.end_without_reply(TurnCompleteReason.NEED_MORE_INPUT)
+            dialogue.silent()
+            return
+        if said.text:
+            self.out += tell.heard(dialogue.settings, self._untold + said.told, said.words)
+            self._transcribing = True
+            self._end_transcript()
+        steps: dict[Step, float] = {
+            "speech_end": said.ended_at,
+            "decision": said.decided_at,
+            "transcript": said.transcribed_at,
+        }
+        dialogue.said((Heard(said.text, said.start, said.end),) if said.text else (), steps)
+        dialogue.silent()
+
+    def _lost(self) -> None:
+        dialogue = self._dialogue
+        self._end_transcript()
+        dialogue.drop_held()
+        if dialogue.joining:
+            dialogue.said(())
+        else:
+            dialogue.end_without_reply(TurnCompleteReason.INPUT_OTHER)
+        dialogue.silent()

@@ -1,0 +1,31 @@
+"""Bounds that the core keeps."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Limits(Struct, frozen=True):
+    """Bounds in seconds that the core keeps; each is a user-visible promise, so each can be configured."""
+
+    setup: float = 10.0
+    detector: float = 10.0
+    """Without a judgement on audio that waits for one."""
+    recogniser: float = 30.0
+    """Without an answer to a flush."""
+    reply: float = 60.0
+    """Without anything new from the responder."""
+    call: float = 0.0
+    """Without the result of a function call; 0: for ever."""
+    tool: float = 60.0
+    """The same for one that runs on the server."""
+    connection: float = 0.0
+    """Of a connection's life; 0: unlimited. Announced a minute before."""
+    session: float = 0.0
+    """Of a session's life over all its connections, where its window does not slide; 0: unlimited."""
+    video: float = 0.0
+    """The same from its first image on."""
+    backlog: float = 600.0
+    """Of audio that waits to be judged; more ends the session."""
+    utterance: float = 600.0
+    """Of speech without an end; there it is ended, and the rest is another turn."""

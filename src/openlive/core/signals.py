@@ -1,0 +1,76 @@
+"""What hearing notices, in the order of the audio."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from openlive.types import Word
+
+
+class SpeechStarted(Struct, frozen=True):
+    """The user speaks: the start of the activity, at the sample `at`, is committed."""
+
+    at: int
+
+
+class SpeechEnded(Struct, frozen=True):
+    """The end of the activity, at the sample `at`, is committed."""
+
+    at: int
+
+
+class SpeechResumed(Struct, frozen=True):
+    """The user goes on after what looked like the end."""
+
+
+class Partial(Struct, frozen=True):
+    """`told` is to be appended to the transcript that the client has; that makes it `text`.
+
+    `hypothesis` is all that was heard, its end still uncertain.
+    """
+
+    text: str
+    told: str
+    hypothesis: str
+
+
+class Guessed(Struct, frozen=True):
+    """If this is the end of the turn, then `text` is what was said."""
+
+    text: str
+    start: int
+    end: int
+
+
+class Uttered(Struct, frozen=True):
+    """The turn is over. `told` is what is still missing from the client's transcript, `text` may be ''.
+
+    `ended_at` is when the last sound of it arrived, `decided_at` when its end was decided.
+    """
+
+    text: str
+    told: str
+    start: int
+    end: int
+    manual: bool
+    ended_at: float
+    decided_at: float
+    transcribed_at: float
+    words: tuple[Word, ...] = ()
+    language: str = ""
+
+    @classmethod
+    def nothing(cls, at: int, now: float) -> Uttered:
+        """An activity of the client's that never began."""
+        return cls("", "", at, at, manual=True, ended_at=now, decided_at=now, transcribed_at=now)
+
+
+class Lost(Struct, frozen=True):
+    """The utterance cannot be recognised."""
+
+
+class Overrun(Struct, frozen=True):
+    """More audio waits than `Limits.backlog`."""
+
+
+Signal = SpeechStarted | SpeechEnded | SpeechResumed | Partial | Guessed | Uttered | Lost
