@@ -40,7 +40,7 @@ lint: $(DEVELOP)  ## Check style, types and which folder imports which
 	$(BIN)/lint-imports
 
 bench: $(DEVELOP)  ## Time ten spoken questions (ARGS="--turns 30" asks more), then score the calls of functions
-	@$(BIN)/python -m tests.bench.waterfall $(ARGS)
+	@$(BIN)/openlive bench latency $(ARGS)
 	@$(BIN)/python -m tests.bench.calls
 
 calls: $(DEVELOP)  ## Score the calls of functions alone; ARGS="--only de" chooses some

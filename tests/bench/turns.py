@@ -17,6 +17,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
+from openlive.cli.bench.plot import Curve, plot
 from openlive.core.activity import MS, Activity, Change, Policy
 from openlive.core.endpoint import LONGEST, SHORTEST, silence
 from openlive.core.hearing import PREROLL
@@ -25,7 +26,6 @@ from openlive.engines.registry import Resources
 from openlive.models import ensure
 from openlive.types import Transcript
 from tests.bench import bargein
-from tests.bench.plot import Curve, plot
 from tests.bench.turnset import Clip, Speaker, recordings, spoken, turn_set
 
 BEFORE, AFTER = 500 * MS, 1500 * MS

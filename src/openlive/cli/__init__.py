@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from openlive.cli.bench import bench as _bench
 from openlive.cli.check import check as _check
 from openlive.cli.demo import demo as _demo
 from openlive.cli.errors import Friendly
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for _command in (_serve, _run, _talk, _demo, _check, _models, _voices):
+for _command in (_serve, _run, _talk, _demo, _check, _models, _voices, _bench):
     main.add_command(_command)

@@ -19,15 +19,15 @@ STEPS = {
 WIDTH = 40
 
 
-def chart(ms: Mapping[str, float], width: int = WIDTH) -> Table:
-    """All steps on one time axis that begins with the earliest; the answer is prepared ahead, so some of them come
-    before the decision that the user has finished."""
+def chart(ms: Mapping[str, float], width: int = WIDTH, names: Mapping[str, str] = STEPS) -> Table:
+    """All steps that have a name on one time axis that begins with the earliest; the answer is prepared ahead, so some
+    of them come before the decision that the user has finished."""
     table = Table.grid(padding=(0, 1))
     table.add_column()
     table.add_column(width=width + 1, no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     start, end = min(0.0, *ms.values()), max(*ms.values(), 1.0)
-    for step, name in STEPS.items():
+    for step, name in names.items():
         if step not in ms:
             table.add_row(Text(name, "dim"), "", Text("-", "dim"))
             continue

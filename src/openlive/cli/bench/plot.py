@@ -1,4 +1,4 @@
-"""A few curves as an SVG, readable on light and dark pages."""
+"""Curves and waterfalls as an SVG, readable on light and dark pages."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ class Curve(Struct, frozen=True):
     points: tuple[tuple[float, float, str], ...]
 
 
+class Bar(Struct, frozen=True):
+    """A step of a waterfall: its median and its 95th percentile, in ms."""
+
+    name: str
+    p50: float
+    p95: float
+
+
 def plot(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
     points = [point for curve in curves for point in curve.points]
     x_end, y_end = _round_up(max(x for x, _, _ in points)), _round_up(max(y for _, y, _ in points))
@@ -28,8 +36,7 @@ def plot(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
         across, up = x / x_end * (WIDTH - LEFT - RIGHT), y / y_end * (HEIGHT - TOP - BOTTOM)
         return round(LEFT + across, 1), round(HEIGHT - BOTTOM - up, 1)
 
-    style = f'font-family="sans-serif" font-size="13" fill="{GREY}"'
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {style}>']
+    out = [_begin(HEIGHT)]
     for i in range(11):
         (x, floor), (left, y) = at(x_end * i / 10, 0), at(0, y_end * i / 10)
         out.append(f'<path d="M{left} {y}H{WIDTH - RIGHT}" stroke="{GREY}" stroke-opacity="0.25"/>')
@@ -50,6 +57,40 @@ def plot(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
         place = f'x="{LEFT + 16}" y="{HEIGHT - BOTTOM - 40 + 18 * number}"'
         out.append(f'<text {place} font-weight="bold" fill="{colour}">{escape(curve.name)}</text>')
     return "\n".join((*out, "</svg>", ""))
+
+
+def waterfall_plot(bars: Sequence[Bar], title: str) -> str:
+    """All steps on one time axis that begins with 0, or with the earliest of them."""
+    row, names = 28, 170
+    height = TOP + row * len(bars) + BOTTOM
+    start = min(0.0, *(bar.p50 for bar in bars))
+    span = _round_up(max(bar.p95 for bar in bars) - start)
+
+    def at(ms: float) -> float:
+        return round(names + (ms - start) / span * (WIDTH - RIGHT - names), 1)
+
+    out = [_begin(height)]
+    floor = height - BOTTOM
+    for i in range(11):
+        x = at(start + span * i / 10)
+        out.append(f'<path d="M{x} {TOP}V{floor}" stroke="{GREY}" stroke-opacity="0.25"/>')
+        out.append(f'<text x="{x}" y="{floor + 18}" text-anchor="middle">{start + span * i / 10:.0f}</text>')
+    out.append(f'<text x="{WIDTH / 2}" y="{height - 12}" text-anchor="middle">{escape(title)}</text>')
+    for number, bar in enumerate(bars):
+        y, colour = TOP + row * number + row // 2, COLOURS[number % len(COLOURS)]
+        zero, middle, late = at(0), at(bar.p50), at(bar.p95)
+        left, width = min(zero, middle), round(abs(middle - zero), 1)
+        out.append(f'<text x="{names - 10}" y="{y + 4}" text-anchor="end">{escape(bar.name)}</text>')
+        out.append(f'<rect x="{left}" y="{y - 7}" width="{width}" height="14" fill="{colour}" fill-opacity="0.75"/>')
+        out.append(f'<path d="M{middle} {y}H{late}M{late} {y - 6}V{y + 6}" stroke="{colour}" stroke-width="2"/>')
+        label = f"{bar.p50:.0f} / {bar.p95:.0f}"
+        out.append(f'<text x="{max(late, middle) + 6}" y="{y + 4}" font-size="11" fill="{colour}">{label}</text>')
+    return "\n".join((*out, "</svg>", ""))
+
+
+def _begin(height: int) -> str:
+    style = f'font-family="sans-serif" font-size="13" fill="{GREY}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" {style}>'
 
 
 def _round_up(value: float) -> float:

@@ -1,0 +1,108 @@
+"""What speakers say: clips cut into the messages that carry them, with the places where their sound begins and ends."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+
+from openlive.audio import AudioError, read_wav, wav
+from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
+
+CHUNK_MS = 20
+CHUNK = INPUT_RATE * CHUNK_MS // 1000
+"""Samples of one message."""
+FRAME_MS = 10
+BELOW_PEAK = 30.0
+"""dB. Sound is what is less than this below the loudest frame: of the recordings and the synthetic clips in
+tests/speech, final fricatives are, breath and the noise of a room are not."""
+RUN = 3
+"""Frames in a row that make it sound: a click is none."""
+
+QUESTIONS = (
+    "What is the capital of Italy?",
+    "How are you today?",
+    "What is two plus three?",
+    "Which planet is the largest one?",
+    "Can you tell me a short joke?",
+    "What color is the sky?",
+    "Who wrote Romeo and Juliet?",
+    "How many days does a week have?",
+    "What do bees make?",
+    "Could you recommend a good book?",
+)
+"""Asked by `latency`; spoken by the voices in turn."""
+VOICES = ("Kore", "Puck", "Aoede", "Fenrir")
+
+
+class Clip(Struct, frozen=True):
+    """`messages`: one per chunk, ready to be sent. The sound is from sample `onset` to `end`, which is excluded."""
+
+    name: str
+    messages: tuple[bytes, ...]
+    onset: int
+    end: int
+
+    @property
+    def seconds(self) -> float:
+        return len(self.messages) * CHUNK_MS / 1000
+
+
+def clip(name: str, pcm: bytes) -> Clip:
+    """Of s16le mono at 16 kHz, padded to whole chunks. Raises `AudioError` where it is silent."""
+    found = sound(pcm, INPUT_RATE)
+    if found is None:
+        raise AudioError(f"{name}: there is no sound in it.")
+    size = 2 * CHUNK
+    chunks = [pcm[at : at + size].ljust(size, b"\0") for at in range(0, len(pcm), size)]
+    return Clip(name, tuple(message(chunk) for chunk in chunks), *found)
+
+
+def message(pcm: bytes) -> bytes:
+    """The realtimeInput that carries s16le mono at 16 kHz."""
+    data = base64.b64encode(pcm)
+    return b'{"realtimeInput":{"audio":{"data":"%b","mimeType":"audio/pcm;rate=%d"}}}' % (data, INPUT_RATE)
+
+
+def sound(pcm: bytes, rate: int) -> tuple[int, int] | None:
+    """Where the sound begins and ends in s16le mono, in samples to the frame of 10 ms; None where there is none."""
+    size = rate * FRAME_MS // 1000
+    samples = np.frombuffer(pcm[: len(pcm) // (2 * size) * 2 * size], "<i2").astype(np.float64).reshape(-1, size)
+    if not samples.size or not samples.any():
+        return None
+    levels = np.sqrt((samples**2).mean(axis=1))
+    loud = levels > levels.max() * 10 ** (-BELOW_PEAK / 20)
+    runs = np.convolve(loud, np.ones(RUN), "valid") == RUN if len(loud) >= RUN else np.zeros(0)
+    starts = np.flatnonzero(runs)
+    return (int(starts[0]) * size, int(starts[-1] + RUN) * size) if len(starts) else None
+
+
+def read_clips(files: Sequence[Path]) -> list[Clip]:
+    """Of WAV files. Raises `AudioError`."""
+    return [clip(file.name, read_wav(file)) for file in files]
+
+
+@cache
+def shipped() -> Clip:
+    """The question that comes with openlive: "What is the capital of France?"."""
+    from openlive.cli.demo import shipped_question
+
+    return clip("question.wav", shipped_question())
+
+
+def synthesised(texts: Sequence[str], weights: Callable[[str], Path]) -> list[Clip]:
+    """The texts as Kokoro says them. `weights` gives the folder of a catalogue entry."""
+    from openlive.engines import kokoro
+    from openlive.engines.registry import Resources
+
+    engine = kokoro.create("", Resources(weights, os.cpu_count() or 1, 0))
+    try:
+        speeches = [engine.render(text, Voice(VOICES[i % len(VOICES)]), "en") for i, text in enumerate(texts)]
+    finally:
+        engine.close()
+    return [clip(t, read_wav(wav(s.pcm, OUTPUT_RATE))) for t, s in zip(texts, speeches, strict=True)]

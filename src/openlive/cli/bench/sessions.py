@@ -1,0 +1,188 @@
+"""`openlive bench sessions`: how many people can talk at once before they notice each other."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import click
+from msgspec import Struct, field
+
+from openlive.cli.bench.client import SILENCE_MS, Session, SilentError, connected, said_at, setup
+from openlive.cli.bench.clips import Clip, shipped
+from openlive.cli.bench.figures import Spread, spread
+from openlive.cli.bench.options import Options, bench_options
+from openlive.cli.bench.plot import Curve, plot
+from openlive.cli.bench.report import Report, console, figures, lateness, told, write
+from openlive.cli.bench.server import CHARACTER, DELAYS, REPLY, Measured, cpu_seconds, scripted
+
+RAMP = (1, 10, 20, 40, 60, 80, 100)
+FURTHER = 20
+"""The steps after the last of the ramp."""
+BOUND = 1.2
+"""Times the delay of one session alone, p95."""
+PAUSE = 1.0
+"""Seconds at most, drawn at random, between an answer and the next question."""
+LOST = 10.0
+"""Seconds after which an answer counts as lost."""
+ALONE = 4
+"""Times as long one session is watched: it says so much less, and everything is compared with it."""
+
+
+class Level(Struct):
+    """`sessions` talking at once for `seconds`. `delays` (ms): from the end of the turn, which is the last voiced
+    sample and the silence that was set, to the first byte of audio. `cpu`: processor seconds of the server per session
+    and second; None where its process is not known."""
+
+    sessions: int
+    seconds: float
+    delay: Spread | None = None
+    delays: list[float] = field(default_factory=list)
+    lost: int = 0
+    cpu: float | None = None
+    lateness: dict[str, float] = field(default_factory=dict)
+
+
+@click.command(epilog="Example: openlive bench sessions --most 60 --json sessions.json --plot sessions.svg")
+@click.option("--most", default=300, show_default=True, type=click.IntRange(1), help="Where to stop in any case.")
+@click.option("--seconds", default=15.0, show_default=True, help="How long each number of sessions is watched.")
+@click.option(
+    "--vad",
+    type=click.Choice(["silero", "scripted"]),
+    default="silero",
+    show_default=True,
+    help="The detector of speech beside scripted engines: it is the one that works for every session all the time.",
+)
+@bench_options("scripted", plot=True)
+def sessions(options: Options, *, most: int, seconds: float, vad: str) -> None:
+    """Let more and more people talk at once, until p95 exceeds 1.2 times that of one.
+
+    The server has one core of its own, the speakers the others, where the system can do that.
+    """
+    fixed = {"delays": DELAYS, "silence_ms": SILENCE_MS}
+    report = Report("sessions", most=most, seconds=seconds, vad=vad, **fixed, url=options.url)
+    out = console()
+    with options.server(scripted(vad), apart=True) as server:
+        levels = asyncio.run(_ramp(server, options.model, seconds, most))
+        engines = server.engines
+    table = figures("sessions", "turns", "p50 ms", "p95 ms", "of one", "lost", "CPU ms per session s", "late p99 ms")
+    for level in levels:
+        table.add_row(*_row(level, levels[0]))
+    out.print("From the end of the turn (the last voiced sample and the silence set) to the first byte of audio:\n")
+    out.print(table)
+    carried = max((level.sessions for level in levels if within(level, levels[0])), default=0)
+    out.print(f"\n{carried} sessions stay within {BOUND} times one session's p95; engines: {engines}")
+    out.print(told(levels[-1].lateness))
+    report.write(options.json_file, engines=engines, carried=carried, bound=BOUND, levels=levels)
+    if options.plot_file is not None:
+        write(options.plot_file, plot(_curves(levels), "sessions at once", "end of the turn to the first byte, ms"))
+
+
+def within(level: Level, alone: Level) -> bool:
+    return bool(level.delay and alone.delay and not level.lost and level.delay.p95 <= BOUND * alone.delay.p95)
+
+
+def _row(level: Level, alone: Level) -> list[str]:
+    row = [str(level.sessions), str(len(level.delays))]
+    if level.delay is not None:
+        ratio = f"{level.delay.p95 / alone.delay.p95:.2f}" if alone.delay else ""
+        row += [f"{level.delay.p50:,.0f}", f"{level.delay.p95:,.0f}", ratio]
+    else:
+        row += ["", "", ""]
+    cpu = "" if level.cpu is None else f"{1000 * level.cpu:.2f}"
+    return [*row, str(level.lost), cpu, f"{level.lateness['p99']:.1f}"]
+
+
+def _curves(levels: Sequence[Level]) -> list[Curve]:
+    found = [(level.sessions, level.delay) for level in levels if level.delay is not None]
+    return [
+        Curve("p50", tuple((n, delay.p50, "") for n, delay in found)),
+        Curve("p95", tuple((n, delay.p95, f"{delay.p95:.0f}") for n, delay in found)),
+    ]
+
+
+def steps(most: int) -> list[int]:
+    """The numbers of sessions to try, the last one being `most`."""
+    numbers = [*RAMP, *range(RAMP[-1] + FURTHER, most + 1, FURTHER)]
+    return [*(n for n in numbers if n < most), most]
+
+
+async def _ramp(server: Measured, model: str, seconds: float, most: int) -> list[Level]:
+    levels: list[Level] = []
+    for number in steps(most):
+        level = await _level(server, model, number, seconds)
+        levels.append(level)
+        p95 = f"p95 {level.delay.p95:,.0f} ms" if level.delay else "no answer"
+        click.echo(f"{number:>4} sessions: {p95}, {level.lost} lost, {told(level.lateness)}", err=True)
+        if not within(level, levels[0]):
+            break
+    return levels
+
+
+async def _level(server: Measured, model: str, number: int, seconds: float) -> Level:
+    """`number` speakers, who began at different moments of a turn, watched once all of them talk."""
+    clip = shipped()
+    cycle = clip.seconds + sum(DELAYS.values()) + len(REPLY) * CHARACTER + PAUSE
+    crowd = _Crowd(clip)
+    async with AsyncExitStack() as stack:
+        for _ in range(number):
+            session = await stack.enter_async_context(connected(server.address, setup(model)))
+            crowd.join(session, stack)
+            await asyncio.sleep(cycle / number)
+        return await crowd.watch(server, seconds if number > 1 else ALONE * seconds)
+
+
+class _Crowd:
+    """Speakers, each of whom asks, hears the answer, pauses and asks again."""
+
+    def __init__(self, clip: Clip) -> None:
+        self._clip = clip
+        self._sessions: list[Session] = []
+        self._speakers: list[asyncio.Task[None]] = []
+        self._level: Level | None = None
+        """What turns are counted for that end after `_begun`; None while nobody watches."""
+        self._begun = 0.0
+
+    def join(self, session: Session, stack: AsyncExitStack) -> None:
+        self._sessions.append(session)
+        speaker = asyncio.create_task(self._talk(session, random.Random(len(self._sessions))))
+        self._speakers.append(speaker)
+        stack.push_async_callback(_end, speaker)
+
+    async def watch(self, server: Measured, seconds: float) -> Level:
+        self._level = level = Level(len(self._sessions), seconds)
+        self._begun = asyncio.get_running_loop().time()
+        for session in self._sessions:
+            session.lateness.clear()
+        process = server.process()
+        before = cpu_seconds(process) if process else 0.0
+        done, _ = await asyncio.wait(self._speakers, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+        for speaker in done:
+            speaker.result()  # raises what went wrong
+        level.seconds = asyncio.get_running_loop().time() - self._begun
+        if process is not None:
+            level.cpu = (cpu_seconds(process) - before) / (level.sessions * level.seconds)
+        level.delay = spread(level.delays)
+        level.lateness = lateness([late for session in self._sessions for late in session.lateness])
+        return level
+
+    async def _talk(self, session: Session, chance: random.Random) -> None:
+        while True:
+            ends = said_at(session.say(self._clip), self._clip.end) + SILENCE_MS / 1000
+            try:
+                answer = await session.speaking(self._clip.seconds + LOST)
+            except SilentError:
+                if self._level is not None:
+                    self._level.lost += 1
+                return
+            if self._level is not None and answer.first_audio is not None and ends >= self._begun:
+                self._level.delays.append(round(1000 * (answer.first_audio - ends), 1))
+            await session.finished(played=True)
+            await asyncio.sleep(chance.random() * PAUSE)
+
+
+async def _end(speaker: asyncio.Task[None]) -> None:
+    speaker.cancel()
+    await asyncio.gather(speaker, return_exceptions=True)

@@ -1,0 +1,164 @@
+"""The benchmarks, each run once and small against scripted engines, and what they calculate with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from openlive.audio import AudioError
+from openlive.cli import main
+from openlive.cli.bench import COMMANDS, clips, server
+from openlive.cli.bench.figures import percentile, spread
+from openlive.cli.bench.plot import Bar, Curve, plot, waterfall_plot
+from openlive.cli.bench.sessions import Level, steps, within
+from openlive.types import INPUT_RATE
+from tests.cli.conftest import TOLD
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short answers after short times, and nothing that needs weights."""
+    monkeypatch.setattr(server, "DELAYS", {"llm": 0.01})
+    monkeypatch.setattr(server, "CHARACTER", 0.005)
+
+
+def bench(*arguments: str) -> tuple[str, dict[str, Any]]:
+    """What a benchmark printed, and what it wrote."""
+    result = CliRunner().invoke(main, ["bench", *arguments, "--json", "figures.json"])
+    assert result.exit_code == 0, result.output
+    return result.stdout, msgspec.json.decode(Path("figures.json").read_bytes())
+
+
+def burst(before: float, sound: float, after: float, *, noise: float = 0.0) -> bytes:
+    """Seconds of silence, of a tone and of silence again, with noise all over."""
+    tone = 8000 * np.sin(np.arange(round(sound * INPUT_RATE)) * 0.2)
+    samples = np.concatenate([np.zeros(round(before * INPUT_RATE)), tone, np.zeros(round(after * INPUT_RATE))])
+    samples += noise * np.random.default_rng(3).normal(size=len(samples))
+    return samples.astype("<i2").tobytes()
+
+
+# What they calculate with.
+
+
+def test_a_percentile_is_a_value_that_was_seen() -> None:
+    assert percentile(range(1, 101), 95) == 95
+    assert percentile([3.0, 1.0, 2.0], 95) == 3.0
+    assert percentile([3.0, 1.0, 2.0], 50) == 2.0
+    assert percentile([7.0], 1) == 7.0
+
+
+def test_a_spread_says_how_many_there_were() -> None:
+    found = spread(float(n) for n in range(20, 0, -1))
+    assert found is not None
+    assert (found.n, found.p50, found.p95, found.least, found.most) == (20, 10.5, 19, 1, 20)
+    assert spread([]) is None
+
+
+@pytest.mark.parametrize("noise", [0.0, 50.0])
+def test_sound_is_found_in_silence_and_in_noise(noise: float) -> None:
+    assert clips.sound(burst(0.3, 0.5, 0.4, noise=noise), INPUT_RATE) == (0.3 * INPUT_RATE, 0.8 * INPUT_RATE)
+
+
+def test_a_click_is_no_sound() -> None:
+    pcm = burst(0.3, 0.5, 0.4)
+    click = np.frombuffer(pcm, "<i2").copy()
+    click[100:110] = click[-100:-90] = 20000
+    assert clips.sound(click.tobytes(), INPUT_RATE) == clips.sound(pcm, INPUT_RATE)
+
+
+def test_silence_is_no_clip() -> None:
+    assert clips.sound(b"", INPUT_RATE) is None
+    with pytest.raises(AudioError, match="quiet: there is no sound"):
+        clips.clip("quiet", bytes(32000))
+
+
+def test_a_clip_is_cut_into_whole_messages() -> None:
+    clip = clips.clip("tone", burst(0, 0.25, 0))
+    assert clip.seconds == 0.26
+    sizes = [len(msgspec.json.decode(m)["realtimeInput"]["audio"]["data"]) for m in clip.messages]
+    assert set(sizes) == {4 * -(-640 // 3)}
+
+
+def test_the_ramp_ends_where_it_is_told_to() -> None:
+    assert steps(1) == [1]
+    assert steps(50) == [1, 10, 20, 40, 50]
+    assert steps(140) == [1, 10, 20, 40, 60, 80, 100, 120, 140]
+
+
+def test_a_lost_answer_is_too_late() -> None:
+    alone, slow = Level(1, 9.0, spread([100.0])), Level(2, 9.0, spread([121.0]))
+    assert within(Level(2, 9.0, spread([120.0])), alone)
+    assert not within(slow, alone)
+    assert not within(Level(2, 9.0, spread([100.0]), lost=1), alone)
+    assert not within(Level(2, 9.0), alone)
+
+
+def elements(svg: str, name: str) -> list[ElementTree.Element]:
+    return ElementTree.fromstring(svg).findall(f"{{http://www.w3.org/2000/svg}}{name}")
+
+
+def test_curves_are_drawn_within_the_page() -> None:
+    svg = plot([Curve("p50 & more", ((1, 40, ""), (100, 80, "80")))], "sessions", "ms")
+    points = elements(svg, "polyline")[0].get("points", "").split()
+    (left, low), (right, high) = ([float(v) for v in point.split(",")] for point in points)
+    assert 0 < left < right <= 720
+    assert 0 < high < low < 420
+
+
+def test_the_bars_of_a_waterfall_share_an_axis() -> None:
+    svg = waterfall_plot([Bar("transcript", -100, 0), Bar("decision", 500, 550), Bar("first byte", 1000, 1200)], "ms")
+    before, decision, byte = ((float(b.get("x", "")), float(b.get("width", ""))) for b in elements(svg, "rect"))
+    assert before[0] + before[1] == pytest.approx(decision[0], abs=0.2)
+    assert decision[0] == byte[0]
+    assert byte[1] == pytest.approx(2 * decision[1], abs=0.2)
+
+
+# The commands.
+
+
+def test_every_benchmark_is_documented_with_its_options() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    assert all(f"`openlive bench {name}" in text for name in COMMANDS)
+    group: Any = main.commands["bench"]
+    for name in COMMANDS:
+        command = group.get_command(None, name)
+        assert f"openlive bench {name}" in command.epilog
+        for option in command.params:
+            assert option.help
+            assert option.name == "verbose" or re.search(rf"[` (]{option.opts[-1]}[` )]", text), option.name
+
+
+def test_latency_of_spoken_questions(tone: Path) -> None:
+    out, found = bench("latency", "--turns", "2", "--question", str(tone), "--plot", "waterfall.svg")
+    assert "end-of-turn decision → first audio byte" in out
+    assert found["figures"]["last voiced sample → first audio byte"]["n"] == 2
+    first, second = found["turns"]
+    assert first["heard"] == second["heard"] == TOLD
+    assert first["decision"] == "server"
+    assert 450 < first["ms"]["decision"] <= first["ms"]["first_audio_byte"] < 5000
+    assert first["ms"]["first_byte"] <= first["ms"]["first_audio_byte"]
+    assert elements(Path("waterfall.svg").read_text("utf-8"), "rect")
+
+
+def test_sessions_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openlive.cli.bench.sessions.PAUSE", 0.1)
+    monkeypatch.setattr("openlive.cli.bench.sessions.shipped", lambda: clips.clip("tone", burst(0.1, 0.3, 0.1)))
+    out, found = bench("sessions", "--most", "2", "--seconds", "1.5", "--vad", "scripted")
+    assert "sessions stay within 1.2 times" in out
+    assert [level["sessions"] for level in found["levels"]] == [1, 2]
+    assert all(level["delay"]["n"] > 0 and level["cpu"] > 0 for level in found["levels"])
+
+
+def test_a_server_that_is_not_there() -> None:
+    result = CliRunner().invoke(main, ["bench", "sessions", "--url", "http://127.0.0.1:9"])
+    assert result.exit_code == 1
+    assert "No server can be reached at http://127.0.0.1:9" in result.stderr
