@@ -308,3 +308,17 @@ def test_a_cgroups_limit_counts(tmp_path: Path) -> None:
         assert cgroup("10000000", version) == 0
         assert cgroup("9223372036854771712", version) == pytest.approx(system, rel=0.2)
     assert cgroup("max", 2) == pytest.approx(system, rel=0.2)
+
+
+def test_one_kind_of_an_engine_may_have_settings_of_its_own() -> None:
+    config = parse(
+        '[engines.settings.openai]\nmodel = "llama"\napi_key = "k"\n'
+        '[engines.settings.openai.tts]\nmodel = "kokoro"\nvoices = { Puck = "am_puck" }\n',
+        "openlive.toml",
+        {},
+    )
+    engines = config.engines
+    assert engines.settings_of("llm", "openai:http://a/v1") == {"model": "llama", "api_key": "k"}
+    spoken = {"model": "kokoro", "api_key": "k", "voices": {"Puck": "am_puck"}}
+    assert engines.settings_of("tts", "openai:http://b/v1") == spoken
+    assert engines.settings_of("tts", "kokoro") == {}

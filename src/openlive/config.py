@@ -134,6 +134,15 @@ class EngineSettings(Struct, frozen=True, forbid_unknown_fields=True):
         if self.threads < 0:
             raise ValueError("threads must not be negative")
 
+    def settings_of(self, kind: str, spec: str) -> dict[str, Any]:
+        """What the table of an engine says. A table of the kind's name in it is for that kind alone, and goes before:
+        one server may hear and speak with different models."""
+        kinds = ("vad", "turn", "stt", "llm", "tts", "eyes")
+        table = self.settings.get(spec.partition(":")[0], {})
+        own = {key: value for key, value in table.items() if not (key in kinds and isinstance(value, dict))}
+        special = table.get(kind)
+        return own | special if isinstance(special, dict) else own
+
 
 class ToolSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What the model may do on the server: `name` or `name:argument` of what does it, '' for nothing."""

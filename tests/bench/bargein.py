@@ -18,7 +18,7 @@ from openlive.core.backchannel import wants_the_floor
 from openlive.core.commands import Command, Flush, HangUp, Hear, JudgeTurn, Listen, Respond
 from openlive.core.events import Transcribed
 from openlive.core.profile import Profile
-from openlive.engines.hearing import Hints, Utterance
+from openlive.engines.hearing import Hints, Threads, Utterance
 from openlive.engines.listener import Listener
 from openlive.engines.silero import SileroVAD
 from openlive.engines.workers import Workers
@@ -162,7 +162,7 @@ class Talking(World):
             case Listen(number, languages, phrases):
                 self.injected.add(number)
                 self._heard[number] = -1
-                self._utterances[number] = Utterance(self._ears, self._workers, Hints(languages, phrases))
+                self._utterances[number] = Utterance(Threads(self._ears, self._workers), Hints(languages, phrases))
             case Hear(number, start, end):
                 self._heard[number] = end
                 self._loop.run_until_complete(self._pass(number, self.audio[2 * start : 2 * end]))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openlive.engines.hearing import Hints, Pass, transcribe
+from openlive.engines.hearing import Hints, Pass, Threads, transcribe
 from openlive.engines.segment import LIMIT, Samples
 from openlive.engines.workers import Abort, Workers
 from openlive.types import Transcript, Word
@@ -93,7 +93,7 @@ def quiet(seconds: float) -> bytes:
 def hear(recogniser: Recogniser, audio: AsyncIterator[bytes], *, words: bool = False) -> list[Transcript]:
     async def main() -> list[Transcript]:
         workers = Workers(1, "test")
-        return [transcript async for transcript in transcribe(recogniser, workers, audio, Hints(words=words))]
+        return [transcript async for transcript in transcribe(Threads(recogniser, workers), audio, Hints(words=words))]
 
     return asyncio.run(main())
 
@@ -138,7 +138,7 @@ def test_partial_transcripts_come_while_audio_goes_on_and_the_latest_audio_wins(
     async def main() -> None:
         recogniser, source = Recogniser(), Source()
         recogniser.held = True
-        heard = transcribe(recogniser, Workers(1, "test"), aiter(source), Hints())
+        heard = transcribe(Threads(recogniser, Workers(1, "test")), aiter(source), Hints())
         source.put(loud(1))
         first = asyncio.ensure_future(anext(heard))
         assert await asyncio.to_thread(recogniser.begun.wait, 10)
@@ -161,7 +161,7 @@ def test_a_flush_drops_the_pass_that_is_running() -> None:
     async def main() -> None:
         recogniser, source = Recogniser(), Source()
         recogniser.held = True
-        heard = transcribe(recogniser, Workers(1, "test"), aiter(source), Hints())
+        heard = transcribe(Threads(recogniser, Workers(1, "test")), aiter(source), Hints())
         source.put(loud(1))
         first = asyncio.ensure_future(anext(heard))
         assert await asyncio.to_thread(recogniser.begun.wait, 10)
@@ -179,7 +179,7 @@ def test_a_flush_waits_for_the_pass_that_has_all_the_speech() -> None:
     async def main() -> None:
         recogniser, source = Recogniser(), Source()
         recogniser.held = True
-        heard = transcribe(recogniser, Workers(1, "test"), aiter(source), Hints())
+        heard = transcribe(Threads(recogniser, Workers(1, "test")), aiter(source), Hints())
         source.put(loud(1))
         first = asyncio.ensure_future(anext(heard))
         assert await asyncio.to_thread(recogniser.begun.wait, 10)
@@ -201,7 +201,7 @@ def test_a_pass_that_left_something_open_is_followed_by_a_final_one(doubtful: bo
     async def main() -> None:
         recogniser, source = Recogniser(doubtful=doubtful), Source()
         recogniser.held = True
-        heard = transcribe(recogniser, Workers(1, "test"), aiter(source), Hints(words=words))
+        heard = transcribe(Threads(recogniser, Workers(1, "test")), aiter(source), Hints(words=words))
         source.put(loud(1))
         first = asyncio.ensure_future(anext(heard))
         assert await asyncio.to_thread(recogniser.begun.wait, 10)
@@ -236,7 +236,7 @@ def test_words_are_told_only_where_they_are_asked_for() -> None:
 def test_a_pause_is_heard_before_the_flush_comes() -> None:
     async def main() -> None:
         recogniser, source = Recogniser(), Source()
-        heard = transcribe(recogniser, Workers(1, "test"), aiter(source), Hints())
+        heard = transcribe(Threads(recogniser, Workers(1, "test")), aiter(source), Hints())
         source.put(loud(1))
         assert (await anext(heard)).text == "10"
         source.put(loud(0.2))
@@ -256,7 +256,7 @@ def test_leaving_drops_the_work() -> None:
         recogniser.held = True
 
         async def listen() -> None:
-            async for _ in transcribe(recogniser, Workers(1, "test"), aiter(source), Hints()):
+            async for _ in transcribe(Threads(recogniser, Workers(1, "test")), aiter(source), Hints()):
                 pass
 
         task = asyncio.create_task(listen())
@@ -293,7 +293,7 @@ def test_an_error_is_raised_to_the_caller() -> None:
 def test_many_utterances_at_once_do_not_mix() -> None:
     async def one(recogniser: Recogniser, workers: Workers, tenths: int) -> list[Transcript]:
         audio = chunks(loud(tenths / 10), 1600)
-        return [t async for t in transcribe(recogniser, workers, audio, Hints())]
+        return [t async for t in transcribe(Threads(recogniser, workers), audio, Hints())]
 
     async def main() -> None:
         recogniser, workers = Recogniser(), Workers(2, "test")

@@ -267,7 +267,7 @@ class TestFailures:
                     await task
                 if begin:
                     await asyncio.wait_for(closed.wait(), 5)
-                assert not engine._client._transport._pool.connections  # type: ignore[attr-defined]
+                assert not engine._endpoint.client._transport._pool.connections  # type: ignore[attr-defined]
 
         asyncio.run(run())
 
@@ -299,12 +299,12 @@ class TestFactory:
         engine = load("llm", "openai:http://127.0.0.1:9/v1/", resources(model="mine", api_key="secret"))
         assert engine.model == "mine"
         assert engine._url == "http://127.0.0.1:9/v1/chat/completions"
-        assert engine._client.headers["authorization"] == "Bearer secret"
+        assert engine._endpoint.client.headers["authorization"] == "Bearer secret"
 
     def test_the_key_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENLIVE_OPENAI_API_KEY", "from outside")
         engine = load("llm", "openai:http://127.0.0.1:9/v1", resources(model="mine"))
-        assert engine._client.headers["authorization"] == "Bearer from outside"
+        assert engine._endpoint.client.headers["authorization"] == "Bearer from outside"
 
 
 class TestBody:

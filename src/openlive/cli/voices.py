@@ -69,7 +69,7 @@ def _voices(config: Config, name: str) -> tuple[str, str]:
     engine = config.engines.tts
     if engine != "kokoro":
         return engine, engine
-    chosen = config.engines.settings.get("kokoro", {}).get("voices", {})
+    chosen = config.engines.settings_of("tts", engine).get("voices", {})
     return timbre(name, "en", chosen), timbre(name, "de", chosen)
 
 
@@ -82,7 +82,7 @@ def _samples(config: Config, say: str, out: Path, language: str) -> None:
     from openlive.models import ensure
 
     spec = config.engines.tts
-    settings = config.engines.settings.get(spec.partition(":")[0], {})
+    settings = config.engines.settings_of("tts", spec)
     with progress_bars() as progress:
         threads = config.engines.threads or os.cpu_count() or 1
         engine: TTS = load("tts", spec, Resources(lambda name: ensure(name, progress), threads, 0, settings))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -59,14 +59,41 @@ class Pass(Struct, frozen=True):
     carry: Any = None
 
 
+class Taken(Struct, frozen=True):
+    """What a pass is about. `final`: the speaker pauses or waits, so what isn't sure has to be decided now."""
+
+    samples: Samples
+    final: bool
+
+
+class Passes(Protocol):
+    """Where passes are made: in threads (`Threads`), or by somebody else (`openai_stt`)."""
+
+    async def make(self, take: Callable[[], Taken], hints: Hints, memo: Any, priority: int) -> Pass:
+        """`take` is called once, when the work begins: until then, audio that arrives still belongs to it."""
+        ...
+
+
 class Recogniser(Protocol):
     def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:
-        """Transcribes `samples`; blocks, and is called by several threads at once.
-
-        `memo` is what an earlier pass over this utterance left, None at first. `final`: the speaker pauses or waits, so
-        what isn't sure has to be decided now.
-        """
+        """Transcribes `samples`; blocks, and is called by several threads at once. `memo` is what an earlier pass over
+        this utterance left, None at first."""
         ...
+
+
+class Threads:
+    """Passes of a recogniser that blocks."""
+
+    def __init__(self, recogniser: Recogniser, workers: Workers) -> None:
+        self._recogniser = recogniser
+        self._workers = workers
+
+    async def make(self, take: Callable[[], Taken], hints: Hints, memo: Any, priority: int) -> Pass:
+        def work(abort: Abort) -> Pass:
+            taken = take()
+            return self._recogniser.hear(taken.samples, hints, memo, abort, final=taken.final)
+
+        return await self._workers.run(work, priority)
 
 
 class _Running(Struct):
@@ -89,9 +116,8 @@ class _Running(Struct):
 
 
 class Utterance:
-    def __init__(self, recogniser: Recogniser, workers: Workers, hints: Hints) -> None:
-        self._recogniser = recogniser
-        self._workers = workers
+    def __init__(self, passes: Passes, hints: Hints) -> None:
+        self._passes = passes
         self._hints = hints
         self._segment = Segment()
         self._settled = ""
@@ -206,22 +232,20 @@ class Utterance:
             run.end = cut or segment.end
             return Pass("", self._language, memo=memo, carry=memo)
 
-        def work(abort: Abort) -> Pass:  # in a worker; meanwhile the segment may grow, nothing else
+        def take() -> Taken:  # in a thread, perhaps; meanwhile the segment may grow, nothing else
             run.end = end = cut or segment.end
             pause = end - segment.quiet_since()
             run.final = priority == FLUSH or run.settles or pause >= PAUSE
-            return self._recogniser.hear(segment.samples(end), self._hints, memo, abort, final=run.final)
+            return Taken(segment.samples(end), run.final)
 
-        heard = await self._workers.run(work, priority)
+        heard = await self._passes.make(take, self._hints, memo, priority)
         run.took = time.perf_counter() - begun
         return heard
 
 
-async def transcribe(
-    recogniser: Recogniser, workers: Workers, audio: AsyncIterator[bytes], hints: Hints
-) -> AsyncGenerator[Transcript]:
-    """The `transcribe` of an `STT` (protocols.py) for a recogniser that runs in `workers`."""
-    utterance = Utterance(recogniser, workers, hints)
+async def transcribe(passes: Passes, audio: AsyncIterator[bytes], hints: Hints) -> AsyncGenerator[Transcript]:
+    """The `transcribe` of an `STT` (protocols.py)."""
+    utterance = Utterance(passes, hints)
     reading = asyncio.create_task(_read(audio))
     try:
         while True:

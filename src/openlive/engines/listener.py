@@ -23,7 +23,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from openlive.engines import moonshine, whisper
-from openlive.engines.hearing import Hints, Pass, transcribe
+from openlive.engines.hearing import Hints, Pass, Threads, transcribe
 from openlive.engines.languages import ENOUGH, likeliest, wanted
 from openlive.engines.registry import Resources
 from openlive.engines.segment import Samples
@@ -60,7 +60,7 @@ class Listener:
         phrases: Sequence[str] = (),
         words: bool = False,
     ) -> AsyncIterator[Transcript]:
-        return transcribe(self, self._workers, audio, Hints(tuple(languages), tuple(phrases), words))
+        return transcribe(Threads(self, self._workers), audio, Hints(tuple(languages), tuple(phrases), words))
 
     def hear(self, samples: Samples, hints: Hints, memo: Route | None, abort: Abort, *, final: bool) -> Pass:
         if hints.words:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import onnxruntime
 from msgspec import Struct
 
-from openlive.engines.hearing import Hints, Pass, transcribe
+from openlive.engines.hearing import Hints, Pass, Threads, transcribe
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.segment import Samples
 from openlive.engines.workers import Abort, Workers
@@ -168,7 +168,7 @@ class Moonshine:
         phrases: Sequence[str] = (),
         words: bool = False,  # noqa: ARG002 - it cannot tell when it heard what
     ) -> AsyncIterator[Transcript]:
-        return transcribe(self, self._workers, audio, Hints(tuple(languages), tuple(phrases)))
+        return transcribe(Threads(self, self._workers), audio, Hints(tuple(languages), tuple(phrases)))
 
     def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:  # noqa: ARG002
         reading = self.model.read(samples, memo or (), abort)

@@ -10,16 +10,15 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, Literal, get_args
 
 import httpx
 
 from openlive.engines import prompt
+from openlive.engines.endpoint import EXCERPT, Endpoint, base_url, key_and_model, message, refusal
 from openlive.engines.prompt import LLMError, MalformedCallError
-from openlive.engines.proxies import takes_proxy
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.schemas import complaint
 from openlive.engines.thoughts import Splitter
@@ -36,14 +35,10 @@ from openlive.types import (
     Usage,
 )
 
-_TIMEOUT = httpx.Timeout(60, connect=5)
-"""A silence of a minute is taken for a dead connection; how long a first token may take is up to the caller."""
 Thinking = Literal["", "reasoning_effort", "enable_thinking"]
 """The field by which an endpoint is told how much to think; '': it is not told."""
 _EFFORTS = {"minimal": 64, "low": 256, "medium": 1024, "high": math.inf}
 """Up to how many tokens a level is meant. OpenAI's names; those that are not known everywhere are left out."""
-_EXCERPT = 300
-"""Characters of somebody else's error message that are passed on."""
 
 
 class OpenAI:
@@ -54,7 +49,7 @@ class OpenAI:
         self.sees = images
         self._thinking = thinking
         self._url = f"{url}/chat/completions"
-        self._client = httpx.AsyncClient(**_client_options(url, api_key))
+        self._endpoint = Endpoint(url, api_key)
 
     async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
         calls, answer = _Calls(), Splitter()
@@ -83,9 +78,10 @@ class OpenAI:
     async def _events(self, content: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The events of the stream. Raises `LLMError` where one reports an error, is broken, or the end is missing."""
         complete = False
-        async with self._client.stream("POST", self._url, json=content) as response:
+        self._endpoint.used()
+        async with self._endpoint.client.stream("POST", self._url, json=content) as response:
             if response.is_error:
-                raise LLMError(_refusal(response, await response.aread()))
+                raise LLMError(refusal(response, await response.aread()))
             async for line in response.aiter_lines():
                 if line.removeprefix("data:").strip() == "[DONE]":
                     return
@@ -96,22 +92,22 @@ class OpenAI:
             raise LLMError(f"{self._url}: the stream ended in the middle of the reply.")
 
     async def prefill(self, request: Request) -> None:
-        """Nothing: the endpoint keeps its own caches, and a request only for them would cost a reply."""
+        """Once somebody speaks, sees to a connection. The endpoint keeps its own caches, and a request only for them
+        would cost a reply."""
+        if request.messages:
+            await self._endpoint.warm()
 
     def forget(self, conversation: str) -> None:
         """Nothing is kept."""
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._endpoint.close()
 
 
 def create(argument: str, resources: Resources) -> OpenAI:
     """`argument` is the endpoint's base URL, with its `/v1`."""
-    url = argument.rstrip("/")
-    if not url.startswith(("http://", "https://")):
-        raise EngineError(f"{argument!r} is no URL. Write openai:http://127.0.0.1:8000/v1, for example.")
-    api_key = str(resources.settings.get("api_key") or os.environ.get("OPENLIVE_OPENAI_API_KEY", ""))
-    model = str(resources.settings.get("model") or _first_model(url, api_key))
+    url = base_url(argument)
+    api_key, model = key_and_model(url, resources)
     images = resources.settings.get("images", True)
     if not isinstance(images, bool):
         raise EngineError(f"openai: images = {images!r} is neither true nor false.")
@@ -119,24 +115,6 @@ def create(argument: str, resources: Resources) -> OpenAI:
     if thinking not in get_args(Thinking):
         raise EngineError(f"openai: thinking = {thinking!r} is none of reasoning_effort, enable_thinking and ''.")
     return OpenAI(url, model, api_key, images=images, thinking=thinking)
-
-
-def _first_model(url: str, api_key: str) -> str:
-    try:
-        with httpx.Client(**_client_options(url, api_key)) as client:
-            response = client.get(f"{url}/models")
-        if response.is_error:
-            raise EngineError(_refusal(response, response.content))
-        return str(response.json()["data"][0]["id"])
-    except httpx.HTTPError as error:
-        raise EngineError(f"{url} does not answer ({error}). Is the server running?") from error
-    except (ValueError, LookupError, TypeError) as error:
-        raise EngineError(f"{url}/models lists no model; set `model` in the engine's settings.") from error
-
-
-def _client_options(url: str, api_key: str) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    return {"headers": headers, "timeout": _TIMEOUT, "trust_env": takes_proxy(url)}
 
 
 def body(request: Request, model: str, *, images: bool = True) -> dict[str, Any]:
@@ -231,11 +209,11 @@ def _event(line: str) -> dict[str, Any] | None:
     try:
         data = json.loads(value)
     except ValueError as error:
-        raise LLMError(f"The endpoint sent what is no JSON: {value[:_EXCERPT]}") from error
+        raise LLMError(f"The endpoint sent what is no JSON: {value[:EXCERPT]}") from error
     if not isinstance(data, dict):
-        raise LLMError(f"The endpoint sent what is no chunk of a completion: {value[:_EXCERPT]}")
+        raise LLMError(f"The endpoint sent what is no chunk of a completion: {value[:EXCERPT]}")
     if field == "error" or data.get("error"):
-        raise LLMError(f"The endpoint reports an error: {_message(data)[:_EXCERPT]}")
+        raise LLMError(f"The endpoint reports an error: {message(data)[:EXCERPT]}")
     return data
 
 
@@ -245,19 +223,6 @@ def _usage(data: dict[str, Any]) -> Usage | None:
         return None
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
     return Usage(usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0, cached)
-
-
-def _refusal(response: httpx.Response, content: bytes) -> str:
-    text = content.decode(errors="replace").strip()
-    with suppress(ValueError):
-        text = _message(json.loads(text))
-    return f"{response.request.url} answered {response.status_code}: {text[:_EXCERPT] or response.reason_phrase}"
-
-
-def _message(data: Any) -> str:
-    """What an error body says, in the dialects that there are."""
-    error = data.get("error", data) if isinstance(data, dict) else data
-    return str(error.get("message") or error) if isinstance(error, dict) else str(error)
 
 
 def _checked(call: FunctionCall, functions: Iterable[FunctionDeclaration]) -> FunctionCall:
@@ -291,7 +256,7 @@ def _arguments(text: str) -> dict[str, Any]:
     try:
         arguments = json.loads(text or "{}")
     except ValueError as error:
-        raise MalformedCallError(f"The model called a function with broken arguments: {text[:_EXCERPT]}") from error
+        raise MalformedCallError(f"The model called a function with broken arguments: {text[:EXCERPT]}") from error
     if not isinstance(arguments, dict):
-        raise MalformedCallError(f"The model called a function with arguments that are no object: {text[:_EXCERPT]}")
+        raise MalformedCallError(f"The model called a function with arguments that are no object: {text[:EXCERPT]}")
     return arguments

@@ -18,7 +18,7 @@ import numpy as np
 
 from openlive.engines.alignment import Token, words_of
 from openlive.engines.clauses import is_unspaced
-from openlive.engines.hearing import Hints, Pass, transcribe
+from openlive.engines.hearing import Hints, Pass, Threads, transcribe
 from openlive.engines.languages import ENOUGH, likeliest, wanted
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.segment import Samples
@@ -170,7 +170,7 @@ class Whisper:
         phrases: Sequence[str] = (),
         words: bool = False,
     ) -> AsyncIterator[Transcript]:
-        return transcribe(self, self._workers, audio, Hints(tuple(languages), tuple(phrases), words))
+        return transcribe(Threads(self, self._workers), audio, Hints(tuple(languages), tuple(phrases), words))
 
     def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:
         """`memo` is the language, once it is known."""

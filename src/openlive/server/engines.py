@@ -49,9 +49,9 @@ def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[
     chosen = config.engines
     threads = chosen.threads or os.cpu_count() or 1
 
-    def make(kind: Kind, spec: str, settings: Mapping[str, dict[str, Any]] = chosen.settings) -> Any:
+    def make(kind: Kind, spec: str, settings: Mapping[str, Any] | None = None) -> Any:
         told(f"{kind} {spec}")
-        own = settings.get(spec.partition(":")[0], {})
+        own = chosen.settings_of(kind, spec) if settings is None else settings.get(spec.partition(":")[0], {})
         return load(kind, spec, Resources(weights, threads, usable_memory(), own))
 
     llm = chosen.llm

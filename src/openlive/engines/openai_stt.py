@@ -1,0 +1,95 @@
+"""Any endpoint that speaks OpenAI's transcriptions: vLLM, speaches, whisper.cpp's and LocalAI's servers, a hosted one.
+
+It only knows whole recordings, so what is said is uploaded again while it grows, as a local recogniser would read it
+again (hearing.py): when the speaker pauses, and in between at a rate that follows what an upload takes. An upload whose
+answer nobody waits for any more is broken off.
+
+Settings: `model` and `api_key` as for language models (openai.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+
+from openlive.audio import wav
+from openlive.engines.endpoint import EXCERPT, Endpoint, EndpointError, base_url, key_and_model, refusal
+from openlive.engines.hearing import Hints, Pass, Taken, transcribe
+from openlive.engines.languages import bare, wanted
+from openlive.engines.registry import Resources
+from openlive.engines.segment import Samples
+from openlive.types import INPUT_RATE, Transcript
+
+
+class OpenAIListener:
+    """An `STT`. It tells no offsets of words: few endpoints do."""
+
+    def __init__(self, url: str, model: str, api_key: str = "") -> None:
+        self._endpoint = Endpoint(url, api_key)
+        self._url = f"{url}/audio/transcriptions"
+        self._model = model
+
+    async def transcribe(
+        self,
+        audio: AsyncIterator[bytes],
+        *,
+        languages: Sequence[str] = (),
+        phrases: Sequence[str] = (),
+        words: bool = False,  # noqa: ARG002
+    ) -> AsyncGenerator[Transcript]:
+        connecting = asyncio.create_task(self._endpoint.warm())
+        try:
+            async with aclosing(transcribe(self, audio, Hints(tuple(languages), tuple(phrases)))) as transcripts:
+                async for transcript in transcripts:
+                    yield transcript
+        finally:
+            connecting.cancel()
+
+    async def make(self, take: Callable[[], Taken], hints: Hints, memo: Any, priority: int) -> Pass:  # noqa: ARG002
+        """One upload (`hearing.Passes`)."""
+        language = wanted(hints.languages, [bare(tag) for tag in hints.languages if tag]).only
+        fields = {"model": self._model, "response_format": "json"}
+        fields |= {"language": language} if language else {}
+        fields |= {"prompt": ", ".join(hints.phrases)} if hints.phrases else {}
+        file = ("speech.wav", wav(_pcm(take().samples), INPUT_RATE), "audio/wav")
+        self._endpoint.used()
+        try:
+            response = await self._endpoint.client.post(self._url, data=fields, files={"file": file})
+        except httpx.HTTPError as error:
+            raise EndpointError(f"{self._url}: {type(error).__name__} {error}".rstrip()) from error
+        self._endpoint.used()
+        text, detected = _answer(response)
+        return Pass(text, language or detected)
+
+    async def close(self) -> None:
+        await self._endpoint.close()
+
+
+def _pcm(samples: Samples) -> bytes:
+    return (samples * 32768).astype("<i2").tobytes()
+
+
+def _answer(response: httpx.Response) -> tuple[str, str]:
+    """The text, and the code of the language where the endpoint tells one."""
+    if response.is_error:
+        raise EndpointError(refusal(response, response.content))
+    try:
+        data = response.json()
+        text, language = data["text"], data.get("language") or ""
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        told = response.text[:EXCERPT]
+        raise EndpointError(f"{response.request.url} answered what is no transcription: {told}") from error
+    if not (isinstance(text, str) and isinstance(language, str)):
+        raise EndpointError(f"{response.request.url} answered what is no transcription: {response.text[:EXCERPT]}")
+    return text.strip(), language if len(language) == 2 else ""
+
+
+def create(argument: str, resources: Resources) -> OpenAIListener:
+    """`argument` is the endpoint's base URL, with its `/v1`."""
+    url = base_url(argument)
+    api_key, model = key_and_model(url, resources)
+    return OpenAIListener(url, model, api_key)
