@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from openlive.audio import AudioError
 from openlive.cli import main
-from openlive.cli.bench import COMMANDS, clips, server
+from openlive.cli.bench import COMMANDS, clips, crowd, memory, server, sessions, wire
 from openlive.cli.bench.figures import percentile, spread
 from openlive.cli.bench.plot import Bar, Curve, plot, waterfall_plot
 from openlive.cli.bench.sessions import Level, steps, within
@@ -27,8 +27,14 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short answers after short times, and nothing that needs weights."""
-    monkeypatch.setattr(server, "DELAYS", {"llm": 0.01})
-    monkeypatch.setattr(server, "CHARACTER", 0.005)
+    for module in (server, crowd):
+        monkeypatch.setattr(module, "DELAYS", {"llm": 0.01})
+        monkeypatch.setattr(module, "CHARACTER", 0.005)
+    monkeypatch.setattr(server, "SCRIPTED", server.SCRIPTED.replace('vad = "{vad}"', 'vad = "scripted"'))
+    monkeypatch.setattr(crowd, "PAUSE", 0.1)
+    monkeypatch.setattr(memory, "TURNS", 1)
+    for command in (sessions, memory):
+        monkeypatch.setattr(command, "shipped", lambda: clips.clip("tone", burst(0.1, 0.3, 0.1)))
 
 
 def bench(*arguments: str) -> tuple[str, dict[str, Any]]:
@@ -149,13 +155,37 @@ def test_latency_of_spoken_questions(tone: Path) -> None:
     assert elements(Path("waterfall.svg").read_text("utf-8"), "rect")
 
 
-def test_sessions_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openlive.cli.bench.sessions.PAUSE", 0.1)
-    monkeypatch.setattr("openlive.cli.bench.sessions.shipped", lambda: clips.clip("tone", burst(0.1, 0.3, 0.1)))
-    out, found = bench("sessions", "--most", "2", "--seconds", "1.5", "--vad", "scripted")
+def test_sessions_at_once() -> None:
+    out, found = bench("sessions", "--most", "2", "--seconds", "1.5")
     assert "sessions stay within 1.2 times" in out
     assert [level["sessions"] for level in found["levels"]] == [1, 2]
     assert all(level["delay"]["n"] > 0 and level["cpu"] > 0 for level in found["levels"])
+
+
+def test_memory_of_further_sessions() -> None:
+    out, found = bench("memory", "--idle", "10", "--talking", "2")
+    loaded, idle, talking = found["steps"]
+    assert 30 < loaded["resident"] <= idle["resident"] <= talking["resident"] < 500
+    assert 0 <= found["kilobytes_each"]["idle"] == pytest.approx(100 * (idle["resident"] - loaded["resident"]), abs=1)
+    assert "kB each" in out
+
+
+def test_memory_needs_a_process() -> None:
+    result = CliRunner().invoke(main, ["bench", "memory", "--url", "http://127.0.0.1:9"])
+    assert result.exit_code == 2
+    assert "--url needs --pid" in result.stderr
+
+
+def test_what_a_message_costs() -> None:
+    result = CliRunner().invoke(
+        main, ["bench", "wire", "--messages", "10", "--vad", "scripted", "--json", "figures.json"]
+    )
+    assert result.exit_code == 0, result.output
+    found = msgspec.json.decode(Path("figures.json").read_bytes())
+    assert len(found["us"]) == 5
+    assert all(0 < costs["least"] <= costs["p50"] < 100_000 for costs in found["us"].values())
+    parts = [found["us"][name]["least"] for name in (wire.WIRE, wire.DETECTOR, wire.SPEECH)]
+    assert found["message_us"] == pytest.approx(sum(parts), abs=0.2)
 
 
 def test_a_server_that_is_not_there() -> None:

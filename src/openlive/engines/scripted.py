@@ -2,8 +2,7 @@
 
 As entry points they are called `scripted`; the keys of an engine's table are the fields of its class (`reply = "…"`,
 `delay = 0.05`, …). Delays are in seconds. `faults` says which use goes wrong and how, counted from 1: `{2: "raise"}`,
-in a configuration `faults = { 2 = "raise" }`. There is no randomness. Engines of all kinds read one table there;
-`delays = { stt = 0.05, llm = 0.2 }` gives each kind its own.
+in a configuration `faults = { 2 = "raise" }`. There is no randomness.
 
 - `raise` raises `ScriptedError` (a model after half of its reply),
 - `hang` never answers, until it is cancelled,
@@ -21,7 +20,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct, field
 
-from openlive.engines.registry import Kind, Resources
+from openlive.engines.registry import Resources
 from openlive.types import (
     INPUT_RATE,
     OUTPUT_RATE,
@@ -311,12 +310,9 @@ def last_words(request: Request) -> str:
     return ""
 
 
-def _factory(kind: Kind, engine: type[Engine]) -> Callable[[str, Resources], Engine]:
+def _factory(engine: type[Engine]) -> Callable[[str, Resources], Engine]:
     def create(argument: str, resources: Resources) -> Engine:
         settings = {**resources.settings, **({PLAIN[engine]: [argument]} if argument else {})}
-        delays = settings.pop("delays", {})
-        if kind in delays:
-            settings["delay"] = delays[kind]
         return msgspec.convert(settings, engine, strict=False)
 
     return create
@@ -325,9 +321,9 @@ def _factory(kind: Kind, engine: type[Engine]) -> Callable[[str, Resources], Eng
 PLAIN: dict[type[Script], str] = {ScriptedSTT: "transcripts", ScriptedLLM: "replies", ScriptedTTS: "names"}
 """The field that the argument of a spec stands for: `scripted:Yes.` is a model that says "Yes."."""
 
-create_vad = _factory("vad", ScriptedVAD)
-create_turn = _factory("turn", ScriptedTurn)
-create_stt = _factory("stt", ScriptedSTT)
-create_llm = _factory("llm", ScriptedLLM)
-create_tts = _factory("tts", ScriptedTTS)
-create_eyes = _factory("eyes", ScriptedEyes)
+create_vad = _factory(ScriptedVAD)
+create_turn = _factory(ScriptedTurn)
+create_stt = _factory(ScriptedSTT)
+create_llm = _factory(ScriptedLLM)
+create_tts = _factory(ScriptedTTS)
+create_eyes = _factory(ScriptedEyes)

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("latency", "sessions")
+COMMANDS = ("latency", "sessions", "memory", "wire")
 
 
 class _Suite(click.Group):

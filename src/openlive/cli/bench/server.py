@@ -35,8 +35,7 @@ eyes = ""
 transcripts = ["Where is it?"]
 replies = [{replies}]
 character = {character}
-delays = {{ {delays} }}
-"""
+{delays}"""
 
 
 class Measured(Struct, frozen=True):
@@ -70,7 +69,7 @@ def scripted(vad: str = "silero", replies: tuple[str, ...] = (REPLY,)) -> str:
         vad=vad,
         replies=", ".join(f'"{reply}"' for reply in replies),
         character=CHARACTER,
-        delays=", ".join(f"{role} = {seconds}" for role, seconds in DELAYS.items()),
+        delays="".join(f"[engines.settings.scripted.{kind}]\ndelay = {seconds}\n" for kind, seconds in DELAYS.items()),
     )
 
 

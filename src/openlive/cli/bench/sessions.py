@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import click
 from msgspec import Struct, field
 
-from openlive.cli.bench.client import SILENCE_MS, Session, SilentError, connected, said_at, setup
-from openlive.cli.bench.clips import Clip, shipped
+from openlive.cli.bench.client import SILENCE_MS, connected, setup
+from openlive.cli.bench.clips import shipped
+from openlive.cli.bench.crowd import Crowd
 from openlive.cli.bench.figures import Spread, spread
 from openlive.cli.bench.options import Options, bench_options
 from openlive.cli.bench.plot import Curve, plot
 from openlive.cli.bench.report import Report, console, figures, lateness, told, write
-from openlive.cli.bench.server import CHARACTER, DELAYS, REPLY, Measured, cpu_seconds, scripted
+from openlive.cli.bench.server import DELAYS, Measured, cpu_seconds, scripted
 
 RAMP = (1, 10, 20, 40, 60, 80, 100)
 FURTHER = 20
 """The steps after the last of the ramp."""
 BOUND = 1.2
 """Times the delay of one session alone, p95."""
-PAUSE = 1.0
-"""Seconds at most, drawn at random, between an answer and the next question."""
-LOST = 10.0
-"""Seconds after which an answer counts as lost."""
 ALONE = 4
 """Times as long one session is watched: it says so much less, and everything is compared with it."""
 
@@ -123,66 +119,24 @@ async def _ramp(server: Measured, model: str, seconds: float, most: int) -> list
 
 async def _level(server: Measured, model: str, number: int, seconds: float) -> Level:
     """`number` speakers, who began at different moments of a turn, watched once all of them talk."""
-    clip = shipped()
-    cycle = clip.seconds + sum(DELAYS.values()) + len(REPLY) * CHARACTER + PAUSE
-    crowd = _Crowd(clip)
+    crowd = Crowd(shipped())
     async with AsyncExitStack() as stack:
         for _ in range(number):
             session = await stack.enter_async_context(connected(server.address, setup(model)))
             crowd.join(session, stack)
-            await asyncio.sleep(cycle / number)
-        return await crowd.watch(server, seconds if number > 1 else ALONE * seconds)
+            await asyncio.sleep(crowd.cycle / number)
+        return await _watch(crowd, server, seconds if number > 1 else ALONE * seconds)
 
 
-class _Crowd:
-    """Speakers, each of whom asks, hears the answer, pauses and asks again."""
-
-    def __init__(self, clip: Clip) -> None:
-        self._clip = clip
-        self._sessions: list[Session] = []
-        self._speakers: list[asyncio.Task[None]] = []
-        self._level: Level | None = None
-        """What turns are counted for that end after `_begun`; None while nobody watches."""
-        self._begun = 0.0
-
-    def join(self, session: Session, stack: AsyncExitStack) -> None:
-        self._sessions.append(session)
-        speaker = asyncio.create_task(self._talk(session, random.Random(len(self._sessions))))
-        self._speakers.append(speaker)
-        stack.push_async_callback(_end, speaker)
-
-    async def watch(self, server: Measured, seconds: float) -> Level:
-        self._level = level = Level(len(self._sessions), seconds)
-        self._begun = asyncio.get_running_loop().time()
-        for session in self._sessions:
-            session.lateness.clear()
-        process = server.process()
-        before = cpu_seconds(process) if process else 0.0
-        done, _ = await asyncio.wait(self._speakers, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-        for speaker in done:
-            speaker.result()  # raises what went wrong
-        level.seconds = asyncio.get_running_loop().time() - self._begun
-        if process is not None:
-            level.cpu = (cpu_seconds(process) - before) / (level.sessions * level.seconds)
-        level.delay = spread(level.delays)
-        level.lateness = lateness([late for session in self._sessions for late in session.lateness])
-        return level
-
-    async def _talk(self, session: Session, chance: random.Random) -> None:
-        while True:
-            ends = said_at(session.say(self._clip), self._clip.end) + SILENCE_MS / 1000
-            try:
-                answer = await session.speaking(self._clip.seconds + LOST)
-            except SilentError:
-                if self._level is not None:
-                    self._level.lost += 1
-                return
-            if self._level is not None and answer.first_audio is not None and ends >= self._begun:
-                self._level.delays.append(round(1000 * (answer.first_audio - ends), 1))
-            await session.finished(played=True)
-            await asyncio.sleep(chance.random() * PAUSE)
-
-
-async def _end(speaker: asyncio.Task[None]) -> None:
-    speaker.cancel()
-    await asyncio.gather(speaker, return_exceptions=True)
+async def _watch(crowd: Crowd, server: Measured, seconds: float) -> Level:
+    """What they see within `seconds`."""
+    loop, process = asyncio.get_running_loop(), server.process()
+    for session in crowd.sessions:
+        session.lateness.clear()
+    lost, begun, before = crowd.lost, loop.time(), cpu_seconds(process) if process else 0.0
+    await crowd.talk(seconds)
+    passed = loop.time() - begun
+    cpu = (cpu_seconds(process) - before) / (len(crowd.sessions) * passed) if process else None
+    delays = [turn.delay for turn in crowd.turns if turn.ended >= begun]
+    late = lateness([late for session in crowd.sessions for late in session.lateness])
+    return Level(len(crowd.sessions), passed, spread(delays), delays, crowd.lost - lost, cpu, late)
