@@ -14,10 +14,11 @@ from click.testing import CliRunner
 
 from openlive.audio import AudioError
 from openlive.cli import main
-from openlive.cli.bench import COMMANDS, clips, crowd, memory, server, sessions, wire
+from openlive.cli.bench import COMMANDS, barge_in, clips, crowd, memory, server, sessions, wire
 from openlive.cli.bench.figures import percentile, spread
 from openlive.cli.bench.plot import Bar, Curve, plot, waterfall_plot
 from openlive.cli.bench.sessions import Level, steps, within
+from openlive.cli.bench.soak import Turn, compare
 from openlive.types import INPUT_RATE
 from tests.cli.conftest import TOLD
 
@@ -108,6 +109,13 @@ def test_a_lost_answer_is_too_late() -> None:
     assert not within(Level(2, 9.0), alone)
 
 
+def test_a_long_conversation_is_compared_by_its_medians() -> None:
+    turns = [Turn(n, 100.0 + n, None) for n in range(1, 31)]
+    assert compare(turns) == {"delay, ms": (105.0, 127.0)}
+    turns[3] = Turn(4, 9999.0, None)  # one that was slow says nothing
+    assert compare(turns)["delay, ms"] == (106.0, 127.0)
+
+
 def elements(svg: str, name: str) -> list[ElementTree.Element]:
     return ElementTree.fromstring(svg).findall(f"{{http://www.w3.org/2000/svg}}{name}")
 
@@ -160,6 +168,31 @@ def test_sessions_at_once() -> None:
     assert "sessions stay within 1.2 times" in out
     assert [level["sessions"] for level in found["levels"]] == [1, 2]
     assert all(level["delay"]["n"] > 0 and level["cpu"] > 0 for level in found["levels"])
+
+
+def test_speaking_into_answers(tone: Path) -> None:
+    out, found = bench("barge-in", "--turns", "2", "--engines", "scripted", "--remark", str(tone))
+    assert "onset of speech → interrupted" in out
+    assert found["stray"] == 0
+    assert [one["clip"] for one in found["interruptions"]] == ["tone.wav"] * 2
+    assert all(barge_in.PADDING_MS < one["ms"] < 3000 for one in found["interruptions"])
+
+
+def test_an_answer_that_was_over_cannot_be_interrupted(tone: Path) -> None:
+    Path("short.toml").write_text(server.scripted(replies=("No.",)))
+    arguments = ("--turns", "1", "--remark", str(tone), "--config", "short.toml")
+    result = CliRunner().invoke(main, ["bench", "barge-in", *arguments])
+    assert result.exit_code == 1
+    assert "was over before 'tone.wav' interrupted it" in result.stderr
+
+
+def test_a_long_conversation(tone: Path) -> None:
+    out, found = bench("soak", "--turns", "14", "--question", str(tone), "--plot", "soak.svg")
+    assert [turn["number"] for turn in found["turns"]] == [*range(1, 15)]
+    early, last = found["medians"]["memory, MB"]
+    assert found["ratios"]["memory, MB"] == pytest.approx(last / early, abs=0.01)
+    assert "slowest of 14 turns" in out
+    assert len(elements(Path("soak.svg").read_text("utf-8"), "polyline")) == 2
 
 
 def test_memory_of_further_sessions() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -149,17 +149,20 @@ class Session:
 
     async def finished(self, seconds: float = PATIENCE, *, played: bool = False) -> Answer:
         """The next turn, once all of it was generated, or (`played`) once it is over. Raises `BenchError`."""
-        answer = self.answer
-        while answer.complete is None and (played or answer.generated is None):
-            await self._news(seconds)
-        return answer
+        return await self.until(lambda answer: not played and answer.generated is not None, seconds)
 
     async def speaking(self, seconds: float = PATIENCE) -> Answer:
         """The next turn, once the first of its audio is there. Raises `BenchError`."""
+        answer = await self.until(lambda answer: bool(answer.audio), seconds)
+        if not answer.audio:
+            raise BenchError(f"The server's answer had no audio (it understood {answer.heard!r}).")
+        return answer
+
+    async def until(self, reached: Callable[[Answer], bool], seconds: float = PATIENCE) -> Answer:
+        """The turn under way, or the next one, once that is so of it or it is over. `seconds` are those that the server
+        may be silent for. Raises `BenchError`."""
         answer = self.answer
-        while not answer.audio:
-            if answer.complete is not None:
-                raise BenchError(f"The server's answer had no audio (it understood {answer.heard!r}).")
+        while answer.complete is None and not reached(answer):
             await self._news(seconds)
         return answer
 
