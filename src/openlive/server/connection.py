@@ -6,6 +6,7 @@ paused WebSocket answers no ping and clients hang up after 20 s (protocol.md 1.4
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -13,7 +14,6 @@ from contextlib import closing, suppress
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import msgspec
 from anyio.abc import TaskGroup
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -138,6 +138,7 @@ class Connection:
                         await self._written.wait()
                         self._tasks.cancel_scope.cancel()
                 finally:
+                    self._inbox.close()
                     self._seat.close()
         finally:
             self._live.leave(self._seat)
@@ -146,8 +147,10 @@ class Connection:
 
     async def _run(self) -> None:
         while True:
-            await anyio.lowlevel.checkpoint()  # a flood from one client lets the others through
-            await self._inbox.wait(self._session.deadline)
+            if self._inbox.items:
+                await asyncio.sleep(0)  # a flood from one client lets the others through
+            else:
+                await self._inbox.wait(self._session.deadline)
             for _ in range(max(1, min(len(self._inbox), BATCH))):
                 self._handle(self._inbox.take() if len(self._inbox) else None)
                 if self._closing:
@@ -234,7 +237,7 @@ class Connection:
                 read = await anyio.to_thread.run_sync(self._decode, frame)
             else:
                 read = self._decode(frame)
-                await anyio.lowlevel.checkpoint()  # messages that wait already would be read without a pause
+                await asyncio.sleep(0)  # messages that wait already would be read without a pause
             await self._enter(read)
             for i, item in enumerate(read):
                 self._inbox.put(self._event(item, more=i + 1 < len(read)))
