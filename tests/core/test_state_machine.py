@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -16,6 +17,7 @@ from openlive.core.commands import Command, Flush, HangUp, Hear, Listen, Respond
 from openlive.core.events import ClientSaid, Detected, Event, Failed, Finished, Produced, Ran, Transcribed
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
+from openlive.core.session import Session
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,
@@ -53,6 +55,21 @@ SCRIPTS: list[Script | None] = [
 seconds = st.sampled_from([0.01, 0.1, 0.3, 1.0, 2.5, 8.0])
 
 
+class Watched(Session):
+    """Does what one does that looks for what is due at every event, not only from its deadline on."""
+
+    def __init__(self, profiles: Mapping[str, Profile], limits: Limits | None = None) -> None:
+        super().__init__(profiles, limits)
+        self._restless = Session(profiles, limits)
+
+    def handle(self, event: Event | None, now: float) -> list[Command]:
+        self._restless.deadline = now
+        expected = self._restless.handle(event, now)
+        commands = super().handle(event, now)
+        assert commands == expected
+        return commands
+
+
 class AnyOrder(RuleBasedStateMachine):
     """A client that does what it likes, engines that answer, fail, or say nothing."""
 
@@ -78,6 +95,7 @@ class AnyOrder(RuleBasedStateMachine):
             dead_streams=data.draw(st.sampled_from([[], [1]])),
             profile=data.draw(st.sampled_from([PROFILE, BY_WORDS])),
             tools=data.draw(st.sampled_from([{}, {"code_execution": (0.3, RAN)}])),
+            make=Watched,
         )
         self.plan, self.sent = plan, 0.0
         self.checked = 0

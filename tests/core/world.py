@@ -117,13 +117,14 @@ class World:
         vertex: bool = False,
         tools: Mapping[str, tuple[float, ToolResult]] | None = None,
         judge: Callable[[float], float] = lambda _: 0.5,
+        make: type[Session] = Session,
     ) -> None:
         """`tools`: how long each takes, and what it comes to. `judge`: how likely the user has finished at a time."""
         self.tools = tools or {}
         self.profile = profile or PROFILES[MODEL]
         self.judge = judge
         self.now = 0.0
-        self.session = Session({profile.name: profile} if profile else PROFILES, limits)
+        self.session = make({profile.name: profile} if profile else PROFILES, limits)
         self.plan = plan
         self.stt_delay = stt_delay
         self.vad_delay = vad_delay

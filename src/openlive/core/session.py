@@ -76,6 +76,8 @@ class Session:
         self._closed = False
         self._out: list[Command] = []
         self._now = 0.0
+        self.deadline: float | None = None
+        """When something is due without an event; known anew after each one, and nothing is due before it."""
 
     def handle(self, event: Event | None, now: float) -> list[Command]:
         if self._closed:
@@ -84,7 +86,8 @@ class Session:
         if self._dialogue is not None:
             self._dialogue.now = now
         try:
-            self._expire()
+            if self.deadline is not None and now >= self.deadline:
+                self._expire()
             if event is not None and not self._closed:
                 self._take(event)
             self._pump()
@@ -92,23 +95,22 @@ class Session:
             self._close(error.code, error.reason)
         except ContextFullError as error:
             self._close(errors.INVALID_ARGUMENT.code, str(error))
+        self.deadline = self._next_deadline()
         out, self._out = self._out, []
         return out
 
-    @property
-    def deadline(self) -> float | None:
+    def _next_deadline(self) -> float | None:
         if self._closed:
             return None
         end = self._lifetime.end
         candidates = [None if end is None else end[0], self._opened.constraints.until]
         if self._dialogue is not None:
             candidates.append(self._lifetime.goodbye_at)
+            candidates.append(self._dialogue.deadline)
         elif self._opened_at is not None:
             candidates.append(self._opened_at + self._limits.setup)
         if self._hearing is not None:
             candidates.append(self._hearing.deadline)
-        if self._dialogue is not None:
-            candidates.append(self._dialogue.deadline)
         return min((at for at in candidates if at is not None), default=None)
 
     @property
