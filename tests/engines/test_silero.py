@@ -75,6 +75,37 @@ def test_pushes_of_the_same_moment_are_one_batch() -> None:
     assert network.lanes == [4, 4, 4]
 
 
+def test_pushes_of_neighbouring_moments_are_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silero, "GATHER", 0.2)
+    network = Network()
+
+    async def push() -> None:
+        vad = SileroVAD(network)
+        await vad.stream().push(audio(1))
+        later = []
+        for _ in range(4):
+            later.append(asyncio.create_task(vad.stream().push(audio(1))))
+            await asyncio.sleep(0)  # a tick of the loop
+        await asyncio.gather(*later)
+
+    asyncio.run(push())
+    assert network.lanes == [1, 4]
+
+
+def test_who_is_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silero, "GATHER", 0.2)
+
+    async def push() -> None:
+        vad = SileroVAD(Network())
+        for _ in range(2):
+            begun = time.monotonic()
+            await vad.stream().push(audio(1))
+            assert time.monotonic() - begun < 0.1
+            await asyncio.sleep(0.2)
+
+    asyncio.run(push())
+
+
 def test_an_error_stays_with_its_stream() -> None:
     network = Network()
     network.poison = 0.25

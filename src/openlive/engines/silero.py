@@ -2,10 +2,11 @@
 
 A frame is 512 samples (32 ms); the model sees it with the 64 samples before it and carries a state of [2, N, 128] from
 frame to frame. Pushes that are waiting at the same moment form one batch, a lane each: N lanes cost about
-(45 + 28 N) µs a frame. A thread hop costs as much as a frame and more on a busy machine, so work below `INLINE`
-is done in the event loop at the end of its tick (a push of 100 ms: about 0.25 ms). Anything longer goes to one worker
-thread in slices of at most `SLICE` lane-frames (about 5 ms); between slices whoever came meanwhile gets a lane, so a
-whole file in one push holds nobody up.
+(45 + 28 N) µs a frame. Work begins at the end of the event loop's tick, but no sooner than `GATHER` after the last one
+began: one session never waits, and many fill a batch together. A thread hop costs as much as a frame and more on a busy
+machine, so work below `INLINE` is done in the event loop (a push of 100 ms: about 0.25 ms). Anything longer goes to one
+worker thread in slices of at most `SLICE` lane-frames (about 5 ms); between slices whoever came meanwhile gets a lane,
+so a whole file in one push holds nobody up.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from openlive.types import INPUT_RATE
 
 FRAME = 512
 CONTEXT = 64
+GATHER = 0.008
+"""Seconds between the beginnings of two batches: a quarter of a frame, by which a judgement may come later. With 60
+sessions a batch has 15 lanes, which costs less than half of 15 batches."""
 INLINE = 0.0015
 """Seconds of estimated work that are done in the event loop itself."""
 SLICE = 64
@@ -96,6 +100,8 @@ class SileroVAD:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Job] = deque()
         self._busy = False
+        self._begun = -GATHER
+        """When the last batch began, on the loop's clock."""
 
     def stream(self) -> SileroStream:
         return SileroStream(self)
@@ -104,12 +110,16 @@ class SileroVAD:
         """The probabilities of the whole frames in `samples`; called by the stream, one call at a time each."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # a new loop (tests) must not wait for what a dead one left behind
-            self._loop, self._waiting, self._busy = loop, deque(), False
+            self._loop, self._waiting, self._busy, self._begun = loop, deque(), False, -GATHER
         job = _Job(stream, samples, loop.create_future())
         self._waiting.append(job)
         if not self._busy:
             self._busy = True
-            loop.call_soon(self._pump)
+            wait = self._begun + GATHER - loop.time()
+            if wait > 0:
+                loop.call_later(wait, self._pump)
+            else:
+                loop.call_soon(self._pump)
         await job.done
         if job.error:
             raise job.error
@@ -118,6 +128,7 @@ class SileroVAD:
     def _pump(self) -> None:
         """Computes what is waiting, here or in the worker, and comes again until nothing waits."""
         assert self._loop
+        self._begun = self._loop.time()
         while jobs := self._next_lanes():
             if cost(jobs) > INLINE or len(self._waiting) > len(jobs):
                 slice_ = self._worker.submit(self._advance, jobs, SLICE)
