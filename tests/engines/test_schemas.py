@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from llguidance import LLMatcher
 
 from openlive.engines import routing, schemas
 from openlive.types import FunctionDeclaration
@@ -53,6 +54,26 @@ def test_references_stay_with_what_they_point_to() -> None:
     schema = schemas.value(whole["properties"]["x"], whole)
     assert schema["$ref"] == "#/$defs/node"
     assert schema["$defs"]["node"]["properties"]["next"]["$ref"] == "#/$defs/node"
+
+
+@pytest.mark.parametrize(
+    ("schema", "kept"),
+    [
+        ({"type": "integer", "minimum": 10, "maximum": 3}, {"type": "integer"}),
+        ({"type": "string", "pattern": "[[:alpha:]"}, {"type": "string"}),
+        ({"type": "string", "pattern": "^a", "format": "date"}, {"type": "string"}),
+        ({"minLength": 9, "maxLength": 3, "$ref": "#"}, {}),
+    ],
+)
+def test_what_no_grammar_can_be_made_of_costs_its_own_argument_alone(
+    schema: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    light = {"x": schema, "room": {"enum": ["attic"]}}
+    whole = schemas.normal({"type": "object", "properties": light})
+    assert {k: v for k, v in schemas.value(whole["properties"]["x"], whole).items() if k != "x-guidance"} == kept
+    grammar = routing.grammar((FunctionDeclaration("light", "", whole),))
+    assert LLMatcher.validate_grammar(grammar) == ""
+    assert "attic" in grammar
 
 
 @pytest.mark.parametrize("ref", ["#/$defs/nowhere", "https://example.com/schema.json"])
@@ -116,6 +137,6 @@ JSON = st.recursive(
 @given(JSON)
 def test_a_schema_may_be_anything(parameters: Any) -> None:
     functions = (FunctionDeclaration("f", "", parameters),)
-    assert routing.grammar(functions).startswith("%llguidance")
+    assert LLMatcher.validate_grammar(routing.grammar(functions)) == ""
     assert routing.beginning(functions, "")
     assert isinstance(schemas.complaint({}, parameters), str)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -29,7 +28,7 @@ from openlive.engines import chatml, routing, template
 from openlive.engines.llamarun import DEFAULTS, Reply, Run, Signal
 from openlive.engines.llamaserver import LlamaServer
 from openlive.engines.llamasteps import THINKING, THOUGHTS, Routing, Thinking
-from openlive.engines.prompt import LLMError, MalformedCallError, Piece, PromptTooLongError
+from openlive.engines.prompt import LLMError, Piece, PromptTooLongError
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.slots import Lease, Slots
 from openlive.engines.tokens import Memory
@@ -47,8 +46,6 @@ SPARE = 1
 """Cores left to the ears, the voice and whatever else runs. llama.cpp's threads wait for each other in a busy loop,
 dozens of times per token; where one of them has to share its core, all crawl. On two cores beside one busy process, 8
 tokens of the 1.5B took 0.5 s with one thread and 1 to 27 s with two; alone, two are 1.4 times as fast as one."""
-
-_LOG = logging.getLogger(__name__)
 
 Build = Callable[[Request, bool], list[Piece]]
 """(request, whether its last message is unfinished) -> the prompt. Blocks."""
@@ -110,22 +107,12 @@ class Llama:
         key = request.conversation + ROUTES
         prompt = await self._encode(key, request, _route)
         said = " ".join(message.text for message in request.messages[-5:] if message.role == "user")
-        for loose in (False, True):
-            router = Routing(prompt, request.functions, said, self.context, loose=loose)
-            try:
-                async with aclosing(self._run(key, router)) as calls:
-                    async for call in calls:
-                        yield call
-            except MalformedCallError:
-                raise
-            except LLMError:
-                if loose:
-                    raise
-                _LOG.warning("llama.cpp takes no grammar of these functions; their arguments are only checked")
-                continue
-            if router.called:
-                yield Usage(len(router.prompt), router.generated, router.cached)
-            return
+        router = Routing(prompt, request.functions, said, self.context)
+        async with aclosing(self._run(key, router)) as calls:
+            async for call in calls:
+                yield call
+        if router.called:
+            yield Usage(len(router.prompt), router.generated, router.cached)
 
     async def _thoughts(self, request: Request) -> AsyncGenerator[Thought, None]:
         prompt = await self._encode(request.conversation, request, self._build)

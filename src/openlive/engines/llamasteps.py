@@ -21,8 +21,7 @@ THINKING = "Thinking briefly:"
 
 
 class Routing(Reply):
-    """The calls that follow `routing.prompt`, or nothing. `said`: the latest lines of the user. `loose`: without a
-    grammar, which llama.cpp may refuse."""
+    """The calls that follow `routing.prompt`, or nothing. `said`: what arguments may come from (`routing.said`)."""
 
     def __init__(
         self,
@@ -30,18 +29,14 @@ class Routing(Reply):
         functions: Sequence[FunctionDeclaration],
         said: str,
         context: int,
-        *,
-        loose: bool = False,
     ) -> None:
         super().__init__(prompt, Sampling(max_tokens=CALLS), context)
         self.called = False
         self._functions = functions
         self._said = said
-        self._loose = loose
 
     def _options(self) -> dict[str, Any]:
-        held = {} if self._loose else {"grammar": routing.grammar(self._functions)}
-        return {"temperature": 0, **held, **LIKELY}
+        return {"temperature": 0, "grammar": routing.grammar(self._functions), **LIKELY}
 
     def _read(self, chunk: Chunk) -> bool:
         """Raises `MalformedCallError`."""

@@ -6,12 +6,14 @@ arguments, and they are checked before they leave.
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from llguidance import LLMatcher
 from referencing import Registry
 
 Schema = dict[str, Any]
@@ -44,11 +46,11 @@ _KINDS: dict[str, Any] = {
     **dict.fromkeys(_COUNTS, int),
     **dict.fromkeys(_BOUNDS, (int, float)),
 }
-_LOOKS_AROUND = re.compile(r"\(\?|\\[1-9bB]")
 
 
 def value(schema: Any, whole: Schema) -> Schema:
-    """What a grammar can hold of the schema of one argument. `whole` is that of all of them, normalised."""
+    """What a grammar can hold of the schema of one argument, at the least its type or nothing. `whole` is that of all
+    of them, normalised."""
     converted = _grammar(schema, "#", whole, inside_all=False) if isinstance(schema, dict) else {}
     defined: Schema = {
         key: {
@@ -59,7 +61,16 @@ def value(schema: Any, whole: Schema) -> Schema:
         for key in ("$defs", "definitions")
         if key in whole
     }
-    return {**_LAYOUT, **defined, **converted}
+    held = {**_LAYOUT, **defined, **converted}
+    kinds = {"type": converted["type"]} if "type" in converted else {}
+    return next(one for one in (held, {**_LAYOUT, **kinds}, _LAYOUT) if one is _LAYOUT or _is_taken(json.dumps(one)))
+
+
+@lru_cache(1024)
+def _is_taken(schema: str) -> bool:
+    """Whether llguidance makes a grammar of it. llama.cpp does not say when it makes none, and then holds the model to
+    nothing at all."""
+    return not LLMatcher.validate_grammar(f"%llguidance {{}}\nstart: %json {schema}\n")
 
 
 def complaint(args: Any, parameters: Schema) -> str:
@@ -131,7 +142,7 @@ def _grammar(schema: Schema, root: str, whole: Schema, *, inside_all: bool) -> S
         kept["$ref"] = root + schema["$ref"][1:]
     if schema.get("format") in _FORMATS:
         kept["format"] = schema["format"]
-    if (pattern := schema.get("x-pattern")) and _compiles(pattern):
+    if (pattern := schema.get("x-pattern")) and _is_taken(json.dumps({"type": "string", "pattern": pattern})):
         kept["pattern"] = pattern
     if schema.get("type") == "array":
         kept.setdefault("maxItems", max(MAX_ITEMS, kept.get("minItems", 0)))
@@ -172,11 +183,3 @@ def _resolves(ref: Any, whole: Schema) -> bool:
             return False
         place = place[name]
     return True
-
-
-def _compiles(pattern: str) -> bool:
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError):
-        return False
-    return not _LOOKS_AROUND.search(pattern)
