@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from openlive.core.profile import HALF_CASCADE_VOICES, NATIVE_VOICES
 
-Kind = Literal["half-cascade", "native-audio", "thinking"]
+Kind = Literal["half-cascade", "native-audio", "thinking", "translation"]
 Modality = Literal["TEXT", "AUDIO"]
 
 
@@ -72,6 +72,8 @@ def default_profile(kind: Kind) -> ProfileSettings:
             return _NATIVE
         case "thinking":
             return replace(_NATIVE, kind="thinking")
+        case "translation":
+            return replace(_NATIVE, kind="translation")
 
 
 PROFILES: dict[str, ProfileSettings] = {
@@ -115,5 +117,10 @@ PROFILES: dict[str, ProfileSettings] = {
         _third(default_profile("thinking")),
         display_name="Gemini 3.8 Live Extended Thinking",
         description="The current generation that thinks before it speaks",
+    ),
+    "gemini-3.5-live-translate-preview": replace(
+        _third(default_profile("translation")),
+        display_name="Gemini 3.5 Live Translate",
+        description="Says again in another language what it hears",
     ),
 }

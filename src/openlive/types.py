@@ -40,11 +40,13 @@ class Image(Struct, frozen=True, tag=True):
 
 
 class Heard(Struct, frozen=True, tag=True):
-    """Speech of the user: its transcript, and where it lies in the session's audio (16 kHz samples)."""
+    """Speech of the user: its transcript, and where it lies in the session's audio (16 kHz samples). `language` is a
+    bare code, '' where the recogniser did not tell."""
 
     text: str
     start: int
     end: int
+    language: str = ""
 
 
 class FunctionCall(Struct, frozen=True, tag=True):
@@ -114,13 +116,22 @@ class Voice(Struct, frozen=True):
     speed: float = 1.0
 
 
+class Translation(Struct, frozen=True):
+    """What the user says is to be said again in `language` (BCP-47), and nothing else. What is in that language
+    already is repeated (`echo`) or left alone."""
+
+    language: str
+    echo: bool = False
+
+
 class Request(Struct, frozen=True):
     """Everything a responder needs for one reply.
 
     `conversation` is a key that stays the same for a session: engines keep their caches under it. A request's messages
     extend those of the conversation's previous one as far as possible. `voice` None asks for text, else for speech.
     `language` is a BCP-47 hint for the answer's language ('' = that of the user). `thinking` is how many tokens the
-    model may think before it answers, by its own count; 0: it answers at once.
+    model may think before it answers, by its own count; 0: it answers at once. `translation`: no answer is wanted, but
+    a translation of what was said last; where there is none, a reply without output.
     """
 
     conversation: str
@@ -131,6 +142,7 @@ class Request(Struct, frozen=True):
     voice: Voice | None = None
     language: str = ""
     thinking: int = 0
+    translation: Translation | None = None
 
 
 class Source(Struct, frozen=True):

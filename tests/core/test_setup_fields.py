@@ -136,7 +136,7 @@ def test_each_field_of_activity_detection(setup: dict[str, Any], changed: dict[s
 
 def test_no_setting_is_left_out() -> None:
     """But for those that only a profile decides."""
-    profiles = {"profile", "activity", "interim", "by_words"}
+    profiles = {"profile", "activity", "interim", "by_words", "translation"}
     assert {name for _, changed in ROWS for name in changed} | profiles == set(Settings.__struct_fields__)
 
 

@@ -337,11 +337,14 @@ class World:
     def _check_heard(self, turn: int, request: Request) -> None:
         """Is everything that was said in the open utterance in the request, and is its answer held until it is over?"""
         said = {**self._over, **{utterance: self._said(utterance) for utterance in self._heard}}
-        for utterance, text in said.items():
-            for part in request.messages[-1].parts:
-                if isinstance(part, Heard) and part.start == self._listening.get(utterance):
-                    self._guesses[turn] = utterance
-                    assert utterance in self.injected or part.text == text
+        for part in request.messages[-1].parts:
+            if isinstance(part, Heard):
+                of_it = [u for u in said if part.start <= self._listening.get(u, -1) < max(part.end, part.start + 1)]
+                if of_it and part.start == self._listening[of_it[0]]:
+                    self._guesses[turn] = of_it[-1]
+                    assert self.injected.intersection(of_it) or part.text == " ".join(
+                        filter(None, map(said.get, of_it))
+                    )
 
     def _reply(self, turn: int, script: list[tuple[float, Output]]) -> None:
         def step() -> None:

@@ -115,7 +115,11 @@ async def test_pages_that_are_not_there(web: httpx.AsyncClient, query: str) -> N
 
 async def test_the_names_that_are_listed_connect(server: Server) -> None:
     for name in (*NAMES, "mine"):
-        async with client(server, {**TEXT, "model": f"models/{name}"}, headers={"x-goog-api-key": KEY}):
+        setup: dict[str, Any] = {**TEXT, "model": f"models/{name}"}
+        if "translate" in name:
+            translation = {"translationConfig": {"targetLanguageCode": "es"}}
+            setup["generationConfig"] = {**setup["generationConfig"], **translation}
+        async with client(server, setup, headers={"x-goog-api-key": KEY}):
             pass
 
 

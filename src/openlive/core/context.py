@@ -31,6 +31,7 @@ class Context:
             voice=settings.voice,
             language=settings.language,
             thinking=settings.thinking,
+            translation=settings.translation,
         )
 
     def so_far(self) -> Request:

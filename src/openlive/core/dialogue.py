@@ -127,7 +127,8 @@ class Dialogue:
 
     @property
     def joining(self) -> bool:
-        return bool(self._unsaid.typed)
+        """There is a turn, even if nothing more is said."""
+        return bool(self._unsaid.typed) or self._unsaid.begun is not None
 
     def speculate(self, heard: Heard) -> None:
         """The user may have finished: the reply is prepared, and held until that is decided."""
@@ -332,6 +333,20 @@ class Dialogue:
         self.speaking = False
         self.settle()
 
+    def go_on(self) -> bool:
+        """The user speaks again: where nothing was told of an answer to what they had said, that was not all of it.
+        Returns whether it is so."""
+        reply, messages = self._reply, self.history.messages
+        if reply is None or reply.held or not reply.silent or reply.reason is not None or self._asking is not None:
+            return False
+        last = messages[-1] if messages else None
+        if last is None or last is not reply.request.messages[-1] or not all(map(_joins, last.parts)):
+            return False
+        self.out.append(Stop(reply.turn))
+        self._reply = None
+        self._unsaid.go_on(self.history.take_back())
+        return True
+
     def interrupt(self, *, keep_calls: bool = False) -> None:
         """Ends the present turn, if there is one: what nobody has seen yet is dropped without a word.
 
@@ -404,6 +419,8 @@ class Dialogue:
                 asking = reply
         if self._unsaid.typed and not self.settings.transparent:  # such a client says it again
             waiting.append((Message("user", tuple(self._unsaid.typed)), True))
+        if self._unsaid.begun is not None:
+            waiting.append((Message("user", (self._unsaid.begun,)), True))
         return Snapshot(
             session=self._context.conversation,
             messages=self.history.messages + ((cut,) if cut is not None and cut.parts else ()),
@@ -472,6 +489,11 @@ class Dialogue:
         if reply is not None and not reply.generated and self.now >= reply.progress_at + self._limits.reply:
             self.failed()
         self._answered(self._calls.expire(self.now))
+
+
+def _joins(part: Part) -> bool:
+    """It may be part of a turn that goes on: speech, and what was seen with it."""
+    return isinstance(part, Heard | Image)
 
 
 def _model(text: str, calls: Sequence[FunctionCall]) -> Message:

@@ -21,6 +21,8 @@ class Floor:
         self.beside = False
         """The user speaks while an answer goes on, so far without having said anything that interrupts it..."""
         self._untold = ""  # ... and this is the transcript of it
+        self._joint = ""
+        """Stands before what is told next: it goes on from what was told before."""
         self._transcribing = False
         """Words of the user were told that no `finished` has followed yet."""
         self._dialogue = dialogue
@@ -34,7 +36,7 @@ class Floor:
                     self.beside, self._untold = settings.by_words and dialogue.answering, ""
                 dialogue.speaking = True
                 if settings.interruptible and not self.beside:
-                    dialogue.interrupt()
+                    self._take()
             case SpeechEnded(at):
                 self.out += tell.activity(settings, started=False, at=at)
             case SpeechResumed():
@@ -42,10 +44,10 @@ class Floor:
             case Partial():
                 self._barge_in(signal.hypothesis, final=False)
                 self._heard(signal)
-            case Guessed(text, start, end):
+            case Guessed(text, start, end, language):
                 self._barge_in(text, final=True)
                 if not self.beside:
-                    dialogue.speculate(Heard(text, start, end))
+                    dialogue.speculate(Heard(text, start, end, language))
             case Uttered():
                 self._uttered(signal)
             case Lost():
@@ -57,6 +59,14 @@ class Floor:
         """What is said beside an answer interrupts it as soon as it is more than a back-channel."""
         if self.beside and wants_the_floor(text, final=final):
             self.beside = False
+            self._take()
+
+    def _take(self) -> None:
+        """The user has the floor. An answer of which nothing was told yet came too soon: the turn goes on."""
+        automatic = self._dialogue.settings.activity.automatic
+        if automatic and self._dialogue.go_on():
+            self._joint = " "
+        else:
             self._dialogue.interrupt()
 
     def _heard(self, partial: Partial) -> None:
@@ -64,13 +74,18 @@ class Floor:
         self._untold += partial.told
         if self.beside:
             return
-        told, self._untold = self._untold, ""
+        told, self._untold = self._joined(self._untold), ""
         settings = self._dialogue.settings
         self.out += tell.heard(settings, told)
         self._transcribing = self._transcribing or bool(told)
         self.out += tell.heard_perhaps(settings, partial.hypothesis)
         if told:
             self._dialogue.prepare(partial.text)
+
+    def _joined(self, told: str) -> str:
+        if told:
+            told, self._joint = self._joint + told, ""
+        return told
 
     def _end_transcript(self) -> None:
         if self._transcribing:
@@ -90,7 +105,7 @@ class Floor:
             dialogue.silent()
             return
         if said.text:
-            self.out += tell.heard(dialogue.settings, self._untold + said.told, said.words)
+            self.out += tell.heard(dialogue.settings, self._joined(self._untold + said.told), said.words)
             self._transcribing = True
             self._end_transcript()
         steps: dict[Step, float] = {
@@ -98,7 +113,8 @@ class Floor:
             "decision": said.decided_at,
             "transcript": said.transcribed_at,
         }
-        dialogue.said((Heard(said.text, said.start, said.end),) if said.text else (), steps)
+        heard = Heard(said.text, said.start, said.end, said.language)
+        dialogue.said((heard,) if said.text else (), steps)
         dialogue.silent()
 
     def _lost(self) -> None:

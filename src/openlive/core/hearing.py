@@ -211,7 +211,7 @@ class Hearing:
         if utterance.final is transcript:
             self._transcribed_at = now
             if not utterance.committed and transcript.text:
-                self._out.append(Guessed(transcript.text, *self._span(utterance)))
+                self._out.append(Guessed(transcript.text, *self._span(utterance), utterance.language))
                 self._wait(utterance, now)
             self._settle(now)
         if utterance.flushed:

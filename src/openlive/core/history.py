@@ -73,6 +73,11 @@ class History:
             ),
         )
 
+    def take_back(self) -> Message:
+        """The last message, which is none any more."""
+        self._counts.pop()
+        return self._messages.pop()
+
     def load(self, messages: Sequence[Message]) -> None:
         """Appends messages that stay for ever."""
         for message in messages:

@@ -16,12 +16,16 @@ LANGUAGES = (*NATIVE_LANGUAGES, "en-AU", "en-GB", "es-ES", "fr-CA", "gu-IN", "kn
 
 
 def language(asked: str, accepted: Sequence[str], model: str) -> str:
+    """`asked` as `find` has it; '' stays. Raises `ProtocolError` for a code that is not accepted; `model` (`models/…`)
+    is for its words."""
+    found = find(asked, accepted)
+    if asked and not found:
+        raise errors.language_not_supported(asked, model).error()
+    return found
+
+
+def find(asked: str, accepted: Sequence[str]) -> str:
     """The code as it is written in `accepted`, whatever its case; a bare `de` means the first of its regions there. ''
-    stays. Raises `ProtocolError` for a code that is not accepted; `model` (`models/…`) is for its words."""
-    if not asked:
-        return ""
+    where it is none of them."""
     wanted = asked.lower()
-    for code in accepted:
-        if wanted in {code.lower(), code.partition("-")[0].lower()}:
-            return code
-    raise errors.language_not_supported(asked, model).error()
+    return next((code for code in accepted if wanted in {code.lower(), code.partition("-")[0].lower()}), "")

@@ -39,6 +39,8 @@ class Profile(Struct, frozen=True):
     """What the language model behind it can hold, by its own count; 0: not known."""
     thinking: bool = False
     """Whether it thinks before it answers where the client does not say."""
+    translates: bool = False
+    """It says again in another language what it hears, and nothing else."""
     tools: tuple[FunctionDeclaration, ...] = ()
     """Those of the server's that a client may ask for."""
     turn_complete_after_call: bool = False

@@ -193,9 +193,17 @@ class Reply:
         return out
 
     def generation_complete(self) -> list[Command]:
+        """Of a reply in which nothing was said there is nothing to be told (protocol.md 4.8)."""
+        if self.silent:
+            return []
         out = self.end_transcript()
         out.append(Send(ServerMessage(server_content=ServerContent(generation_complete=True)), self.turn))
         return out
+
+    @property
+    def silent(self) -> bool:
+        spent = self.spent()
+        return not (spent.samples or spent.text or spent.thoughts or self.calls)
 
     def end_transcript(self) -> list[Command]:
         """Once, if there is any: no text beside it, some clients skip it (protocol.md 11.11)."""

@@ -11,7 +11,7 @@ from openlive.core.activity import MS, Policy
 from openlive.core.declarations import functions
 from openlive.core.history import Window
 from openlive.core.profile import Profile
-from openlive.types import FunctionDeclaration, Sampling, Voice
+from openlive.types import FunctionDeclaration, Sampling, Translation, Voice
 from openlive.wire import errors
 from openlive.wire.content import Content
 from openlive.wire.errors import ProtocolError
@@ -54,7 +54,8 @@ TRIGGER, TARGET = 0.8, 0.5
 
 
 class Settings(Struct, frozen=True):
-    """Of one session. `voice` None: it answers in text. `language` is BCP-47, '' where the client chose none."""
+    """Of one session. `voice` None: it answers in text. `language` is that of the answers, BCP-47, '' where the client
+    chose none."""
 
     profile: Profile
     instructions: str
@@ -63,6 +64,7 @@ class Settings(Struct, frozen=True):
     sampling: Sampling
     thinking: int
     """Tokens that the model may think before it answers; 0: not at all."""
+    translation: Translation | None
     thoughts: bool
     """The client is told what the model thinks."""
     voice: Voice | None
@@ -102,10 +104,12 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
     modality = _modality(generation, profile)
     voice_name = _voice_name(speech, profile, modality)
     language = languages.language(speech.language_code or "", profile.languages, f"models/{profile.name}")
+    translation = _translation(setup, profile, profiles)
+    spoken = translation.language if translation else language
     realtime = setup.realtime_input_config or RealtimeInputConfig()
     coverage = realtime.turn_coverage
     heard = setup.input_audio_transcription or AudioTranscriptionConfig()
-    interruptible = realtime.activity_handling is not ActivityHandling.NO_INTERRUPTION
+    interruptible = _interruptible(realtime.activity_handling, translation)
     detection = realtime.automatic_activity_detection or AutomaticActivityDetection()
     _refuse(setup)
     return Settings(
@@ -115,8 +119,9 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         sampling=_sampling(generation),
         thinking=_thinking(thinking, profile),
         thoughts=bool(thinking.include_thoughts),
-        voice=Voice(voice_name, language) if modality is Modality.AUDIO else None,
-        language=language,
+        translation=translation,
+        voice=Voice(voice_name, spoken) if modality is Modality.AUDIO else None,
+        language=spoken,
         activity=_policy(detection, coverage, vertex=vertex, judged=profile.turn_detector),
         interruptible=interruptible,
         by_words=profile.barge_in == "words" and interruptible and not detection.disabled,
@@ -136,6 +141,33 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         resumable=setup.session_resumption is not None,
         transparent=bool(setup.session_resumption and setup.session_resumption.transparent),
     )
+
+
+def _translation(setup: Setup, profile: Profile, profiles: Mapping[str, Profile]) -> Translation | None:
+    """Only models made for it translate, and they do nothing else (protocol.md 4.10)."""
+    path = "setup.generation_config.translation_config"
+    asked = setup.generation_config.translation_config if setup.generation_config else None
+    if not profile.translates:
+        if asked is None:
+            return None
+        able = next((f"only models/{p.name}" for p in profiles.values() if p.translates), "no model here")
+        raise ProtocolError(f"Invalid value at '{path}': {able} translates.")
+    where = f"{path}.target_language_code"
+    if asked is None or not asked.target_language_code:
+        raise ProtocolError(f"Invalid value at '{where}': name a language, such as es.")
+    target = languages.find(asked.target_language_code, profile.languages)
+    if not target:
+        raise ProtocolError(f"Invalid value at '{where}': unsupported language code {asked.target_language_code!r}.")
+    if setup.tools:
+        raise ProtocolError(f"Invalid value at 'setup.tools': models/{profile.name} only translates; leave them out.")
+    return Translation(target, echo=bool(asked.echo_target_language))
+
+
+def _interruptible(asked: ActivityHandling | None, translation: Translation | None) -> bool:
+    """Who speaks on while the sentence before is being translated does not want to stop the interpreter."""
+    if translation is not None:
+        return asked is ActivityHandling.START_OF_ACTIVITY_INTERRUPTS
+    return asked is not ActivityHandling.NO_INTERRUPTION
 
 
 def _refuse_vertex(setup: Setup) -> None:

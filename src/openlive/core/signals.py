@@ -40,6 +40,7 @@ class Guessed(Struct, frozen=True):
     text: str
     start: int
     end: int
+    language: str
 
 
 class Uttered(Struct, frozen=True):

@@ -17,6 +17,8 @@ class Unsaid:
         """What joins the history at the next rest, and whether it wants an answer."""
         self.typed: list[Part] = []
         """Realtime text that belongs to the turn that is being spoken."""
+        self.begun: Heard | None = None
+        """What was said of that turn before it seemed to be over."""
         self.seen: list[Image] = []
         self._room = room
         self._all_video = all_video
@@ -31,13 +33,30 @@ class Unsaid:
         while sum(seen.tokens for seen in self.seen) > self._room:
             del self.seen[0]
 
+    def go_on(self, turn: Message) -> None:
+        """The user has not finished `turn` after all."""
+        self.seen[:0] = [part for part in turn.parts if isinstance(part, Image)]
+        self.begun = next((part for part in turn.parts if isinstance(part, Heard)), None)
+
     def turn(self, parts: Iterable[Part]) -> Message:
         """A turn in which `parts` are said."""
-        return Message("user", (*self.seen, *parts, *self.typed))
+        return Message("user", (*self.seen, *self._whole(tuple(parts)), *self.typed))
+
+    def _whole(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        match self.begun, parts:
+            case None, _:
+                return parts
+            case Heard(said, start), (Heard(text, _, end, language),):
+                return (Heard(f"{said} {text}", start, end, language),)
+            case Heard(said), (Text(text),):
+                return (Text(f"{said} {text}"),)
+            case begun, _:
+                return (begun, *parts)
 
     def end_turn(self) -> None:
         self.seen.clear()
         self.typed.clear()
+        self.begun = None
 
 
 def same(guess: Message, said: Message) -> bool:

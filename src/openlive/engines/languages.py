@@ -14,6 +14,34 @@ from msgspec import Struct
 
 SYNONYMS = {"cmn": "zh", "fil": "tl", "in": "id", "iw": "he", "jv": "jw", "nb": "no", "yue": "zh"}
 """Language codes that Whisper knows under another name, or as part of another."""
+NAMES = {
+    "ar": "Arabic",
+    "bn": "Bengali",
+    "de": "German",
+    "en": "English",
+    "es": "Spanish",
+    "fr": "French",
+    "gu": "Gujarati",
+    "hi": "Hindi",
+    "id": "Indonesian",
+    "it": "Italian",
+    "ja": "Japanese",
+    "kn": "Kannada",
+    "ko": "Korean",
+    "ml": "Malayalam",
+    "mr": "Marathi",
+    "nl": "Dutch",
+    "pl": "Polish",
+    "pt": "Portuguese",
+    "ru": "Russian",
+    "ta": "Tamil",
+    "te": "Telugu",
+    "th": "Thai",
+    "tr": "Turkish",
+    "vi": "Vietnamese",
+    "zh": "Chinese",
+}
+"""What the languages of the guide are called, by their bare codes."""
 ENOUGH = 1.5
 """Seconds of speech that show which language it is (docs/design.md, hard case 6)."""
 PREFERENCE, HASTY_PREFERENCE = 4.0, 20.0

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from openlive.engines.languages import NAMES
 from openlive.engines.speakable import language_of
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Part, Request, Text
 
@@ -39,8 +40,6 @@ DONE = "Tell me in a short sentence what was done."
 FAILED = "Tell me in a short sentence that it did not work, and why."
 RUNNING = "Tell me in one short sentence that you are on it."
 """And where it is an error, or there is none yet."""
-_NAMES = {"de": "German", "es": "Spanish", "fr": "French", "it": "Italian", "pt": "Portuguese", "hi": "Hindi"}
-_NAMES |= {"ja": "Japanese", "zh": "Chinese", "ko": "Korean", "ru": "Russian", "ar": "Arabic", "en": "English"}
 _QUESTION = 300
 """Characters of it that are repeated."""
 
@@ -100,7 +99,7 @@ def _tells_more(result: Mapping[str, Any]) -> bool:
 
 
 def _asked(question: str) -> str:
-    name = _NAMES.get(language_of(question))
+    name = NAMES.get(language_of(question))
     return f"Speak {name}. I had said: {question}" if name else f"Speak the language in which I had said: {question}"
 
 

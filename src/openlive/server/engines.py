@@ -19,6 +19,7 @@ from openlive.engines.cascade import Cascade
 from openlive.engines.protocols import LLM, STT, TTS, VAD, Eyes, Responder, Tool, TurnDetector
 from openlive.engines.registry import Kind, Resources, load
 from openlive.engines.seeing import Seeing
+from openlive.engines.translating import Translating
 from openlive.types import FunctionDeclaration, Request, Sampling, Voice
 
 TOOLS: tuple[Kind, ...] = ("google_search", "url_context", "code_execution")
@@ -65,7 +66,7 @@ def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[
     if chosen.eyes and not getattr(model, "sees", False):
         eyes: Eyes = make("eyes", chosen.eyes)
         writer = Seeing(model, eyes)
-    responder = Cascade(writer, tts)
+    responder = Cascade(Translating(writer), tts)
     with ThreadPoolExecutor(1) as elsewhere:  # a loop of its own, whatever runs here
         elsewhere.submit(asyncio.run, warm(responder)).result()
     return Engines(

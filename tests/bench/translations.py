@@ -1,0 +1,107 @@
+"""How well the embedded default interprets: `python -m tests.bench.translations`.
+
+Each sentence of `translations.json` is put to the language model as a session with `translationConfig` puts it, typed;
+with `--spoken` Kokoro says it, the default ears hear it and tell its language, Kokoro speaks the translation, and
+Whisper base writes down what came. A translation is right where it is in the target language, has every word (or one of
+its alternatives) that the set asks for, and none that would be an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from openlive.config import choose_llm, usable_memory
+from openlive.engines import kokoro, listener
+from openlive.engines.protocols import STT
+from openlive.engines.registry import Resources, load
+from openlive.engines.speakable import language_of
+from openlive.engines.translating import Translating
+from openlive.models import ensure
+from openlive.types import Heard, Message, Request, Sampling, Text, Translation, Voice
+from tests.bench.languages import listen, plain, recogniser
+
+SET: Sequence[dict[str, Any]] = json.loads(Path(__file__).with_name("translations.json").read_text("utf-8"))
+
+
+@click.command()
+@click.option("--only", multiple=True, help="A pair, such as de-en.")
+@click.option("--spoken", is_flag=True, help="By voice, in and out.")
+def main(only: Sequence[str], spoken: bool) -> None:
+    """Measure the translations of the committed set."""
+    chosen = [row for row in SET if not only or f"{row['from']}-{row['to']}" in only]
+    asyncio.run(measure(sorted(chosen, key=lambda row: str(row["to"])), spoken=spoken))
+
+
+async def measure(rows: Sequence[dict[str, Any]], *, spoken: bool) -> None:
+    resources = Resources(ensure, 2, usable_memory())
+    model = load("llm", choose_llm(usable_memory()).spec, resources)
+    interpreter = Translating(model)
+    voice = kokoro.create("", resources) if spoken else None
+    ears = listener.create("", resources) if spoken else None
+    whisper = recogniser(1) if spoken else None
+    scores: dict[str, list[bool]] = defaultdict(list)
+    for row in rows:
+        said = Heard(row["text"], 0, 0, row["from"])
+        if voice is not None and ears is not None:
+            said = await hear(ears, voice.render(row["text"], Voice("Kore", row["from"]), row["from"]).pcm)
+        translation = await interpret(interpreter, said, row["to"])
+        heard = translation
+        if voice is not None and translation:
+            heard = listen(whisper, voice.render(translation, Voice("Kore", row["to"]), row["to"]), row["to"])
+        right = is_right(row, heard)
+        for group in ("all", f"{row['from']} to {row['to']}"):
+            scores[group].append(right)
+        click.echo(f"{'right' if right else 'WRONG'}  {said.language}: {said.text} | {translation} | {heard}")
+    for group, results in scores.items():
+        click.echo(f"{group}: {sum(results)} of {len(results)}")
+    model.close()
+
+
+async def hear(ears: STT, pcm: bytes) -> Heard:
+    import numpy as np
+    import soxr
+
+    samples = soxr.resample(np.frombuffer(pcm, "<i2").astype(np.float32), 24_000, 16_000)
+
+    async def audio() -> Any:
+        yield np.pad(samples, 4000).astype("<i2").tobytes()
+        yield b""
+
+    async for transcript in ears.transcribe(audio()):
+        if transcript.final:
+            return Heard(transcript.text, 0, 0, transcript.language)
+    return Heard("", 0, 0)
+
+
+async def interpret(interpreter: Translating, said: Heard, target: str) -> str:
+    request = Request(
+        target, (Message("user", (said,)),), sampling=Sampling(temperature=0), translation=Translation(target)
+    )
+    return "".join([piece.text async for piece in interpreter.generate(request) if isinstance(piece, Text)])
+
+
+def is_right(row: dict[str, Any], heard: str) -> bool:
+    words = f" {plain(heard, row['to'])} "
+
+    def has(alternatives: str) -> bool:
+        return any(word in words for word in alternatives.split("|"))
+
+    def has_word(alternatives: str) -> bool:
+        return any(f" {word} " in words for word in alternatives.split("|"))
+
+    return (
+        language_of(heard, otherwise=row["to"]) == row["to"]
+        and all(map(has, row["says"]))
+        and not any(map(has_word, row.get("not", ())))
+    )
+
+
+if __name__ == "__main__":
+    main()
