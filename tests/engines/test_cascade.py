@@ -86,11 +86,24 @@ async def test_speech_is_asked_for_in_words_that_stay_the_same() -> None:
     cascade = Cascade(llm, tts)
     await cascade.prefill(SPEECH)
     await collect(cascade, SPEECH)
-    assert llm.prefilled[0].instructions == llm.requests[0].instructions == f"Be kind.\n\n{SPOKEN}"
+    assert llm.prefilled[0].instructions == llm.requests[0].instructions
+    assert (
+        llm.requests[0].instructions
+        == f"Be kind.\n\n{SPOKEN}\n\nAlways answer in English, whatever language you are spoken to in."
+    )
     await cascade.prefill(TEXT)
     assert llm.prefilled[1] == TEXT
     cascade.forget("c")
     assert llm.forgotten == ["c"]
+
+
+async def test_a_language_that_was_chosen_is_that_of_the_answer_spoken_or_written() -> None:
+    for voice in (None, Voice("Puck", "pt-BR")):
+        llm = ScriptedLLM()
+        await collect(Cascade(llm, ScriptedTTS()), Request("c", TEXT.messages, voice=voice, language="pt-BR"))
+        await collect(Cascade(llm, ScriptedTTS()), Request("c", TEXT.messages, voice=voice))
+        assert "answer in Portuguese" in llm.requests[0].instructions
+        assert "answer in" not in llm.requests[1].instructions
 
 
 async def test_the_voice_gets_the_language_of_the_user_unless_it_has_one() -> None:

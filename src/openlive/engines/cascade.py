@@ -12,6 +12,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from msgspec.structs import replace
 
 from openlive.engines.clauses import Cutter
+from openlive.engines.languages import NAMES, bare
 from openlive.engines.protocols import LLM, TTS, Emit
 from openlive.types import Request, Text, Voice
 
@@ -22,6 +23,8 @@ SPOKEN = (
     " links. Be brief unless you are asked for more."
 )
 """Follows the instructions of every spoken reply. Constant, so that a prefix that was prefilled stays valid."""
+IN_LANGUAGE = "Always answer in {}, whatever language you are spoken to in."
+"""Where the client has chosen a language: without it, a question in another one is answered in that."""
 AHEAD = 4
 """Clauses that may wait for the voice before the model pauses."""
 
@@ -37,7 +40,7 @@ class Cascade:
 
     async def reply(self, request: Request, emit: Emit) -> None:
         if request.voice is None:
-            async with closing(self._llm.generate(request)) as pieces:
+            async with closing(self._llm.generate(prepared(request))) as pieces:
                 async for piece in pieces:
                     emit(piece)
             return
@@ -106,10 +109,11 @@ class _Clauses:
 
 
 def prepared(request: Request) -> Request:
-    """`request` as the model gets it: one for speech asks for an answer that can be spoken."""
-    if request.voice is None:
-        return request
-    return replace(request, instructions=f"{request.instructions}\n\n{SPOKEN}".lstrip())
+    """`request` as the model gets it: one for speech asks for an answer that can be spoken, one with a language for an
+    answer in it."""
+    name = NAMES.get(bare(request.language))
+    wishes = (SPOKEN if request.voice is not None else "", IN_LANGUAGE.format(name) if name else "")
+    return replace(request, instructions="\n\n".join(filter(None, (request.instructions, *wishes))))
 
 
 def alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
