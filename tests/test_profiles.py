@@ -8,13 +8,15 @@ import pytest
 
 from openlive.config import Config
 from openlive.core.commands import Prefill
+from openlive.core.languages import LANGUAGES
 from openlive.server.app import profiles
 from openlive.types import Image
 from tests.core.test_calls import SUNNY, WEATHER, answer, asked, cancelled, respond, tools
 from tests.core.world import TALK, World, words
 from tests.serving import Scripted
 
-NAMES = profiles(Config(), Scripted().engines)
+PROFILES = profiles(Config(), Scripted().engines)
+NAMES = {name: profile for name, profile in PROFILES.items() if not profile.translates}
 THIRD = {name for name in NAMES if name.startswith("gemini-3.")}
 NATIVE = {name for name in NAMES if "native-audio" in name}
 """Of the generation 2.5."""
@@ -30,6 +32,12 @@ def world(name: str, setup: dict[str, Any] = TALK, **more: Any) -> World:
 
 def test_each_generation_is_there() -> None:
     assert min(len(THIRD), len(NATIVE), len(HALF)) >= 3
+
+
+def test_one_translates_from_and_into_all_languages() -> None:
+    [interpreter] = PROFILES.keys() - NAMES.keys()
+    assert interpreter == "gemini-3.5-live-translate-preview"
+    assert PROFILES[interpreter].languages == LANGUAGES
 
 
 @every
