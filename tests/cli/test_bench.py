@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from websockets.frames import Frame
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from openlive.audio import AudioError
 from openlive.cli import main
@@ -88,11 +92,17 @@ def test_silence_is_no_clip() -> None:
         clips.clip("quiet", bytes(32000))
 
 
-def test_a_clip_is_cut_into_whole_messages() -> None:
-    clip = clips.clip("tone", burst(0, 0.25, 0))
+def test_a_clip_is_cut_into_frames_of_whole_chunks() -> None:
+    pcm = burst(0, 0.25, 0)
+    clip = clips.clip("tone", pcm)
     assert clip.seconds == 0.26
-    sizes = [len(msgspec.json.decode(m)["realtimeInput"]["audio"]["data"]) for m in clip.messages]
-    assert set(sizes) == {4 * -(-640 // 3)}
+    server_side = ServerProtocol(state=State.OPEN)
+    for frame in clip.frames:
+        server_side.receive_data(frame)
+    said = [msgspec.json.decode(frame.data) for frame in server_side.events_received() if isinstance(frame, Frame)]
+    chunks = [base64.b64decode(one["realtimeInput"]["audio"]["data"]) for one in said]
+    assert {len(chunk) for chunk in chunks} == {2 * clips.CHUNK}
+    assert b"".join(chunks) == pcm.ljust(26 * clips.CHUNK, b"\0")
 
 
 def test_the_ramp_ends_where_it_is_told_to() -> None:

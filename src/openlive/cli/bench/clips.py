@@ -1,4 +1,4 @@
-"""What speakers say: clips cut into the messages that carry them, with the places where their sound begins and ends."""
+"""What speakers say: clips cut into the frames that carry them, with the places where their sound begins and ends."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
+from websockets.frames import Frame, Opcode
 
 from openlive.audio import AudioError, read_wav, wav
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
@@ -41,16 +42,16 @@ VOICES = ("Kore", "Puck", "Aoede", "Fenrir")
 
 
 class Clip(Struct, frozen=True):
-    """`messages`: one per chunk, ready to be sent. The sound is from sample `onset` to `end`, which is excluded."""
+    """`frames`: one per chunk. The sound is from sample `onset` to `end`, which is excluded."""
 
     name: str
-    messages: tuple[bytes, ...]
+    frames: tuple[bytes, ...]
     onset: int
     end: int
 
     @property
     def seconds(self) -> float:
-        return len(self.messages) * CHUNK_MS / 1000
+        return len(self.frames) * CHUNK_MS / 1000
 
 
 def clip(name: str, pcm: bytes) -> Clip:
@@ -60,13 +61,18 @@ def clip(name: str, pcm: bytes) -> Clip:
         raise AudioError(f"{name}: there is no sound in it.")
     size = 2 * CHUNK
     chunks = [pcm[at : at + size].ljust(size, b"\0") for at in range(0, len(pcm), size)]
-    return Clip(name, tuple(message(chunk) for chunk in chunks), *found)
+    return Clip(name, tuple(framed(message(chunk)) for chunk in chunks), *found)
 
 
 def message(pcm: bytes) -> bytes:
     """The realtimeInput that carries s16le mono at 16 kHz."""
     data = base64.b64encode(pcm)
     return b'{"realtimeInput":{"audio":{"data":"%b","mimeType":"audio/pcm;rate=%d"}}}' % (data, INPUT_RATE)
+
+
+def framed(text: bytes) -> bytes:
+    """The WebSocket frame of a client's text message, made once for as many times as it is sent."""
+    return Frame(Opcode.TEXT, text).serialize(mask=True)
 
 
 def sound(pcm: bytes, rate: int) -> tuple[int, int] | None:
