@@ -76,6 +76,7 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     reply_seconds: float = 60.0
     backlog_seconds: float = 600.0
     utterance_seconds: float = 600.0
+    speculation_waste: float = 0.8
     preset: str = "unlimited"
     connection_seconds: float = 0.0
     session_seconds: float = 0.0
@@ -93,6 +94,10 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"preset {self.preset!r} is none of {', '.join(PRESETS)}")
         for name in self.__struct_fields__:
             if name == "preset":
+                continue
+            if name == "speculation_waste":
+                if not 0 <= self.speculation_waste <= 1:
+                    raise ValueError(f"{name} is a share, from 0 to 1")
                 continue
             if name in UNLIMITED and getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative; 0 is no limit")

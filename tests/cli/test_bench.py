@@ -18,7 +18,7 @@ from websockets.server import ServerProtocol
 
 from openlive.audio import AudioError
 from openlive.cli import main
-from openlive.cli.bench import COMMANDS, barge_in, clips, crowd, memory, server, sessions, wire
+from openlive.cli.bench import COMMANDS, barge_in, clips, crowd, memory, server, sessions, speculation, wire
 from openlive.cli.bench.figures import percentile, spread
 from openlive.cli.bench.plot import Bar, Curve, plot, waterfall_plot
 from openlive.cli.bench.sessions import Level, steps, within
@@ -229,6 +229,30 @@ def test_what_a_message_costs() -> None:
     assert all(0 < costs["least"] <= costs["p50"] < 100_000 for costs in found["us"].values())
     parts = [found["us"][name]["least"] for name in (wire.WIRE, wire.DETECTOR, wire.SPEECH)]
     assert found["message_us"] == pytest.approx(sum(parts), abs=0.2)
+
+
+def test_hesitation_costs_prepared_answers(tone: Path) -> None:
+    Path("fast.toml").write_text(server.scripted())
+    out, found = bench("speculation", "--config", "fast.toml", "--question", str(tone))
+    assert "share of the work" in out
+    always, default, _ = (row["of"] for row in found["figures"])
+    assert always["dropped"] >= 3
+    assert always["dropped"] >= default["dropped"]
+    for row in found["figures"]:
+        of = row["of"]
+        assert of["used"] + of["dropped"] > 0
+        assert row["share"] == pytest.approx(
+            of["dropped_seconds"] / (of["used_seconds"] + of["dropped_seconds"]), abs=1e-3
+        )
+
+
+def test_a_pause_is_put_where_it_is_quietest() -> None:
+    pcm = burst(0.2, 0.5, 0.02) + burst(0.08, 0.5, 0.2)
+    paused = speculation.hesitant(pcm, 0.3)
+    assert len(paused) - len(pcm) == 2 * round(0.3 * INPUT_RATE)
+    at = next(i for i in range(0, len(pcm), 2) if paused[i : i + 2] != pcm[i : i + 2])
+    assert 0.7 <= at / 2 / INPUT_RATE <= 0.81
+    assert speculation.hesitant(bytes(100), 1.0) == bytes(100)
 
 
 def test_a_server_that_is_not_there() -> None:

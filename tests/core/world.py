@@ -23,6 +23,7 @@ from openlive.core.commands import (
     Listen,
     Mark,
     Prefill,
+    Prepared,
     Respond,
     Restore,
     RunTool,
@@ -272,7 +273,7 @@ class World:
                 if tool in self.tools:
                     delay, result = self.tools[tool]
                     self.later(delay, Ran(call.id, result))
-            case Prefill() | Mark() | CallMark() | Forget() | Restore() | StopTool():
+            case Prefill() | Mark() | Prepared() | CallMark() | Forget() | Restore() | StopTool():
                 pass
 
     def _listen(self, command: Listen | Hear | Flush | HangUp | JudgeTurn) -> None:

@@ -129,6 +129,14 @@ class Mark(Struct, frozen=True, tag=True):
     at: float
 
 
+class Prepared(Struct, frozen=True, tag=True):
+    """What became of a reply that was prepared before the turn was decided, and the seconds of work on it by then."""
+
+    turn: int
+    used: bool
+    seconds: float
+
+
 class CallMark(Struct, frozen=True, tag=True):
     """A step in the life of a function call, `after` seconds after it was asked for."""
 
@@ -162,6 +170,7 @@ Command = (
     | Restore
     | Save
     | Mark
+    | Prepared
     | CallMark
     | Close
 )

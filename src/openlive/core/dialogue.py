@@ -10,6 +10,7 @@ from openlive.core import tell, tokens
 from openlive.core.calls import Beside, Calls
 from openlive.core.commands import Command, Prefill, Respond, Send, Step, Stop
 from openlive.core.context import Context
+from openlive.core.guesses import Guesses
 from openlive.core.history import ContextFullError, History
 from openlive.core.limits import Limits
 from openlive.core.reply import Reply
@@ -54,6 +55,7 @@ class Dialogue:
         self.speaking = False
         """The user has the floor."""
         self._limits = limits
+        self._guesses = Guesses(limits.waste)
         self._turn = 0
         self._reply: Reply | None = None
         self._asking: Reply | None = None
@@ -104,6 +106,7 @@ class Dialogue:
 
     def said(self, parts: tuple[Part, ...], steps: Mapping[Step, float] = NO_STEPS) -> None:
         """A turn of the user is complete: it is answered now, or when what may not be interrupted is over."""
+        self._guesses.confirm()
         message = self._unsaid.turn(parts)
         self.loading = False
         self._unsaid.end_turn()
@@ -133,7 +136,7 @@ class Dialogue:
     def speculate(self, heard: Heard) -> None:
         """The user may have finished: the reply is prepared, and held until that is decided."""
         self.drop_held()
-        if self._reply is not None or self._blocked:
+        if self._reply is not None or self._blocked or not self._guesses.guess():
             return
         try:
             self._context.slide()
@@ -148,8 +151,13 @@ class Dialogue:
 
     def drop_held(self) -> None:
         if self._reply is not None and self._reply.held:
-            self.out.append(Stop(self._reply.turn))
+            self.out += [Stop(self._reply.turn), self._reply.prepared(self.now, used=False)]
             self._reply = None
+
+    def resumed(self) -> None:
+        """The user goes on after what looked like the end."""
+        self._guesses.refute()
+        self.drop_held()
 
     # The reply.
 
@@ -226,7 +234,7 @@ class Dialogue:
 
     def _release(self, reply: Reply) -> None:
         waiting, steps = reply.release()
-        self.out += steps
+        self.out += [*steps, reply.prepared(self.now, used=True)]
         for output in waiting:
             if reply.reason is None:
                 self._send(reply, output)

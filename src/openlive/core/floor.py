@@ -40,7 +40,7 @@ class Floor:
             case SpeechEnded(at):
                 self.out += tell.activity(settings, started=False, at=at)
             case SpeechResumed():
-                dialogue.drop_held()
+                dialogue.resumed()
             case Partial():
                 self._barge_in(signal.hypothesis, final=False)
                 self._heard(signal)

@@ -29,3 +29,5 @@ class Limits(Struct, frozen=True):
     """Of audio that waits to be judged; more ends the session."""
     utterance: float = 600.0
     """Of speech without an end; there it is ended, and the rest is another turn."""
+    waste: float = 0.8
+    """No time: the share of wrong guesses from which on no reply is prepared (`Guesses`)."""

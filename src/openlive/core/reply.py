@@ -7,7 +7,7 @@ from collections import Counter
 from msgspec import Struct
 
 from openlive.core import tokens
-from openlive.core.commands import Command, Mark, Send, Step
+from openlive.core.commands import Command, Mark, Prepared, Send, Step
 from openlive.core.snapshot import Spent
 from openlive.types import OUTPUT_RATE, FunctionCall, Output, Request, Speech, Text, Thought, Usage, Word
 from openlive.wire.content import Blob, Content, Part
@@ -56,7 +56,7 @@ class Reply:
         self.request = request
         self.held = held
         self.reason: TurnCompleteReason | None = None
-        self.progress_at = now
+        self._begun_at = self.progress_at = now
         """When the responder was last heard of."""
         self.generated = False
         self.calls: list[FunctionCall] = []
@@ -103,6 +103,10 @@ class Reply:
         self.held = False
         waiting, self._waiting = self._waiting, []
         return waiting, [Mark(self.turn, step, at) for step, at in self._steps.items()]
+
+    def prepared(self, now: float, *, used: bool) -> Prepared:
+        """What the work on it has come to, now that the turn is decided or goes on."""
+        return Prepared(self.turn, used, (self.progress_at if self.generated else now) - self._begun_at)
 
     def fail(self, reason: TurnCompleteReason) -> None:
         """The responder broke: what was sent is played out, then the turn ends and says why."""

@@ -61,6 +61,7 @@ class App:
             reply=config.limits.reply_seconds,
             backlog=config.limits.backlog_seconds,
             utterance=config.limits.utterance_seconds,
+            waste=config.limits.speculation_waste,
             call=config.limits.call_seconds,
             tool=config.limits.tool_seconds,
             connection=config.limits.duration("connection_seconds"),

@@ -32,6 +32,7 @@ from openlive.core.commands import (
     Listen,
     Mark,
     Prefill,
+    Prepared,
     Respond,
     Restore,
     RunTool,
@@ -204,6 +205,8 @@ class Connection:
             case Save():
                 self._seat.principal = self._visit.principal.name
                 self._seat.save(command)
+            case Prepared():
+                self._metrics.prepared(command)
             case Mark(turn, step, at):
                 self._turns.mark(self._id, turn, step, at)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from openlive.core.commands import CallMark
+from openlive.core.commands import CallMark, Prepared
 from openlive.core.events import Failed
 
 TURN_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
@@ -38,6 +38,15 @@ class Metrics:
         self._call_seconds = Histogram(
             "openlive_call_seconds", "Until a call was answered", buckets=CALL_SECONDS, registry=self._registry
         )
+        self._prepared = Counter(
+            "openlive_prepared_replies",
+            "Replies that were prepared before the user's turn was decided, by what became of them",
+            ["outcome"],
+            registry=self._registry,
+        )
+        self._prepared_seconds = Counter(
+            "openlive_prepared_seconds", "Work on them until then", ["outcome"], registry=self._registry
+        )
         self._failures = Counter(
             "openlive_failures", "Failures of engines, by stage", ["stage"], registry=self._registry
         )
@@ -55,6 +64,11 @@ class Metrics:
         self._calls.labels(mark.step).inc()
         if mark.step == "answered":
             self._call_seconds.observe(mark.after)
+
+    def prepared(self, prepared: Prepared) -> None:
+        outcome = "used" if prepared.used else "dropped"
+        self._prepared.labels(outcome).inc()
+        self._prepared_seconds.labels(outcome).inc(prepared.seconds)
 
     def failed(self, failure: Failed) -> None:
         self._failures.labels(failure.stage).inc()

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("latency", "barge-in", "sessions", "soak", "memory", "wire")
+COMMANDS = ("latency", "barge-in", "sessions", "soak", "memory", "wire", "speculation")
 
 
 class _Suite(click.Group):

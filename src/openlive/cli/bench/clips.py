@@ -103,6 +103,11 @@ def shipped() -> Clip:
 
 def synthesised(texts: Sequence[str], weights: Callable[[str], Path]) -> list[Clip]:
     """The texts as Kokoro says them. `weights` gives the folder of a catalogue entry."""
+    return [clip(name, pcm) for name, pcm in spoken(texts, weights)]
+
+
+def spoken(texts: Sequence[str], weights: Callable[[str], Path]) -> list[tuple[str, bytes]]:
+    """The same as s16le mono at 16 kHz."""
     from openlive.engines import kokoro
     from openlive.engines.registry import Resources
 
@@ -111,4 +116,4 @@ def synthesised(texts: Sequence[str], weights: Callable[[str], Path]) -> list[Cl
         speeches = [engine.render(text, Voice(VOICES[i % len(VOICES)]), "en") for i, text in enumerate(texts)]
     finally:
         engine.close()
-    return [clip(t, read_wav(wav(s.pcm, OUTPUT_RATE))) for t, s in zip(texts, speeches, strict=True)]
+    return [(t, read_wav(wav(s.pcm, OUTPUT_RATE))) for t, s in zip(texts, speeches, strict=True)]
