@@ -35,7 +35,7 @@ EARLIEST, STEP, STEPS = 0.6, 0.35, 5
 
 class Interruption(Struct, frozen=True):
     """`ms`: from the onset of speech to `interrupted`. `generating`: not all of the answer was there yet. `stray`:
-    pieces of audio after `interrupted` and before the new turn had ended, so that they cannot be its answer."""
+    bytes of audio after `interrupted` and before the new turn had ended, so that they cannot be its answer."""
 
     clip: str
     ms: float
@@ -89,7 +89,7 @@ async def _measure(address: Address, model: str, clips: Sequence[Clip]) -> list[
     for number, clip in enumerate(clips, 1):
         async with connected(address, setting) as session:
             found.append(await _interrupt(session, clip, EARLIEST + STEP * ((number - 1) % STEPS)))
-        stray = f", {found[-1].stray} pieces of audio after it" if found[-1].stray else ""
+        stray = f", {found[-1].stray} bytes of audio after it" if found[-1].stray else ""
         click.echo(f"{number:>3}/{len(clips)} interrupted after {found[-1].ms:,.0f} ms{stray}: {clip.name}", err=True)
     return found
 
@@ -107,6 +107,6 @@ async def _interrupt(session: Session, clip: Clip, after: float) -> Interruption
     ended = said_at(begins, clip.end) + SILENCE_MS / 1000
     await asyncio.sleep(ended - loop.time())
     audio = [*answer.audio, *session.answer.audio]
-    stray = sum(answer.interrupted < at < ended for at, _ in audio)
+    stray = sum(size for at, size in audio if answer.interrupted < at < ended)
     took = round(1000 * (answer.interrupted - said_at(begins, clip.onset)), 1)
     return Interruption(clip.name, took, answer.generated is None, stray, lateness(session.lateness))

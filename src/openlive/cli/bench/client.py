@@ -45,7 +45,7 @@ class SilentError(BenchError):
 
 
 class _Blob(Struct, rename="camel"):
-    data: msgspec.Raw = msgspec.Raw()
+    data: bytes = b""
 
 
 class _Part(Struct, rename="camel"):
@@ -83,11 +83,12 @@ _read = msgspec.json.Decoder(_Message).decode
 
 class Answer(Struct):
     """One turn of the model. Times are those of the event loop; None: it has not come. `audio` holds when each piece
-    came and what it is in JSON: decoding it is left to whoever wants to hear it."""
+    came and its bytes of s16le mono at 24 kHz, `pcm` all of them."""
 
     heard: str = ""
     said: str = ""
-    audio: list[tuple[float, msgspec.Raw]] = field(default_factory=list)
+    audio: list[tuple[float, int]] = field(default_factory=list)
+    pcm: bytearray = field(default_factory=bytearray)
     first: float | None = None
     """Its first message of any kind but the transcript of the user."""
     interrupted: float | None = None
@@ -98,19 +99,15 @@ class Answer(Struct):
     def first_audio(self) -> float | None:
         return self.audio[0][0] if self.audio else None
 
-    @property
-    def pcm(self) -> bytes:
-        """All of its audio, s16le mono at 24 kHz."""
-        return b"".join(msgspec.json.decode(piece, type=bytes) for _, piece in self.audio)
-
     def take(self, content: _ServerContent, at: float) -> None:
         if content.input_transcription is not None:
             self.heard += content.input_transcription.text
         if content.output_transcription is not None:
             self.said += content.output_transcription.text
         for part in content.model_turn.parts if content.model_turn is not None else ():
-            if part.inline_data is not None and len(part.inline_data.data) > len('""'):
-                self.audio.append((at, part.inline_data.data))
+            if part.inline_data is not None and part.inline_data.data:
+                self.audio.append((at, len(part.inline_data.data)))
+                self.pcm += part.inline_data.data
         if self.first is None and (content.model_turn or content.output_transcription):
             self.first = at
         if content.interrupted and self.interrupted is None:

@@ -42,16 +42,18 @@ VOICES = ("Kore", "Puck", "Aoede", "Fenrir")
 
 
 class Clip(Struct, frozen=True):
-    """`frames`: one per chunk. The sound is from sample `onset` to `end`, which is excluded."""
+    """`messages`: one per chunk. The sound is from sample `onset` to `end`, which is excluded. `frames`: those that
+    carry the messages, ready to be written."""
 
     name: str
-    frames: tuple[bytes, ...]
+    messages: tuple[bytes, ...]
     onset: int
     end: int
+    frames: tuple[bytes, ...] = ()
 
     @property
     def seconds(self) -> float:
-        return len(self.frames) * CHUNK_MS / 1000
+        return len(self.messages) * CHUNK_MS / 1000
 
 
 def clip(name: str, pcm: bytes) -> Clip:
@@ -61,7 +63,8 @@ def clip(name: str, pcm: bytes) -> Clip:
         raise AudioError(f"{name}: there is no sound in it.")
     size = 2 * CHUNK
     chunks = [pcm[at : at + size].ljust(size, b"\0") for at in range(0, len(pcm), size)]
-    return Clip(name, tuple(framed(message(chunk)) for chunk in chunks), *found)
+    messages = tuple(message(chunk) for chunk in chunks)
+    return Clip(name, messages, *found, tuple(map(framed, messages)))
 
 
 def message(pcm: bytes) -> bytes:

@@ -123,7 +123,7 @@ def client_steps(answer: Answer, voiced: float) -> dict[str, float]:
     """What the client saw, in seconds after `voiced`."""
     assert answer.first_audio is not None
     steps = {"first_audio_byte": answer.first_audio - voiced}
-    found = sound(answer.pcm, OUTPUT_RATE)
+    found = sound(bytes(answer.pcm), OUTPUT_RATE)
     if found is not None:
         steps["audible"] = steps["first_audio_byte"] + found[0] / OUTPUT_RATE
     return steps

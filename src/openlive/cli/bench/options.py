@@ -15,6 +15,7 @@ from openlive.cli.bench.server import Measured, elsewhere, own, scripted
 from openlive.cli.conversation import MODEL
 from openlive.cli.errors import verbose_option
 from openlive.cli.options import config_option
+from openlive.cli.serve import configured
 
 Engines = Literal["configured", "scripted"]
 
@@ -36,7 +37,9 @@ class Options(Struct, frozen=True):
             return elsewhere(self.url, self.key, self.ca, self.pid)
         if self.engines == "scripted":
             return own(config or scripted(), "scripted", apart=apart)
-        return own(self.config_file, "configured", apart=apart)
+        chosen = configured(self.config_file).engines
+        names = (chosen.vad, chosen.turn, chosen.stt, chosen.llm, chosen.tts)
+        return own(self.config_file, ", ".join(name or "none" for name in names), apart=apart)
 
 
 def bench_options(engines: Engines, *, plot: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:

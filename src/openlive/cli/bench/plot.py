@@ -61,13 +61,13 @@ def plot(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
 
 def waterfall_plot(bars: Sequence[Bar], title: str) -> str:
     """All steps on one time axis that begins with 0, or with the earliest of them."""
-    row, names = 28, 170
+    row, names, labels = 28, 170, 90
     height = TOP + row * len(bars) + BOTTOM
     start = min(0.0, *(bar.p50 for bar in bars))
     span = _round_up(max(bar.p95 for bar in bars) - start)
 
     def at(ms: float) -> float:
-        return round(names + (ms - start) / span * (WIDTH - RIGHT - names), 1)
+        return round(names + (ms - start) / span * (WIDTH - labels - names), 1)
 
     out = [_begin(height)]
     floor = height - BOTTOM
