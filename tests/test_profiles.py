@@ -104,3 +104,12 @@ def test_answers_in_text_and_in_its_voices(name: str) -> None:
     voice = {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Sulafat"}}}
     native = world(name, {**TALK, "generationConfig": {"speechConfig": voice}})
     assert (native.closed is None) is (name not in HALF)
+
+
+@every
+@pytest.mark.parametrize("code", ["es-ES", "cmn-CN"])
+def test_starred_languages_are_for_half_cascades_only(name: str, code: str) -> None:
+    w = world(name, {**TALK, "generationConfig": {"speechConfig": {"languageCode": code}}})
+    assert (w.closed is None) is (name in HALF)
+    if w.closed is not None:
+        assert w.closed.reason == f"Unsupported language code '{code}' for model models/{name}"
