@@ -55,6 +55,17 @@ def test_turns_in_speech_and_writing_share_a_conversation(tone: Path, home: Path
 
 
 @pytest.mark.usefixtures("server")
+def test_what_is_said_is_translated() -> None:
+    result = talk("--translate", "es", "--text", "The house is old.", "--text", "Es una casa muy vieja.")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert "English: The house is old." in " ".join(lines), "it is put to the model to be translated"
+    assert not lines[-1].startswith("Model: "), "what is Spanish already is not repeated"
+    refused = talk("--translate", "xx", "--text", "Hello.")
+    assert "unsupported language code 'xx'" in refused.stderr
+
+
+@pytest.mark.usefixtures("server")
 def test_any_wav_file_will_do(tone: Path, tmp_path: Path) -> None:
     samples = struct.unpack("<8000h", read_wav(tone))
     other = tmp_path / "other.wav"

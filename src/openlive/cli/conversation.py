@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from google.genai.live import AsyncSession
 
 MODEL = "gemini-live-2.5-flash-preview"
+INTERPRETER = "gemini-3.5-live-translate-preview"
 CHUNK_MS = 40
 SILENCE = bytes(INPUT_RATE * CHUNK_MS // 1000 * 2)
 _MIME = f"audio/pcm;rate={INPUT_RATE}"
@@ -137,9 +138,15 @@ async def spoken(pcm: bytes) -> AsyncIterator[bytes]:
 
 @asynccontextmanager
 async def conversation(
-    address: Address, listener: Listener, *, model: str = MODEL, voice: str | None = None
+    address: Address,
+    listener: Listener,
+    *,
+    model: str | None = None,
+    voice: str | None = None,
+    translate: str | None = None,
 ) -> AsyncIterator[Conversation]:
-    """A session that is transcribed on both sides. Raises `ConversationError`."""
+    """A session that is transcribed on both sides. `translate`: a language to say everything again in. Raises
+    `ConversationError`."""
     genai = _sdk()
     pass_by_proxies(os.environ)
     config: dict[str, Any] = {
@@ -149,6 +156,9 @@ async def conversation(
     }
     if voice:
         config["speech_config"] = {"voice_config": {"prebuilt_voice_config": {"voice_name": voice}}}
+    if translate:
+        config["translation_config"] = {"target_language_code": translate}
+    model = model or (INTERPRETER if translate else MODEL)
     options = {"base_url": address.url, "async_client_args": {"ssl": address.context()}}
     client = genai.Client(vertexai=False, api_key=address.key, http_options=options)
     try:

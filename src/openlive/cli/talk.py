@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from openlive.cli.conversation import MODEL, Address, Conversation, Listener, as_program, conversation
+from openlive.cli.conversation import INTERPRETER, MODEL, Address, Conversation, Listener, as_program, conversation
 from openlive.cli.errors import verbose_option
 from openlive.cli.options import config_option
 from openlive.cli.run import a_server, key_for
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 )
 @click.option("--text", "texts", multiple=True, help="Something to say in writing; after the files.")
 @click.option("--voice", help="Whose voice answers: Puck, Kore, … (openlive.example.toml lists them).")
-@click.option("--model", default=MODEL, show_default=True, help="The model to ask for.")
+@click.option("--translate", metavar="LANGUAGE", help="Have what is said translated, into es, de-DE, …, not answered.")
+@click.option("--model", help=f"The model to ask for; else {MODEL}, or {INTERPRETER} with --translate.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.wav", help="Keep the answers.")
 @click.option("--url", help="A server elsewhere; else the one that is running, else one started for this.")
 @click.option("--key", envvar="GEMINI_API_KEY", help="A key for --url; else $GEMINI_API_KEY.")
@@ -38,7 +39,8 @@ def talk(
     files: Sequence[Path],
     texts: Sequence[str],
     voice: str | None,
-    model: str,
+    translate: str | None,
+    model: str | None,
     save: Path | None,
     url: str | None,
     key: str | None,
@@ -58,7 +60,7 @@ def talk(
         screen = Screen(speaker)
 
         async def work() -> None:
-            async with conversation(address, screen, model=model, voice=voice) as talking:
+            async with conversation(address, screen, model=model, voice=voice, translate=translate) as talking:
                 for pcm in spoken:
                     await talking.say(pcm)
                 for text in texts:
