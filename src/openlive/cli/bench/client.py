@@ -38,7 +38,7 @@ class BenchError(click.ClickException):
 
 
 class SilentError(BenchError):
-    """It did not answer in time."""
+    """It did not answer, or not in time."""
 
 
 # --- what the server says -----------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ class Session:
         """The next turn, once the first of its audio is there. Raises `BenchError`."""
         answer = await self.until(lambda answer: bool(answer.audio), seconds)
         if not answer.audio:
-            raise BenchError(f"The server's answer had no audio (it understood {answer.heard!r}).")
+            raise SilentError(f"The server's answer had no audio (it understood {answer.heard!r}).")
         return answer
 
     async def until(self, reached: Callable[[Answer], bool], seconds: float = PATIENCE) -> Answer:
@@ -194,7 +194,9 @@ class Session:
                     self.answer = Answer()
         except ConnectionClosed as closed:
             self._ended = f"The server ended the session: {told(closed)}"
-            self._changed.set()
+        except msgspec.MsgspecError as error:
+            self._ended = f"The server sent what is no message of this API: {error}"
+        self._changed.set()
 
     def record(self) -> None:
         """Opens the microphone. A timer for each chunk and a frame that is ready: with a task and the library's `send`
