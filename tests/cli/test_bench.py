@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,9 +15,11 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame
 from websockets.protocol import State
 from websockets.server import ServerProtocol
+from websockets.sync.server import ServerConnection, serve
 
 from openlive.audio import AudioError
 from openlive.cli import main
@@ -253,6 +258,48 @@ def test_a_pause_is_put_where_it_is_quietest() -> None:
     at = next(i for i in range(0, len(pcm), 2) if paused[i : i + 2] != pcm[i : i + 2])
     assert 0.7 <= at / 2 / INPUT_RATE <= 0.81
     assert speculation.hesitant(bytes(100), 1.0) == bytes(100)
+
+
+@contextmanager
+def another_server(*answer: object) -> Iterator[str]:
+    """Knows nothing but the protocol: says `answer` to the sixtieth chunk."""
+
+    def serve_one(socket: ServerConnection) -> None:
+        socket.recv()
+        socket.send(msgspec.json.encode({"setupComplete": {"sessionId": "another"}}))
+        with suppress(ConnectionClosed):
+            for _ in range(60):
+                socket.recv()
+            for message in answer:
+                socket.send(msgspec.json.encode({"serverContent": message}))
+            for _ in socket:
+                pass
+
+    with serve(serve_one, "127.0.0.1", 0) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{other.socket.getsockname()[1]}"
+        finally:
+            other.shutdown()
+            thread.join()
+
+
+def test_any_server_with_the_api_can_be_measured(tone: Path) -> None:
+    audio = {"modelTurn": {"parts": [{"inlineData": {"data": base64.b64encode(burst(0.1, 0.2, 0)).decode()}}]}}
+    with another_server(audio, {"turnComplete": True}) as url:
+        _, found = bench("latency", "--turns", "1", "--question", str(tone), "--url", url)
+    (turn,) = found["turns"]
+    assert turn["decision"] == "silence"
+    assert turn["ms"]["decision"] == 500
+    assert turn["ms"]["first_audio_byte"] < turn["ms"]["audible"] < turn["ms"]["first_audio_byte"] + 200
+
+
+def test_a_server_that_speaks_something_else(tone: Path) -> None:
+    with another_server({"modelTurn": 5}) as url:
+        result = CliRunner().invoke(main, ["bench", "latency", "--question", str(tone), "--url", url])
+    assert result.exit_code == 1
+    assert "The server sent what is no message of this API: Expected `object | null`, got `int`" in result.stderr
 
 
 def test_a_server_that_is_not_there() -> None:
