@@ -185,6 +185,13 @@ def test_sessions_at_once() -> None:
     assert all(level["delay"]["n"] > 0 and level["cpu"] > 0 for level in found["levels"])
 
 
+def test_a_server_that_takes_no_more_sessions() -> None:
+    Path("one.toml").write_text(server.scripted() + "[limits]\nsessions = 1\n")
+    out, found = bench("sessions", "--most", "2", "--seconds", "1", "--engines", "configured", "--config", "one.toml")
+    assert [level["sessions"] for level in found["levels"]] == [1]
+    assert "\n1 sessions stay within" in out
+
+
 def test_speaking_into_answers(tone: Path) -> None:
     out, found = bench("barge-in", "--turns", "2", "--engines", "scripted", "--remark", str(tone))
     assert "onset of speech → interrupted" in out

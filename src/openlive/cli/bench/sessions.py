@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import click
 from msgspec import Struct, field
 
-from openlive.cli.bench.client import SILENCE_MS, connected, setup
+from openlive.cli.bench.client import SILENCE_MS, BenchError, connected, setup
 from openlive.cli.bench.clips import shipped
 from openlive.cli.bench.crowd import Crowd
 from openlive.cli.bench.figures import Spread, spread
@@ -61,7 +61,13 @@ def sessions(options: Options, *, most: int, seconds: float, vad: str) -> None:
     report = Report("sessions", most=most, seconds=seconds, vad=vad, **fixed, url=options.url)
     out = console()
     with options.server(scripted(vad), apart=True) as server:
-        levels = asyncio.run(_ramp(server, options.model, seconds, most))
+        levels: list[Level] = []
+        try:
+            asyncio.run(_ramp(server, options.model, seconds, most, levels))
+        except BenchError as error:
+            if not levels:
+                raise
+            click.echo(f"No more sessions than that: {error.format_message()}", err=True)
         engines = server.engines
     table = figures("sessions", "turns", "p50 ms", "p95 ms", "of one", "lost", "CPU ms per session s", "late p99 ms")
     for level in levels:
@@ -105,8 +111,8 @@ def steps(most: int) -> list[int]:
     return [*(n for n in numbers if n < most), most]
 
 
-async def _ramp(server: Measured, model: str, seconds: float, most: int) -> list[Level]:
-    levels: list[Level] = []
+async def _ramp(server: Measured, model: str, seconds: float, most: int, levels: list[Level]) -> None:
+    """Adds a level after the other. Raises `BenchError` where the server refuses one session more."""
     for number in steps(most):
         level = await _level(server, model, number, seconds)
         levels.append(level)
@@ -114,7 +120,6 @@ async def _ramp(server: Measured, model: str, seconds: float, most: int) -> list
         click.echo(f"{number:>4} sessions: {p95}, {level.lost} lost, {told(level.lateness)}", err=True)
         if not within(level, levels[0]):
             break
-    return levels
 
 
 async def _level(server: Measured, model: str, number: int, seconds: float) -> Level:
