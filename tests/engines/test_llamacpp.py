@@ -181,6 +181,31 @@ class TestReplies:
 
 @pytest.mark.weights
 class TestCache:
+    def test_what_is_left_of_a_window_that_slides_is_not_computed_again(self, llm: Llama) -> None:
+        told = [m for i in range(12) for m in (user(f"My number {i} is {37 * i}, keep it."), model(f"{37 * i}: kept."))]
+
+        async def run(conversation: str, instructions: str) -> Usage:
+            full = Request(conversation, (*told, user("Which?")), "Be brief.", sampling=GREEDY)
+            await answer(llm, full)
+            slid = Request(conversation, (*told[8:], user("Which?")), instructions, sampling=GREEDY)
+            return (await answer(llm, slid))[1]
+
+        usage = asyncio.run(run("slides", "Be brief."))
+        assert usage.prompt - usage.cached < 30
+        usage = asyncio.run(run("changes", "Be very kind."))
+        assert usage.prompt - usage.cached > 100, "the rest was computed under other instructions"
+
+    def test_nothing_of_another_conversation_is_taken_but_a_common_beginning(self, llm: Llama) -> None:
+        told = [m for i in range(8) for m in (user(f"My number {i} is {37 * i}, keep it."), model(f"{37 * i}: kept."))]
+
+        async def run() -> Usage:
+            await answer(llm, Request("mine", (user("I am Anna."), *told, user("Which?")), sampling=GREEDY))
+            llm.forget("mine")
+            return (await answer(llm, Request("yours", (*told, user("Which?")), sampling=GREEDY)))[1]
+
+        usage = asyncio.run(run())
+        assert usage.prompt - usage.cached > 100
+
     def test_each_turn_computes_only_what_is_new(self, llm: Llama) -> None:
         async def run() -> None:
             messages: tuple[Message, ...] = ()

@@ -39,6 +39,11 @@ CONTEXT = 8192
 SLOTS = 12
 """Conversations whose caches are kept at once; further ones take turns, and compute their prompts again. One with
 functions takes two: which of them are called is told apart from the talk."""
+SHIFTED = 16
+"""Tokens in a row from which what was computed of a conversation is used again further ahead, where its oldest turns
+have been dropped: without it the whole rest of the window is computed anew (500 tokens of the tiny model: 2.8 s instead
+of 42 s on a busy core). The rest still knows what was dropped, so this holds within one conversation only, and not
+where its instructions or functions have changed."""
 ROUTES = "#calls"
 """Added to the key of a conversation for that."""
 
@@ -205,6 +210,7 @@ class Llama:
 
     async def _encode(self, key: str, request: Request, build: Build, *, unfinished: bool = False) -> list[int]:
         memory = self._memories.setdefault(key, Memory())
+        memory.follow((request.instructions, request.functions))
 
         def work() -> list[int]:
             return [*self._server.beginning, *memory.encode(build(request, unfinished), self._tokenize)]
@@ -233,19 +239,21 @@ class Llama:
         lease = self._slots.claim(conversation, cells, time.monotonic(), prompt=prompt, speculative=speculative)
         if lease is None:
             return False
+        memory = self._memories.get(conversation)
+        again = {"n_cache_reuse": SHIFTED} if lease.own and memory and memory.steady else {}
         run = make()
         with self._ending:
             self._runs.add(run)
-        Thread(target=self._work, args=(run, lease), name="openlive-llm", daemon=True).start()
+        Thread(target=self._work, args=(run, lease, again), name="openlive-llm", daemon=True).start()
         return True
 
-    def _work(self, run: Run, lease: Lease) -> None:
+    def _work(self, run: Run, lease: Lease, again: dict[str, int]) -> None:
         """In a thread of its own."""
         error: Exception | None = None
         try:
             for slot in lease.clear:
                 self._server.clear(slot)
-            self._server.complete(run.prompt, lease.slot, run.options, run.receive)
+            self._server.complete(run.prompt, lease.slot, {**run.options, **again}, run.receive)
         except Exception as e:
             error = e
         self._slots.release(lease, len(run.prompt) + run.generated, time.monotonic())

@@ -22,10 +22,12 @@ _NEVER = float("-inf")
 
 
 class Lease(Struct, frozen=True):
-    """The right to run on `slot` until released. The slots in `clear` must be emptied first: their cells are needed."""
+    """The right to run on `slot` until released. The slots in `clear` must be emptied first: their cells are needed.
+    `own`: what the slot holds was computed for the same conversation."""
 
     slot: int
     clear: tuple[int, ...] = ()
+    own: bool = False
 
 
 class _Slot(Struct):
@@ -64,10 +66,11 @@ class Slots:
             clear = self._make_room(index, tokens, now, speculative)
             if clear is None:
                 return None
+            own = self._slots[index].owner == conversation
             for i in clear:
                 self._slots[i] = _Slot()
             self._slots[index] = _Slot(conversation, True, tokens, now, prompt)
-            return Lease(index, tuple(clear))
+            return Lease(index, tuple(clear), own)
 
     def release(self, lease: Lease, tokens: int, now: float) -> None:
         """The run is over and left `tokens` in the slot."""

@@ -29,6 +29,13 @@ class Memory:
     def __init__(self) -> None:
         self._known: dict[Piece, Tokens] = {}
         self._replies: deque[Spoken] = deque(maxlen=_REPLIES)
+        self._beginning: object = None
+        self.steady = False
+        """The last prompt begins as the one before it did."""
+
+    def follow(self, beginning: object) -> None:
+        """What the next prompt begins with: instructions and functions."""
+        self.steady, self._beginning = beginning == self._beginning, beginning
 
     def keep(self, reply: Spoken) -> None:
         self._replies.append(reply)
