@@ -30,6 +30,7 @@ class ProfileSettings(Struct, frozen=True, forbid_unknown_fields=True):
     history: Literal["heard", "sent"] = "heard"
     turn_complete_after_call: bool = False
     queues_during_calls: bool = True
+    affective_dialog: bool = False
     barge_in: Literal["onset", "words"] = "onset"
     voice_activity: bool = False
     interim_transcripts: bool = False
@@ -51,15 +52,21 @@ _NATIVE = ProfileSettings(
     voices=NATIVE_VOICES,
     turn_complete_after_call=True,
     queues_during_calls=False,
+    affective_dialog=True,
     input_token_limit=131_072,
 )
 
 
 def _third(profile: ProfileSettings) -> ProfileSettings:
     """The generation 3.x: no turn ends with a call, every frame counts, and more is told of what the user says
-    (protocol.md 3.2, 4.1, 11.15)."""
+    (protocol.md 3.2, 4.1, 11.15). None of them has affective dialog (4.8)."""
     return replace(
-        profile, turn_complete_after_call=False, voice_activity=True, interim_transcripts=True, all_video=True
+        profile,
+        turn_complete_after_call=False,
+        affective_dialog=False,
+        voice_activity=True,
+        interim_transcripts=True,
+        all_video=True,
     )
 
 
@@ -73,7 +80,7 @@ def default_profile(kind: Kind) -> ProfileSettings:
         case "thinking":
             return replace(_NATIVE, kind="thinking")
         case "translation":
-            return replace(_NATIVE, kind="translation")
+            return replace(_NATIVE, kind="translation", affective_dialog=False)
 
 
 PROFILES: dict[str, ProfileSettings] = {

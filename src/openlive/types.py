@@ -39,14 +39,34 @@ class Image(Struct, frozen=True, tag=True):
     """What it shows, for models that cannot see; '' where nobody has looked."""
 
 
+class Prosody(Struct, frozen=True):
+    """How something was said (`engines/prosody.py`): `pitch`, its median in semitones above 1 Hz; `spread`, semitones
+    between its 10th and 90th percentile; `level`, dB of full scale; `pace`, syllables per second of speaking time.
+    `voiced`: seconds that had a pitch.
+    """
+
+    pitch: float
+    spread: float
+    level: float
+    pace: float
+    voiced: float
+
+
+Mood = Literal["", "excited", "subdued", "flat"]
+"""How the user sounds; '' is like anybody, or like this user always does."""
+
+
 class Heard(Struct, frozen=True, tag=True):
     """Speech of the user: its transcript, and where it lies in the session's audio (16 kHz samples). `language` is a
-    bare code, '' where the recogniser did not tell."""
+    bare code, '' where the recogniser did not tell. `strong`: there is much of the
+    mood."""
 
     text: str
     start: int
     end: int
     language: str = ""
+    mood: Mood = ""
+    strong: bool = False
 
 
 class FunctionCall(Struct, frozen=True, tag=True):
@@ -109,11 +129,14 @@ class Sampling(Struct, frozen=True):
 
 
 class Voice(Struct, frozen=True):
-    """How to speak: a voice name of the API (`Puck`, `Kore`, …), a BCP-47 language ('' = the text's own), a pace."""
+    """How to speak: a voice name of the API (`Puck`, `Kore`, …), a BCP-47 language ('' = the text's own), a pace (a
+    factor), and how far from the voice's own pitch (semitones) and loudness (dB)."""
 
     name: str
     language: str = ""
     speed: float = 1.0
+    pitch: float = 0.0
+    gain: float = 0.0
 
 
 class Translation(Struct, frozen=True):
@@ -186,7 +209,8 @@ class Transcript(Struct, frozen=True):
     """What a recogniser heard since its utterance began: the whole text so far, not a difference.
 
     `end` counts the samples of the utterance that were heard. `final` answers a flush: the text of everything up to
-    `end`; speech may go on after it. `language` is a bare code (`en`, `de`), '' where unknown.
+    `end`; speech may go on after it. `language` is a bare code (`en`, `de`), '' where unknown. `prosody` comes with a
+    final one where it was asked for and could be told.
     """
 
     text: str
@@ -194,6 +218,7 @@ class Transcript(Struct, frozen=True):
     final: bool = False
     language: str = ""
     words: tuple[Word, ...] = ()
+    prosody: Prosody | None = None
 
 
 class Speech(Struct, frozen=True):

@@ -58,7 +58,7 @@ ROWS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (generation(mediaResolution="MEDIA_RESOLUTION_LOW"), {"image_tokens": 64}),
     (generation(thinkingConfig={"thinkingBudget": 10}), {"thinking": 10}),
     (generation(thinkingConfig={"includeThoughts": True}), {"thinking": 512, "thoughts": True}),
-    (generation(candidateCount=1, stopSequences=["."], enableAffectiveDialog=True), {}),
+    (generation(candidateCount=1, stopSequences=["."], enableAffectiveDialog=False), {}),
     (speech(languageCode="de-DE"), {"language": "de-DE", "languages": ("de-DE",), "voice": Voice("Puck", "de-DE")}),
     (speech(voiceConfig={"prebuiltVoiceConfig": {"voiceName": "Kore"}}), {"voice": Voice("Kore")}),
     (speech(voiceConfig={"voice": "kore"}), {"voice": Voice("Kore")}),
@@ -135,8 +135,8 @@ def test_each_field_of_activity_detection(setup: dict[str, Any], changed: dict[s
 
 
 def test_no_setting_is_left_out() -> None:
-    """But for those that only a profile decides."""
-    profiles = {"profile", "activity", "interim", "by_words", "translation"}
+    """But for those that only a profile decides, or has to allow (`test_affect.py`)."""
+    profiles = {"profile", "activity", "interim", "by_words", "translation", "affective"}
     assert {name for _, changed in ROWS for name in changed} | profiles == set(Settings.__struct_fields__)
 
 

@@ -119,11 +119,15 @@ class World:
         tools: Mapping[str, tuple[float, ToolResult]] | None = None,
         judge: Callable[[float], float] = lambda _: 0.5,
         make: type[Session] = Session,
+        prosody: Callable[[float], types.Prosody | None] = lambda _: None,
+        version: str = "v1beta",
     ) -> None:
-        """`tools`: how long each takes, and what it comes to. `judge`: how likely the user has finished at a time."""
+        """`tools`: how long each takes, and what it comes to. `judge`: how likely the user has finished at a time;
+        `prosody`: how what was said up to then sounds."""
         self.tools = tools or {}
         self.profile = profile or PROFILES[MODEL]
         self.judge = judge
+        self.prosody = prosody
         self.now = 0.0
         self.session = make({profile.name: profile} if profile else PROFILES, limits)
         self.plan = plan
@@ -144,6 +148,8 @@ class World:
         self._listening: dict[int, int] = {}
         self._timing: dict[int, bool] = {}
         """Whether the words of an utterance are to be told with their offsets."""
+        self._measured: dict[int, bool] = {}
+        """Whether it is to be told how an utterance sounds."""
         self._answering: set[int] = set()
         self.requests: list[Request] = []
         self.finished: set[int] = set()
@@ -153,7 +159,7 @@ class World:
         self._guesses: dict[int, int] = {}
         self._over: dict[int, str] = {}
         if setup is not None:
-            self.event(Opened("s", vertex=vertex))
+            self.event(Opened("s", version, vertex=vertex))
             self.client({"setup": setup})
 
     # What a test does.
@@ -278,8 +284,8 @@ class World:
 
     def _listen(self, command: Listen | Hear | Flush | HangUp | JudgeTurn) -> None:
         match command:
-            case Listen(utterance, words=words):
-                self._heard[utterance], self._timing[utterance] = -1, words
+            case Listen(utterance, words=words, prosody=prosody):
+                self._heard[utterance], self._timing[utterance], self._measured[utterance] = -1, words, prosody
             case Hear(utterance, start, end):
                 self._hear(utterance, start, end)
             case Flush(utterance):
@@ -320,7 +326,8 @@ class World:
         text = self._said(utterance)
         heard = max(self._heard[utterance], 0)
         words = self._timed(utterance) if final and self._timing[utterance] else ()
-        self.later(self.stt_delay, Transcribed(utterance, Transcript(text, heard, final, "en", words)))
+        prosody = self.prosody(heard / INPUT_RATE) if final and self._measured[utterance] else None
+        self.later(self.stt_delay, Transcribed(utterance, Transcript(text, heard, final, "en", words, prosody)))
 
     def _said(self, utterance: int) -> str:
         return " ".join(w.text for w in self._words(utterance))

@@ -2,7 +2,7 @@ import pytest
 
 from openlive.engines import chatml
 from openlive.engines.prompt import Piece
-from openlive.types import Message, Request, Role, Text, Thought
+from openlive.types import Heard, Message, Request, Role, Text, Thought
 
 HELLO: tuple[Role, str] = ("user", "Hello")
 HI: tuple[Role, str] = ("model", "Hi!")
@@ -57,6 +57,10 @@ def test_the_models_own_text_is_told_apart() -> None:
     [
         (request(("user", "What is")), request(("user", "What is the time?"))),
         (request(("user", "Hello"), ("model", "Hi!"), ("user", "")), request(HELLO, HI, ("user", "What time"))),
+        (
+            request(("user", "I got the")),
+            Request("c", (Message("user", (Heard("I got the job.", 0, 1, "en", "excited"),)),)),
+        ),
         (request(instructions="Be brief."), request(("user", "Hello"), instructions="Be brief.")),
         (request(("user", "Hello"), ("model", "Hi!")), request(HELLO, HI, ("user", "What time"))),
     ],

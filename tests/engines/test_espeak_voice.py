@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 
 import numpy as np
 import pytest
+import soxr
 
 from openlive.engines.espeak_voice import EspeakVoice, create, timbre
 from openlive.engines.kokoro_voices import VOICES
 from openlive.engines.phonemes import Espeak, PhonemeError
+from openlive.engines.prosody import measure
 from openlive.engines.registry import EngineError, Resources
-from openlive.types import OUTPUT_RATE, Voice
+from openlive.types import INPUT_RATE, OUTPUT_RATE, Prosody, Voice
 
 
 @pytest.fixture
@@ -65,3 +67,16 @@ async def test_unknown_voices_and_languages_are_refused(engine: EspeakVoice) -> 
         engine.render("Hi.", Voice("Puck"), "xx")
     with pytest.raises(EngineError, match="no argument"):
         create("loud", Resources(lambda name: None, 1, 0))  # type: ignore[arg-type, return-value]
+
+
+def test_pitch_and_gain_are_its_own(engine: EspeakVoice) -> None:
+    def heard(voice: Voice) -> Prosody:
+        pcm = np.frombuffer(engine.render("My brother is coming to visit us.", voice, "en").pcm, "<i2")
+        found = measure(soxr.resample(pcm, OUTPUT_RATE, INPUT_RATE).astype("<i2").tobytes())
+        assert found is not None
+        return found
+
+    plain = heard(Voice("Puck"))
+    assert heard(Voice("Puck", pitch=2.0)).pitch - plain.pitch == pytest.approx(2, abs=0.7)
+    assert heard(Voice("Puck", pitch=-2.0)).pitch - plain.pitch == pytest.approx(-2, abs=0.7)
+    assert heard(Voice("Puck", gain=-6.0)).level - plain.level == pytest.approx(-6, abs=1)

@@ -316,6 +316,14 @@ class TestBody:
             "stream_options": {"include_usage": True},
         }
 
+    @pytest.mark.parametrize("images", [True, False])
+    def test_how_it_was_said_comes_behind_the_words(self, images: bool) -> None:
+        glad, seen = Heard("I got the job.", 0, 9, "en", "excited"), Image("image/png", b"\x89PNG")
+        alone, beside = Request("c", (Message("user", (glad,)),)), Request("c", (Message("user", (seen, glad)),))
+        [message] = openai.body(alone, "m", images=images)["messages"]
+        assert message["content"] == "I got the job. (I sound excited.)"
+        assert "I got the job. (I sound excited.)" in str(openai.body(beside, "m", images=images)["messages"])
+
     def test_sampling_and_functions(self) -> None:
         request = Request(
             "c", (), "Be brief.", (FunctionDeclaration("f", "does"),), Sampling(0.0, 0.9, 5, 7, 0.1, 0.2, 3)

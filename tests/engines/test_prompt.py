@@ -57,3 +57,10 @@ def test_a_result_of_a_word_says_what_was_done() -> None:
     done = Message("user", (FunctionResponse("1", "taxi", {"result": "ordered"}),))
     told = [words for _, words in worded([Message("user", (Text("A cab, please."),)), call, done])][-1]
     assert told == f'[taxi() came to {{"result": "ordered"}}]\n{DONE} Speak English. I had said: A cab, please.'
+
+
+def test_how_it_was_said_comes_behind_the_words() -> None:
+    plain, glad = (Message("user", (Heard("I got the job.", 0, 9, *mood),)) for mood in ((), ("en", "excited", True)))
+    assert content(plain) == "I got the job."
+    assert content(glad) == "I got the job. (I sound very excited.)"
+    assert glad.text == "I got the job."

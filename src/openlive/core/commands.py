@@ -31,12 +31,14 @@ class Detect(Struct, frozen=True, tag=True):
 
 
 class Listen(Struct, frozen=True, tag=True):
-    """Begin to recognise an utterance. For what else is said see `engines.protocols.STT`."""
+    """Begin to recognise an utterance. For what else is said see `engines.protocols.STT`. With `prosody`, final
+    transcripts tell how it was said."""
 
     utterance: int
     languages: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
     words: bool = False
+    prosody: bool = False
 
 
 class Hear(Struct, frozen=True, tag=True):

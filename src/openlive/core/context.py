@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from openlive.core import tokens
+from openlive.core import affect, tokens
 from openlive.core.history import History
 from openlive.core.settings import Settings
 from openlive.core.unsaid import Unsaid
@@ -28,7 +28,7 @@ class Context:
             instructions=settings.instructions,
             functions=settings.functions,
             sampling=settings.sampling,
-            voice=settings.voice,
+            voice=affect.styled(settings.voice, messages),
             language=settings.language,
             thinking=settings.thinking,
             translation=settings.translation,

@@ -44,10 +44,10 @@ class Floor:
             case Partial():
                 self._barge_in(signal.hypothesis, final=False)
                 self._heard(signal)
-            case Guessed(text, start, end, language):
+            case Guessed(text, start, end, language, mood, strong):
                 self._barge_in(text, final=True)
                 if not self.beside:
-                    dialogue.speculate(Heard(text, start, end, language))
+                    dialogue.speculate(Heard(text, start, end, language, mood, strong))
             case Uttered():
                 self._uttered(signal)
             case Lost():
@@ -113,7 +113,7 @@ class Floor:
             "decision": said.decided_at,
             "transcript": said.transcribed_at,
         }
-        heard = Heard(said.text, said.start, said.end, said.language)
+        heard = Heard(said.text, said.start, said.end, said.language, said.mood, said.strong)
         dialogue.said((heard,) if said.text else (), steps)
         dialogue.silent()
 

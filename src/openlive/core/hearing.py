@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from openlive.core import backchannel, endpoint
+from openlive.core import affect, backchannel, endpoint
 from openlive.core.activity import MS, Activity, Change, Policy
 from openlive.core.commands import Command, Detect, Flush, Forget, HangUp, Hear, JudgeTurn, Listen
 from openlive.core.limits import Limits
@@ -47,12 +47,15 @@ class Hearing:
         phrases: tuple[str, ...],
         *,
         words: bool,
+        prosody: bool = False,
     ) -> None:
         self._policy = policy
         self._limits = limits
         self._hints = languages
         self._phrases = phrases
         self._words = words
+        self._prosody = prosody
+        self._usual = affect.NOBODY
         self.beside = False
         """What begins now is said beside an answer: most likely a back-channel, in the language spoken so far."""
         self._activity = Activity(policy)
@@ -90,12 +93,12 @@ class Hearing:
     def memory(self) -> Ears:
         """What has to outlive the connection."""
         received, floor = self._origin + self._received, self._origin + self._turn_floor
-        return Ears(received, self._spoken, self._contradictions, floor)
+        return Ears(received, self._spoken, self._contradictions, floor, self._usual)
 
     def remember(self, memory: Ears) -> None:
         """Goes on where an earlier connection ended: offsets count from the session's beginning."""
         self._origin, self._spoken, self._contradictions = memory.received, memory.spoken, memory.contradictions
-        self._turn_floor = memory.turn_floor - memory.received
+        self._turn_floor, self._usual = memory.turn_floor - memory.received, memory.usual
 
     @property
     def received(self) -> int:
@@ -211,7 +214,8 @@ class Hearing:
         if utterance.final is transcript:
             self._transcribed_at = now
             if not utterance.committed and transcript.text:
-                self._out.append(Guessed(transcript.text, *self._span(utterance), utterance.language))
+                mood = affect.mood(transcript.prosody, self._usual)
+                self._out.append(Guessed(transcript.text, *self._span(utterance), utterance.language, *mood))
                 self._wait(utterance, now)
             self._settle(now)
         if utterance.flushed:
@@ -295,7 +299,7 @@ class Hearing:
         if self.beside:  # so short that it is hard to recognise without knowing what to expect
             languages = ((self._spoken or languages[0]),) if languages else ()
             phrases += backchannel.expected(*languages)
-        self._out.append(Listen(self._number, languages, phrases, self._words))
+        self._out.append(Listen(self._number, languages, phrases, self._words, self._prosody))
         self._hear(max(start, self._activity.position))
         onset = self._activity.onset if self._policy.automatic else start
         self._out.append(SpeechStarted(self._origin + onset))
@@ -348,7 +352,7 @@ class Hearing:
         if utterance is None or not utterance.committed or utterance.final is None:
             return
         final, (start, end) = utterance.final, self._span(utterance)
-        offset = self._origin + utterance.start
+        offset, (mood, strong) = self._origin + utterance.start, affect.mood(final.prosody, self._usual)
         self._close(utterance)
         self._out.append(
             Uttered(
@@ -362,9 +366,12 @@ class Hearing:
                 transcribed_at=self._transcribed_at,
                 words=tuple(Word(w.text, w.start + offset, w.end + offset) for w in final.words),
                 language=utterance.language,
+                mood=mood,
+                strong=strong,
             )
         )
         self._note_language(utterance.language)
+        self._usual = affect.learned(self._usual, final.prosody)
 
     def _span(self, utterance: Utterance) -> tuple[int, int]:
         """Where the turn lies in the session: from its speech on, or from the end of the turn before it."""

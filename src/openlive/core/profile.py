@@ -47,6 +47,8 @@ class Profile(Struct, frozen=True):
     """Whether the turn ends with a function call (protocol.md 11.15)."""
     queues_during_calls: bool = False
     """Whether contents wait while a function's result is awaited, instead of interrupting (protocol.md 11.15)."""
+    affective_dialog: bool = False
+    """Whether a client may ask for it (protocol.md 4.8)."""
     turn_detector: bool = False
     """Whether the server can judge that a user has finished; else the silence alone tells."""
     barge_in: Literal["onset", "words"] = "onset"

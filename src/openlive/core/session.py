@@ -231,7 +231,14 @@ class Session:
         session = snapshot.session if snapshot else self._opened.session
         age, video_since = (snapshot.age, snapshot.video_since) if snapshot else (0.0, None)
         self._lifetime.begin(self._now, age, video_since, bounded=settings.window.trigger is None)
-        self._hearing = Hearing(settings.activity, limits, settings.languages, settings.phrases, words=settings.words)
+        self._hearing = Hearing(
+            settings.activity,
+            limits,
+            settings.languages,
+            settings.phrases,
+            words=settings.words,
+            prosody=settings.affective,
+        )
         dialogue = self._dialogue = Dialogue(settings, session, limits)
         self._floor = Floor(dialogue)
         dialogue.now = self._now

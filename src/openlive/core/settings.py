@@ -68,6 +68,8 @@ class Settings(Struct, frozen=True):
     thoughts: bool
     """The client is told what the model thinks."""
     voice: Voice | None
+    affective: bool
+    """How the user sounds is told to the model, and to the voice."""
     language: str
     activity: Policy
     interruptible: bool
@@ -97,6 +99,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
     """Raises `ProtocolError` with the field's path for what the model or the protocol does not allow."""
     if not vertex:
         _refuse_vertex(setup)
+        _refuse_alpha(setup, version)
     profile = find(setup.model, profiles, version)
     generation = setup.generation_config or GenerationConfig()
     speech = generation.speech_config or SpeechConfig()
@@ -121,6 +124,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         thoughts=bool(thinking.include_thoughts),
         translation=translation,
         voice=Voice(voice_name, spoken) if modality is Modality.AUDIO else None,
+        affective=_affective(generation, profile),
         language=spoken,
         activity=_policy(detection, coverage, vertex=vertex, judged=profile.turn_detector),
         interruptible=interruptible,
@@ -176,6 +180,13 @@ def _refuse_vertex(setup: Setup) -> None:
         raise errors.unknown_name("transparent", "setup.session_resumption").error()
     if setup.explicit_vad_signal is not None:
         raise errors.unknown_name("explicitVadSignal", "setup").error()
+
+
+def _refuse_alpha(setup: Setup, version: str) -> None:
+    """Fields that only v1alpha knows, and Vertex (protocol.md 4.8)."""
+    generation = setup.generation_config
+    if version != "v1alpha" and generation is not None and generation.enable_affective_dialog is not None:
+        raise errors.unknown_name("enableAffectiveDialog", "setup.generation_config").error()
 
 
 def find(name: str | None, profiles: Mapping[str, Profile], version: str) -> Profile:
@@ -255,6 +266,13 @@ def _thinking(config: ThinkingConfig, profile: Profile) -> int:
     if level is not None and level is not ThinkingLevel.THINKING_LEVEL_UNSPECIFIED:
         return THINKING_LEVELS[level]
     return THINKING if profile.thinking or config.include_thoughts else 0
+
+
+def _affective(generation: GenerationConfig, profile: Profile) -> bool:
+    if generation.enable_affective_dialog and not profile.affective_dialog:
+        where = "setup.generation_config.enable_affective_dialog"
+        raise ProtocolError(f"Invalid value at '{where}': not on this model; leave it out, or use a native-audio one.")
+    return bool(generation.enable_affective_dialog)
 
 
 def _image_tokens(resolution: MediaResolution | None) -> int:

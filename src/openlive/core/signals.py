@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from openlive.types import Word
+from openlive.types import Mood, Word
 
 
 class SpeechStarted(Struct, frozen=True):
@@ -41,6 +41,8 @@ class Guessed(Struct, frozen=True):
     start: int
     end: int
     language: str
+    mood: Mood = ""
+    strong: bool = False
 
 
 class Uttered(Struct, frozen=True):
@@ -59,6 +61,8 @@ class Uttered(Struct, frozen=True):
     transcribed_at: float
     words: tuple[Word, ...] = ()
     language: str = ""
+    mood: Mood = ""
+    strong: bool = False
 
     @classmethod
     def nothing(cls, at: int, now: float) -> Uttered:

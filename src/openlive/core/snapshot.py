@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from openlive.core.affect import NOBODY, Usual
 from openlive.core.pending import Pending
 from openlive.types import FunctionDeclaration, Image, Message, Page, Part, Source
 
@@ -38,12 +39,14 @@ class Found(Struct, frozen=True):
 
 
 class Ears(Struct, frozen=True):
-    """What of hearing outlives a connection. `received`: samples; `turn_floor`: where the latest turn ended."""
+    """What of hearing outlives a connection. `received`: samples; `turn_floor`: where the latest turn ended; `usual`:
+    how the user mostly sounds, where that was asked for."""
 
     received: int = 0
     spoken: str = ""
     contradictions: int = 0
     turn_floor: int = 0
+    usual: Usual = NOBODY
 
 
 class Snapshot(Struct, frozen=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from openlive.core.utterance import normalised
 from openlive.types import Heard, Image, Message, Part, Text
 
@@ -46,8 +48,8 @@ class Unsaid:
         match self.begun, parts:
             case None, _:
                 return parts
-            case Heard(said, start), (Heard(text, _, end, language),):
-                return (Heard(f"{said} {text}", start, end, language),)
+            case Heard(said, start), (Heard(text) as more,):  # it sounds as its end does
+                return (replace(more, text=f"{said} {text}", start=start),)
             case Heard(said), (Text(text),):
                 return (Text(f"{said} {text}"),)
             case begun, _:

@@ -1,8 +1,8 @@
 """The espeak-ng child: JSON lines on pipes.
 
 `[voice, text]` in, `[[ipa, source], …]` out: diphthongs and affricates come tied by `^`.
-`[voice, text, pace, pitch]` in, `[rate, pcm]` out: s16le mono in base64; a pace of 1 is 175 words a minute, pitch is 0
-to 100.
+`[voice, text, pace, pitch, volume]` in, `[rate, pcm]` out: s16le mono in base64; a pace of 1 is 175 words a minute,
+pitch is 0 to 100, volume 0 to 200.
 
 espeak-ng is GPL-3, so it lives in a process of its own that shares nothing with ours but these lines. This file is run
 by its path (`phonemes.Espeak` starts it) and imports nothing of openlive.
@@ -19,7 +19,7 @@ from typing import Any
 
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: no sound device is opened, audio is handed over before espeak_Synth returns
 UTF8 = 1  # espeakCHARS_UTF8
-RATE, PITCH = 1, 3  # espeakRATE, espeakPITCH
+RATE, VOLUME, PITCH = 1, 2, 3  # espeakRATE, espeakVOLUME, espeakPITCH
 WORDS_PER_MINUTE = 175  # espeak-ng's own
 IPA_TIED = 0x02 | 0x80 | (ord("^") << 8)  # IPA, the character in bits 8.. as a tie
 
@@ -63,7 +63,7 @@ def transcribe(library: Any, text: str) -> list[tuple[str, str]]:
     return [(p, text[start:end]) for p, start, end in zip(ipa, starts, ends, strict=True)]
 
 
-def synthesise(library: Any, text: str, pace: float, pitch: float) -> bytes:
+def synthesise(library: Any, text: str, pace: float, pitch: float, volume: float) -> bytes:
     """The text as audio."""
     pieces: list[bytes] = []
 
@@ -76,6 +76,7 @@ def synthesise(library: Any, text: str, pace: float, pitch: float) -> bytes:
     library.espeak_SetSynthCallback(callback)
     library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * pace), 0)
     library.espeak_SetParameter(PITCH, round(pitch), 0)
+    library.espeak_SetParameter(VOLUME, round(volume), 0)
     encoded = text.encode()
     if library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, UTF8, None, None) != 0:
         raise RuntimeError("espeak-ng could not speak the text")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
 import soxr
+from msgspec.structs import replace
 
 from openlive.engines.kokoro_voices import VOICES, canonical
 from openlive.engines.phonemes import Espeak, dialect
@@ -18,6 +19,8 @@ from openlive.types import OUTPUT_RATE, Speech, Voice
 VARIANTS = {"f": ("f1", "f2", "f3", "f4", "f5"), "m": ("m1", "m2", "m3", "m4", "m5", "m6", "m7")}
 """espeak-ng's variants of a voice, by gender."""
 PITCHES = (50, 35, 65)
+PER_SEMITONE = 6.0
+"""Steps of espeak-ng's pitch, as measured around its middle."""
 
 
 class EspeakVoice:
@@ -38,7 +41,7 @@ class EspeakVoice:
     async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
         if (name := canonical(voice.name)) not in VOICES:
             raise ValueError(f"espeak-ng has no voice named {voice.name!r}")
-        speaker = Voice(name, voice.language, voice.speed)
+        speaker = replace(voice, name=name)
         language = "en"
         async for clause in text:
             language = language_of(clause, voice.language, language)
@@ -53,7 +56,9 @@ class EspeakVoice:
             return Speech(b"", clause)
         variant, pitch = timbre(voice.name)
         known = dialect(language).espeak
-        rate, pcm = self._espeak.speech(f"{known}+{variant}", spoken, voice.speed, pitch)
+        height = min(max(pitch + PER_SEMITONE * voice.pitch, 0), 100)
+        volume = min(100 * 10 ** (voice.gain / 20), 200)
+        rate, pcm = self._espeak.speech(f"{known}+{variant}", spoken, voice.speed, height, volume)
         if not pcm:
             return Speech(b"", clause)
         audio = soxr.resample(np.frombuffer(pcm, "<i2"), rate, OUTPUT_RATE)

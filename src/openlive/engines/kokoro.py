@@ -12,15 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from openlive.engines.clauses import Cutter
 from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, timbre
+from openlive.engines.manner import pace, played
 from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
 from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.speakable import language_of, speakable, timed
 from openlive.engines.workers import Abort, Workers
-from openlive.types import Speech, Voice
+from openlive.types import OUTPUT_RATE, Speech, Voice
 
 Infer = Callable[[npt.NDArray[np.int64], Style, float], Audio]
 """(tokens int64[1, n], style float32[1, 256], speed) -> float32[samples] at 24 kHz."""
@@ -70,7 +72,7 @@ class Kokoro:
     async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
         if not (name := canonical(voice.name)) or timbre(name, "en") not in self._styles:
             raise ValueError(f"Kokoro has no voice named {voice.name!r}")
-        speaker = Voice(name, voice.language, voice.speed)
+        speaker = replace(voice, name=name)
         language = "en"
         priority = FIRST
         async for clause in text:
@@ -91,14 +93,15 @@ class Kokoro:
         if not phonemes:
             return Speech(b"", clause)
         style = self._styles[name]
-        pieces = [trimmed(self._run(run, style, voice.speed), run[-1]) for run in _runs(phonemes)]
+        pieces = [trimmed(self._run(run, style, voice), run[-1]) for run in _runs(phonemes)]
         audio = np.concatenate([piece for piece, _ in pieces])
         end = len(audio) - len(pieces[-1][0]) + pieces[-1][1]
         return Speech(pcm(audio), clause, tuple(timed(clause, min(LEAD, end), end)))
 
-    def _run(self, phonemes: str, style: Style, speed: float) -> Audio:
+    def _run(self, phonemes: str, style: Style, voice: Voice) -> Audio:
         tokens = [VOCABULARY[p] for p in phonemes]
-        return self._infer(np.array([[0, *tokens, 0]], np.int64), style[min(len(tokens), len(style) - 1)], speed)
+        row = style[min(len(tokens), len(style) - 1)]
+        return played(self._infer(np.array([[0, *tokens, 0]], np.int64), row, pace(voice)), OUTPUT_RATE, voice)
 
 
 def create(argument: str, resources: Resources) -> Kokoro:

@@ -187,7 +187,7 @@ def _call(part: FunctionCall) -> dict[str, Any]:
 def _content(message: Message, *, images: bool) -> str | list[dict[str, Any]]:
     """A plain string where there is nothing but text: not every endpoint takes parts."""
     if not any(isinstance(part, Image) for part in message.parts):
-        return message.text
+        return "".join(p.text + prompt.remark(p) for p in message.parts if isinstance(p, Text | Heard))
     if not images:
         said = tuple(part for part in message.parts if isinstance(part, Text | Heard | Image))
         return prompt.content(Message(message.role, said))
@@ -198,7 +198,7 @@ def _content(message: Message, *, images: bool) -> str | list[dict[str, Any]]:
                 url = f"data:{part.mime};base64,{base64.b64encode(part.data).decode()}"
                 parts.append({"type": "image_url", "image_url": {"url": url}})
             case Text() | Heard():
-                parts.append({"type": "text", "text": part.text})
+                parts.append({"type": "text", "text": part.text + prompt.remark(part)})
     return parts
 
 

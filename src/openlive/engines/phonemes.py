@@ -157,9 +157,9 @@ class Espeak:
         """espeak-ng's own answer: (tied IPA, source) per clause."""
         return [(ipa, source) for ipa, source in self._answer(voice, text)]
 
-    def speech(self, voice: str, text: str, pace: float, pitch: float) -> tuple[int, bytes]:
+    def speech(self, voice: str, text: str, pace: float, pitch: float, volume: float) -> tuple[int, bytes]:
         """The text in espeak-ng's own voice: (Hz, s16le mono). Arguments as in `espeak.py`."""
-        rate, pcm = self._answer(voice, text, pace, pitch)
+        rate, pcm = self._answer(voice, text, pace, pitch, volume)
         return rate, base64.b64decode(pcm)
 
     def _answer(self, voice: str, text: str, *manner: float) -> Any:

@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
 from openlive.engines.kokoro import FIRST, LATER
 from openlive.engines.kokoro_voices import VOICES, canonical
+from openlive.engines.manner import pace, played
 from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
 from openlive.engines.phonemes import FLAG, Espeak, punctuation
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.speakable import speakable, timed
 from openlive.engines.workers import Abort, Workers
-from openlive.types import OUTPUT_RATE, Speech, Voice
+from openlive.types import Speech, Voice
 
 BEGIN, END, PAD = "^", "$", "_"
 """Piper's own symbols, as its training wrote them: the beginning, then a pad after every symbol, then the end."""
@@ -76,7 +76,7 @@ class Piper:
             if not (known := self._known(ipa)):
                 continue
             mark = punctuation(source)
-            audio, length = trimmed(self._run([*known, *self._symbols.get(mark, ())], voice.speed), mark)
+            audio, length = trimmed(self._run([*known, *self._symbols.get(mark, ())], voice), mark)
             voiced = sum(map(len, pieces)) + length
             pieces.append(audio)
         if not pieces:
@@ -89,14 +89,13 @@ class Piper:
         plain = unicodedata.normalize("NFD", FLAG.sub("", ipa).replace(TIE, ""))
         return [number for symbol in plain for number in self._symbols.get(symbol, ())]
 
-    def _run(self, symbols: Sequence[int], pace: float) -> Audio:
+    def _run(self, symbols: Sequence[int], voice: Voice) -> Audio:
         pad = self._symbols[PAD]
         line = [*self._symbols[BEGIN], *pad]
         for symbol in symbols:
             line += [symbol, *pad]
         line += self._symbols[END]
-        audio: Audio = soxr.resample(self._infer(np.array([line], np.int64), pace), self._rate, OUTPUT_RATE)
-        return audio
+        return played(self._infer(np.array([line], np.int64), pace(voice)), self._rate, voice)
 
 
 def create(argument: str, resources: Resources) -> Piper:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from openlive.engines.languages import NAMES
 from openlive.engines.speakable import language_of
-from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Part, Request, Text
+from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Mood, Part, Request, Text
 
 
 class LLMError(RuntimeError):
@@ -119,8 +119,23 @@ def content(message: Message, calls: Mapping[str, FunctionCall] = _NO_CALLS) -> 
         if block := _block(part, calls):
             words += f"\n{block}\n" if words and not words.endswith("\n") else f"{block}\n"
         elif isinstance(part, Text | Heard):
-            words += part.text
+            words += part.text + remark(part)
     return words.strip() if message.role != "model" else words.rstrip()
+
+
+REMARKS: Mapping[Mood, tuple[str, str]] = {
+    "excited": ("I sound excited", "I sound very excited"),
+    "subdued": ("I sound subdued", "I sound sad or tired"),
+    "flat": ("My voice is flat", "My voice is very flat"),
+}
+
+
+def remark(part: Text | Heard) -> str:
+    """How something was said, for models that only read. Behind the words, so that what was computed of the prompt
+    while they were spoken stays valid."""
+    if not isinstance(part, Heard) or not part.mood:
+        return ""
+    return f" ({REMARKS[part.mood][part.strong]}.)"
 
 
 def written(call: FunctionCall) -> str:

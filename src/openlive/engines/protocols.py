@@ -106,7 +106,8 @@ class TTS(Protocol):
     def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
         """Speaks text that arrives in clauses, each ready to be spoken as it is; yields audio as early as it exists.
 
-        The texts of the yielded pieces, joined, are the texts that came in, joined.
+        The texts of the yielded pieces, joined, are the texts that came in, joined. What an engine cannot change of its
+        manner (`Voice.speed`, `pitch`, `gain`) it leaves as it is.
         """
         ...
 

@@ -151,6 +151,7 @@ def profiles(config: Config, engines: Engines) -> dict[str, Profile]:
             turn_detector=engines.turn is not None,
             turn_complete_after_call=settings.turn_complete_after_call,
             queues_during_calls=settings.queues_during_calls,
+            affective_dialog=settings.affective_dialog,
             barge_in=settings.barge_in,
             voice_activity=settings.voice_activity,
             interim_transcripts=settings.interim_transcripts,

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import closing, suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -57,6 +58,7 @@ from openlive.core.events import (
 )
 from openlive.core.session import Session
 from openlive.engines.prompt import MalformedCallError
+from openlive.engines.prosody import measured
 from openlive.server.admission import Visit
 from openlive.server.buffer import Audio
 from openlive.server.engines import Engines
@@ -360,9 +362,13 @@ class Connection:
 
     async def _recognising(self, command: Listen, chunks: AsyncIterator[bytes]) -> None:
         try:
-            heard = self._engines.stt.transcribe(
-                chunks, languages=command.languages, phrases=command.phrases, words=command.words
+            hear = partial(
+                self._engines.stt.transcribe,
+                languages=command.languages,
+                phrases=command.phrases,
+                words=command.words,
             )
+            heard = measured(hear, chunks) if command.prosody else hear(chunks)
             async for transcript in heard:
                 self._inbox.put(Transcribed(command.utterance, transcript))
         except Exception as error:

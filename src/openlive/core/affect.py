@@ -1,0 +1,111 @@
+"""How the user sounds, judged from measured prosody, and how the answer is spoken then.
+
+Prosody tells how aroused a speaker is, and little about whether that is joy or anger: high arousal is fast, loud, high
+and varied in pitch (joy, anger), low arousal slow, soft, low and even (sadness, tenderness); boredom is even in pitch
+(Juslin & Laukka 2003, "Communication of emotions in vocal expression", table 11; Scherer 2003, "Vocal communication of
+emotion"). So there are three moods, and none of them claims more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import astuple, replace
+
+from openlive.types import Heard, Message, Mood, Prosody, Text, Voice
+
+ENOUGH = 0.5
+"""Voiced seconds below which an utterance tells nothing: "yes" has no pace and no spread."""
+REMEMBERED = 8
+"""Utterances after which the oldest ones fade from what is usual."""
+USUAL = Prosody(pitch=0.0, spread=6.5, level=0.0, pace=4.4, voiced=0.0)
+"""Of anybody, as sentences spoken by Piper come out; pitch and level differ too much between speakers and microphones
+to expect any."""
+VARIES = Prosody(pitch=1.5, spread=2.0, level=3.0, pace=0.9, voiced=0.0)
+"""How much each varies (one standard deviation) between a speaker's utterances in one mood: somewhat more than Piper's,
+as people do."""
+AROUSED, EVEN = 1.5, 1.25
+"""Standard deviations from where on it is a mood; twice that is a strong one."""
+SLOW = 0.5
+"""And how slow somebody has to be for it to be sadness, not a quiet voice."""
+
+
+class Usual(Struct, frozen=True):
+    """The mean of a speaker's utterances, and how many there were."""
+
+    prosody: Prosody
+    utterances: int
+
+    def distance(self, heard: Prosody) -> Prosody:
+        """In standard deviations. The fewer utterances there were, the more counts what is usual for anybody."""
+        n, mine = self.utterances, self.prosody
+        trust = n / (n + 1)
+        return Prosody(
+            pitch=trust * (heard.pitch - mine.pitch) / VARIES.pitch,
+            spread=(heard.spread - (USUAL.spread + trust * (mine.spread - USUAL.spread))) / VARIES.spread,
+            level=trust * (heard.level - mine.level) / VARIES.level,
+            pace=(heard.pace - (USUAL.pace + trust * (mine.pace - USUAL.pace))) / VARIES.pace,
+            voiced=heard.voiced,
+        )
+
+
+NOBODY = Usual(USUAL, 0)
+
+
+def learned(usual: Usual, heard: Prosody | None) -> Usual:
+    """With one more utterance."""
+    if heard is None or heard.voiced < ENOUGH:
+        return usual
+    n = min(usual.utterances + 1, REMEMBERED)
+    share = 1 / n
+    mean = (old + share * (new - old) for old, new in zip(astuple(usual.prosody), astuple(heard), strict=True))
+    return Usual(Prosody(*mean), n)
+
+
+def mood(heard: Prosody | None, usual: Usual) -> tuple[Mood, bool]:
+    """How an utterance sounds, and whether strongly so."""
+    if heard is None or heard.voiced < ENOUGH:
+        return "", False
+    far = usual.distance(heard)
+    arousal = (far.pitch + far.spread + far.level + far.pace) / 2
+    if arousal >= AROUSED:
+        return "excited", arousal >= 2 * AROUSED
+    if arousal <= -AROUSED and far.pace <= -SLOW:
+        return "subdued", arousal <= -2 * AROUSED
+    if far.spread <= -EVEN:
+        return "flat", far.spread <= -2 * EVEN
+    return "", False
+
+
+class Style(Struct, frozen=True):
+    """`speed` is a factor, `pitch` semitones, `gain` dB."""
+
+    speed: float
+    pitch: float
+    gain: float
+
+
+STYLES: dict[Mood, tuple[Style, Style]] = {
+    "excited": (Style(1.08, 1.0, 2.0), Style(1.15, 2.0, 3.0)),
+    "subdued": (Style(0.92, -0.75, -2.0), Style(0.86, -1.5, -4.0)),
+    "flat": (Style(0.97, -0.25, -1.0), Style(0.95, -0.5, -1.5)),
+}
+"""How the answer is spoken to each mood, a weak and a strong one: speakers who get on become alike in pace, pitch and
+level (Levitan & Hirschberg 2011, "Measuring acoustic-prosodic entrainment"). About a third of the way, so that the
+voice stays itself."""
+
+
+def styled(voice: Voice | None, messages: Sequence[Message]) -> Voice | None:
+    """The voice for the answer to the latest words of the user; what is typed has no mood."""
+    if voice is None:
+        return None
+    for message in reversed(messages):
+        said = [p for p in message.parts if isinstance(p, Text | Heard)]
+        if message.role == "user" and said:
+            heard = next((p for p in reversed(said) if isinstance(p, Heard) and p.mood), None)
+            if heard is None:
+                return voice
+            style = STYLES[heard.mood][heard.strong]
+            return replace(voice, speed=voice.speed * style.speed, pitch=style.pitch, gain=style.gain)
+    return voice
