@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 TEXT = Request("c", (Message("user", (Text("Hi"),)),), instructions="Be kind.")
 SPEECH = Request("c", TEXT.messages, TEXT.instructions, voice=Voice("Puck"), language="en")
 NOTHING: tuple[str, ...] = ()
-LONG = "The first clause is here, the second one follows it. The third one is the last of all."
+LONG = "The first clause comes, the second one follows it. The third one is the last of all."
 
 
 @pytest.fixture

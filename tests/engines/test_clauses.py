@@ -26,7 +26,7 @@ def tokens(text: str) -> list[str]:
         ("Yes, it is.", ["Yes, it is."]),
         (
             "It takes the train about 3.5 hours, or 1,200 seconds.",
-            ["It takes the train about", " 3.5 hours, or 1,200 seconds."],
+            ["It takes the train", " about 3.5 hours,", " or 1,200 seconds."],
         ),
         ("Dr. Smith came. He paid.", ["Dr. Smith came.", " He paid."]),
         ("See e.g. the U.S. at 10:30 a.m. there", ["See e.g. the U.S.", " at 10:30 a.m. there"]),
