@@ -210,6 +210,8 @@ class Calls:
 
     @property
     def deadline(self) -> float | None:
+        if not self._pending:
+            return None
         times = [end for p in self.pending if (end := self._ends_at(p)) is not None]
         times += [p.asked_at + REMARKABLE for p in self.pending if not p.announced]
         return min(times, default=None)

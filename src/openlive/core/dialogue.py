@@ -12,6 +12,7 @@ from openlive.core.commands import Command, Prefill, Respond, Send, Step, Stop
 from openlive.core.context import Context
 from openlive.core.guesses import Guesses
 from openlive.core.history import ContextFullError, History
+from openlive.core.lifetime import earliest
 from openlive.core.limits import Limits
 from openlive.core.reply import Reply
 from openlive.core.settings import Settings
@@ -485,12 +486,12 @@ class Dialogue:
 
     @property
     def deadline(self) -> float | None:
-        times = [self._calls.deadline] if self._calls.deadline is not None else []
+        answered = None
         if self._reply is not None and not self._reply.generated:
-            times.append(self._reply.progress_at + self._limits.reply)
+            answered = self._reply.progress_at + self._limits.reply
         elif self._reply is not None and not self._reply.held:
-            times.append(self._reply.plays_until)
-        return min(times, default=None)
+            answered = self._reply.plays_until
+        return earliest(self._calls.deadline, answered)
 
     def expire(self) -> None:
         reply = self._reply

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from openlive.core import affect, backchannel, endpoint
 from openlive.core.activity import MS, Activity, Change, Policy
 from openlive.core.commands import Command, Detect, Flush, Forget, HangUp, Hear, JudgeTurn, Listen
+from openlive.core.lifetime import earliest
 from openlive.core.limits import Limits
 from openlive.core.signals import (
     Guessed,
@@ -245,7 +246,7 @@ class Hearing:
 
     @property
     def deadline(self) -> float | None:
-        return min((at for at, _ in self._timers()), default=None)
+        return earliest(*[at for at, _ in self._timers()])
 
     def expire(self, now: float) -> None:
         for at, act in list(self._timers()):

@@ -10,6 +10,15 @@ GO_AWAY = 60.0
 """Seconds before the end of a connection at which it is announced (protocol.md 4.3)."""
 
 
+def earliest(*times: float | None) -> float | None:
+    """None where there is none. Asked at every event, so written out."""
+    first = None
+    for at in times:
+        if at is not None and (first is None or at < first):
+            first = at
+    return first
+
+
 class Lifetime:
     """A connection ends at its own limit, at its session's, or when the server ends."""
 
@@ -18,6 +27,8 @@ class Lifetime:
         self._limits = limits
         self._began = 0.0
         self._ends: dict[Refusal, float] = {}
+        self.end: tuple[float, Refusal] | None = None
+        """When, and what is said then."""
         self._age = 0.0
         self._bounded = False
         self._video_since: float | None = None
@@ -53,11 +64,6 @@ class Lifetime:
         return self._video_since
 
     @property
-    def end(self) -> tuple[float, Refusal] | None:
-        """When, and what is said then."""
-        return min(((at, why) for why, at in self._ends.items()), default=None)
-
-    @property
     def goodbye_at(self) -> float | None:
         return None if self.end is None or self.announced else self.end[0] - GO_AWAY
 
@@ -73,3 +79,4 @@ class Lifetime:
         if at < self._ends.get(why, float("inf")):
             self.announced = self.announced and self.end is not None and at >= self.end[0]
             self._ends[why] = at
+            self.end = min((at, why) for why, at in self._ends.items())

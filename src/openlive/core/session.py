@@ -33,7 +33,7 @@ from openlive.core.events import (
 from openlive.core.floor import Floor
 from openlive.core.hearing import Hearing
 from openlive.core.history import ContextFullError
-from openlive.core.lifetime import Lifetime
+from openlive.core.lifetime import Lifetime, earliest
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.settings import Settings, from_setup, instructions
@@ -103,15 +103,10 @@ class Session:
         if self._closed:
             return None
         end = self._lifetime.end
-        candidates = [None if end is None else end[0], self._opened.constraints.until]
-        if self._dialogue is not None:
-            candidates.append(self._lifetime.goodbye_at)
-            candidates.append(self._dialogue.deadline)
-        elif self._opened_at is not None:
-            candidates.append(self._opened_at + self._limits.setup)
-        if self._hearing is not None:
-            candidates.append(self._hearing.deadline)
-        return min((at for at in candidates if at is not None), default=None)
+        limits = None if end is None else end[0], self._opened.constraints.until
+        if self._dialogue is None or self._hearing is None:
+            return earliest(*limits, None if self._opened_at is None else self._opened_at + self._limits.setup)
+        return earliest(*limits, self._lifetime.goodbye_at, self._dialogue.deadline, self._hearing.deadline)
 
     @property
     def messages(self) -> tuple[Message, ...]:
