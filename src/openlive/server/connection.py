@@ -242,7 +242,8 @@ class Connection:
                 read = await anyio.to_thread.run_sync(self._decode, frame)
             else:
                 read = self._decode(frame)
-                await asyncio.sleep(0)  # messages that wait already would be read without a pause
+                if self._inbox.items:  # messages that wait already would be read without a pause
+                    await asyncio.sleep(0)
             await self._enter(read)
             for i, item in enumerate(read):
                 self._inbox.put(self._event(item, more=i + 1 < len(read)))
