@@ -19,9 +19,10 @@ CHUNK_MS = 20
 CHUNK = INPUT_RATE * CHUNK_MS // 1000
 """Samples of one message."""
 FRAME_MS = 10
-BELOW_PEAK = 30.0
-"""dB. Sound is what is less than this below the loudest frame: of the recordings and the synthetic clips in
-tests/speech, final fricatives are, breath and the noise of a room are not."""
+BELOW_PEAK, ABOVE_FLOOR, AT_LEAST = 30.0, 10.0, 20.0
+"""dB. Sound is what is less than the first below the loudest frame and more than the second above the quietest tenth,
+and at least what is less than the third below the loudest: so that final fricatives are sound, breath and the noise of
+a room are not."""
 RUN = 3
 """Frames in a row that make it sound: a click is none."""
 
@@ -85,10 +86,15 @@ def sound(pcm: bytes, rate: int) -> tuple[int, int] | None:
     if not samples.size or not samples.any():
         return None
     levels = np.sqrt((samples**2).mean(axis=1))
-    loud = levels > levels.max() * 10 ** (-BELOW_PEAK / 20)
+    floor = max(levels.max() / _times(BELOW_PEAK), np.percentile(levels, 10) * _times(ABOVE_FLOOR))
+    loud = levels > min(floor, levels.max() / _times(AT_LEAST))
     runs = np.convolve(loud, np.ones(RUN), "valid") == RUN if len(loud) >= RUN else np.zeros(0)
     starts = np.flatnonzero(runs)
     return (int(starts[0]) * size, int(starts[-1] + RUN) * size) if len(starts) else None
+
+
+def _times(decibels: float) -> float:
+    return float(10 ** (decibels / 20))
 
 
 def read_clips(files: Sequence[Path]) -> list[Clip]:
