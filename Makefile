@@ -13,7 +13,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test lint bench calls turns weights guide lock clean
+.PHONY: help install demo serve test lint bench calls turns weights guide peers lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,13 @@ weights: $(INSTALLED)  ## Fetch the models that are not on this machine yet
 
 guide: $(DEVELOP) $(JAVASCRIPT) .venv-guide/.installed  ## Install what the programs of Google's guide import
 
+peers: | .venv/bin/python  ## Install what openlive is compared with (3 GB), each in an environment of its own
+	@for peer in pipecat livekit speech-to-speech; do \
+	    echo "Installing $$peer into .venv-peers"; \
+	    "$(PYTHON)" -m venv .venv-peers/$$peer && .venv-peers/$$peer/bin/python -m pip --disable-pip-version-check -qq \
+	        install --no-deps --requirement tests/bench/peers/$$peer.txt || exit 1; \
+	done
+
 lock: .venv-lock/bin/uv  ## Write the lock files anew from pyproject.toml
 	@for set in requirements:pyproject.toml:'--extra client --extra code --group build' \
 	            requirements-dev:pyproject.toml:'--extra client --extra code --group build --group dev' \
@@ -64,7 +71,7 @@ lock: .venv-lock/bin/uv  ## Write the lock files anew from pyproject.toml
 	done
 
 clean:  ## Remove what the other targets made here; the models stay in the user's cache
-	rm -rf .venv .venv-guide .venv-lock tests/sdk/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-guide .venv-lock .venv-peers tests/sdk/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # --- what the targets stand on ---
 

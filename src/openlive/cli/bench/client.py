@@ -122,7 +122,10 @@ class Answer(Struct):
 
 
 class Session:
-    """Made by `connected`. One reader at a time may wait for answers."""
+    """Made by `connected`. One reader at a time may wait for answers. `silence` is the frame of a chunk in which nobody
+    speaks."""
+
+    silence = SILENCE
 
     def __init__(self, socket: ClientConnection, id_: str) -> None:
         self.id = id_
@@ -215,7 +218,7 @@ class Session:
         loop = asyncio.get_running_loop()
         if self._timer is not None:  # not the beginning
             self.lateness.append(loop.time() - self._begun - (self._sent + 1) * STEP)
-            self._socket.transport.write(self._waiting.popleft() if self._waiting else SILENCE)
+            self._socket.transport.write(self._waiting.popleft() if self._waiting else self.silence)
             self._sent += 1
         self._timer = loop.call_at(self._begun + (self._sent + 1) * STEP, self._tick)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import click
 from msgspec import Struct, field
 
-from openlive.cli.bench.client import SILENCE_MS, BenchError, connected, setup
-from openlive.cli.bench.clips import shipped
+from openlive.cli.bench.client import SILENCE_MS, BenchError, Session, connected, setup
+from openlive.cli.bench.clips import Clip, shipped
 from openlive.cli.bench.crowd import Crowd
 from openlive.cli.bench.figures import Spread, spread
 from openlive.cli.bench.options import Options, bench_options
@@ -71,7 +71,7 @@ def sessions(options: Options, *, most: int, seconds: float, vad: str) -> None:
         engines = server.engines
     table = figures("sessions", "turns", "p50 ms", "p95 ms", "of one", "lost", "CPU ms per session s", "late p99 ms")
     for level in levels:
-        table.add_row(*_row(level, levels[0]))
+        table.add_row(*row(level, levels[0]))
     out.print("From the end of the turn (the last voiced sample and the silence set) to the first byte of audio:\n")
     out.print(table)
     carried = max((level.sessions for level in levels if within(level, levels[0])), default=0)
@@ -86,7 +86,7 @@ def within(level: Level, alone: Level) -> bool:
     return bool(level.delay and alone.delay and not level.lost and level.delay.p95 <= BOUND * alone.delay.p95)
 
 
-def _row(level: Level, alone: Level) -> list[str]:
+def row(level: Level, alone: Level) -> list[str]:
     row = [str(level.sessions), str(len(level.delays))]
     if level.delay is not None:
         ratio = f"{level.delay.p95 / alone.delay.p95:.2f}" if alone.delay else ""
@@ -114,7 +114,7 @@ def steps(most: int) -> list[int]:
 async def _ramp(server: Measured, model: str, seconds: float, most: int, levels: list[Level]) -> None:
     """Adds a level after the other. Raises `BenchError` where the server refuses one session more."""
     for number in steps(most):
-        level = await _level(server, model, number, seconds)
+        level = await level_of(server, lambda: connected(server.address, setup(model)), shipped(), number, seconds)
         levels.append(level)
         p95 = f"p95 {level.delay.p95:,.0f} ms" if level.delay else "no answer"
         click.echo(f"{number:>4} sessions: {p95}, {level.lost} lost, {told(level.lateness)}", err=True)
@@ -122,12 +122,19 @@ async def _ramp(server: Measured, model: str, seconds: float, most: int, levels:
             break
 
 
-async def _level(server: Measured, model: str, number: int, seconds: float) -> Level:
-    """`number` speakers, who began at different moments of a turn, watched once all of them talk."""
-    crowd = Crowd(shipped())
+async def level_of(
+    server: Measured,
+    opening: Callable[[], AbstractAsyncContextManager[Session]],
+    clip: Clip,
+    number: int,
+    seconds: float,
+) -> Level:
+    """`number` speakers, who began at different moments of a turn, watched once all of them talk. `opening` begins a
+    session, which says `clip`."""
+    crowd = Crowd(clip)
     async with AsyncExitStack() as stack:
         for _ in range(number):
-            session = await stack.enter_async_context(connected(server.address, setup(model)))
+            session = await stack.enter_async_context(opening())
             crowd.join(session, stack)
             await asyncio.sleep(crowd.cycle / number)
         return await _watch(crowd, server, seconds if number > 1 else ALONE * seconds)
