@@ -81,7 +81,7 @@ class Activity:
         if self._run == 0:
             self.onset = begin
         self._run += samples
-        if self._run < self._policy.padding:
+        if self._run + samples // 2 < self._policy.padding:  # to the nearest frame: 100 ms are three of 32, not four
             return None
         self.active, self.paused, self._run = True, False, 0
         return Change.STARTED
