@@ -18,7 +18,7 @@ from openlive.core.profile import Profile
 from openlive.engines import silero, smart_turn
 from openlive.engines.registry import Resources
 from openlive.types import Heard
-from tests.core.world import MODEL, TALK, Script, Word, World, speech
+from tests.core.world import MODEL, TALK, Script, Word, World, speech, spoken
 
 pytestmark = pytest.mark.weights
 SPEECH = Path(__file__).parent.parent / "speech" / "synthetic"
@@ -134,6 +134,20 @@ def test_who_thinks_for_700_ms_is_waited_for(before: float) -> None:
     assert len(offsets(world, "ACTIVITY_END")) == 1
     hasty = Recorded(detection(silenceDurationMs=500), pieces, profile=JUDGED).play(0.02)
     assert len(offsets(hasty, "ACTIVITY_END")) == 2
+
+
+def test_who_thinks_for_longer_goes_on_where_no_answer_was_heard_yet() -> None:
+    """With the silence at their edges the recordings make a pause of 1.5 s, longer than any turn is waited for; the
+    first audio of an answer takes as long where the model or the machine is slow."""
+    pieces = [pause(0.3), recording("q_pause_a"), pause(0.7), recording("q_pause_b"), pause(4)]
+    slow, quick = spoken("For when?", delay=1.0), spoken("A table for two.", delay=0.1)
+    world = Recorded(TALK, pieces, profile=JUDGED, replies=[slow, quick]).play(0.02)
+    assert len(offsets(world, "ACTIVITY_END")) == 2
+    assert "interrupted" not in world.kinds()
+    assert world.kinds().count("turnComplete") == 1
+    assert world.history == [("user", "piece1 piece3"), ("model", "A table for two.")]
+    hasty = Recorded(TALK, pieces, profile=JUDGED, replies=[quick, quick]).play(0.02)
+    assert "interrupted" in hasty.kinds(), "what was heard is interrupted"
 
 
 @pytest.mark.parametrize("before", [0.5, 0.51, 0.52, 0.53])
