@@ -154,6 +154,7 @@ def test_the_names_of_the_guide_and_current_ones_are_there() -> None:
         ("models/gemini-2.5-flash-native-audio-preview-12-2025", "native-audio"),
         ("gemini-3.1-flash-live-preview", "native-audio"),
         ("gemini-3.8-live-extended-thinking", "thinking"),
+        ("gemini-3.5-live-translate-preview", "translation"),
     ]:
         found = config.profile(name)
         assert found is not None
