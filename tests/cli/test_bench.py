@@ -79,7 +79,7 @@ def test_a_spread_says_how_many_there_were() -> None:
     assert spread([]) is None
 
 
-@pytest.mark.parametrize("noise", [0.0, 50.0])
+@pytest.mark.parametrize("noise", [0.0, 50.0, 300.0])
 def test_sound_is_found_in_silence_and_in_noise(noise: float) -> None:
     assert clips.sound(burst(0.3, 0.5, 0.4, noise=noise), INPUT_RATE) == (0.3 * INPUT_RATE, 0.8 * INPUT_RATE)
 
