@@ -25,7 +25,7 @@ from weakref import WeakSet
 from msgspec.structs import replace
 
 from openlive.engines import chatml, routing, template
-from openlive.engines.llamarun import DEFAULTS, Reply, Run, Signal
+from openlive.engines.llamarun import DEFAULTS, Rank, Reply, Run, Signal
 from openlive.engines.llamaserver import LlamaServer
 from openlive.engines.llamasteps import THINKING, THOUGHTS, Routing, Thinking
 from openlive.engines.prompt import LLMError, Piece, PromptTooLongError
@@ -73,6 +73,8 @@ class Llama:
         self._prefills: dict[str, Run] = {}
         self._generating: Counter[str] = Counter()
         self._runs: set[Run] = set()
+        self._silent: set[Reply] = set()
+        """Those that could not begin yet."""
         self._ending = Condition()
         self._releases = 0
         self._waiting: set[Signal] = set()
@@ -137,6 +139,9 @@ class Llama:
                     yield piece
         finally:
             reply.stop()
+            if reply in self._silent:
+                self._silent.discard(reply)
+                self._let_others_try()
             if memory := self._memories.get(key):
                 memory.keep(reply.spoken)
 
@@ -144,8 +149,12 @@ class Llama:
         """What the reply gives; runs the model as long as somebody takes it."""
         while True:
             releases, finished = self._releases, reply.finished
-            if reply.is_hungry():
-                self._start(key, reply.next_run, reply.prompt, len(reply.prompt) + reply.limit)
+            if reply.run is None:
+                self._silent.add(reply)
+            if reply.is_hungry() and self._start(
+                key, reply.next_run, reply.prompt, len(reply.prompt) + reply.limit, reply.rank
+            ):
+                self._silent.discard(reply)
             if piece := reply.take():
                 yield piece
             elif finished:
@@ -157,14 +166,17 @@ class Llama:
 
     async def prefill(self, request: Request) -> None:
         """Returns when it is done, or overtaken by another call for the conversation. Does nothing while a reply is
-        being generated in it, or where another conversation that is going on would lose its cache."""
+        being generated in it, or where another conversation that is going on would lose its cache. Makes way for the
+        first words of anybody's answer; where the user is not speaking, for everything."""
         conversation = request.conversation
         self._stop_prefill(conversation)
         if self._generating[conversation]:
             return
+        talking = bool(request.messages) and request.messages[-1].role == "user"
+        rank = Rank.TALKING if talking else Rank.IDLE
         routes = [(conversation + ROUTES, _route)] if request.functions else []
         for key, build in (*routes, (conversation, self._build)):
-            run = self._prefills[conversation] = Run((), {"n_predict": 0}, Signal())
+            run = self._prefills[conversation] = Run((), {"n_predict": 0}, Signal(), rank=rank)
             try:
                 await self._compute(key, run, request, build)
             finally:
@@ -181,12 +193,15 @@ class Llama:
             raise PromptTooLongError(len(run.prompt), self.context)
         while not run.stopped:
             releases = self._releases
-            if self._start(key, lambda: run, run.prompt, len(run.prompt) + 1, speculative=True):
+            if self._start(key, lambda: run, run.prompt, len(run.prompt) + 1, run.rank):
                 await run.wait()
+                if not run.made_way:
+                    break
+                run.again()
+            elif self._may_start(run.rank) and not self._slots.busy(key):
                 break
-            if not self._slots.busy(key):
-                break
-            await self._released(releases)
+            else:
+                await self._released(releases)
 
     def forget(self, conversation: str) -> None:
         """The caller has stopped the conversation's replies."""
@@ -230,12 +245,17 @@ class Llama:
         make: Callable[[], Run],
         prompt: Sequence[int],
         cells: int,
-        *,
-        speculative: bool = False,
+        rank: Rank,
     ) -> bool:
-        """Starts the run if there is a slot for it now."""
+        """Starts the run if it is its turn and there is a slot for it now."""
         if self._closed:
             raise LLMError("The language model has been shut down.")
+        if not self._may_start(rank):
+            return False
+        for run in tuple(self._runs):
+            if run.rank is Rank.IDLE or (run.rank is Rank.TALKING and rank is Rank.FIRST):
+                run.make_way()
+        speculative = rank >= Rank.TALKING
         lease = self._slots.claim(conversation, cells, time.monotonic(), prompt=prompt, speculative=speculative)
         if lease is None:
             return False
@@ -247,6 +267,12 @@ class Llama:
         Thread(target=self._work, args=(run, lease, again), name="openlive-llm", daemon=True).start()
         return True
 
+    def _may_start(self, rank: Rank) -> bool:
+        if rank is Rank.FIRST:
+            return True
+        under_way = {run.rank for run in tuple(self._runs)}
+        return not (self._silent or Rank.FIRST in under_way or (rank is Rank.IDLE and under_way))
+
     def _work(self, run: Run, lease: Lease, again: dict[str, int]) -> None:
         """In a thread of its own."""
         error: Exception | None = None
@@ -257,13 +283,16 @@ class Llama:
         except Exception as e:
             error = e
         self._slots.release(lease, len(run.prompt) + run.generated, time.monotonic())
-        run.end(error)
-        self._releases += 1
-        for signal in tuple(self._waiting):
-            signal.set()
         with self._ending:
             self._runs.discard(run)
             self._ending.notify_all()
+        run.end(error)
+        self._let_others_try()
+
+    def _let_others_try(self) -> None:
+        self._releases += 1
+        for signal in tuple(self._waiting):
+            signal.set()
 
     async def _released(self, before: int) -> None:
         """Until some run ends; at once if one has ended since `before` (`_releases` then)."""

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from enum import IntEnum
 from typing import Any
 
 from openlive.engines.llamaserver import Chunk
@@ -40,6 +41,20 @@ class Signal:
         self._event.clear()
 
 
+class Rank(IntEnum):
+    """What a run is for. Whoever waits in silence goes first: beside another's prefill a token takes ten times as
+    long, because a step of llama.cpp is as long as all that is in it."""
+
+    FIRST = 0
+    """The first words of an answer."""
+    NEXT = 1
+    """What follows them: a voice is speaking meanwhile."""
+    TALKING = 2
+    """A prefill while the user speaks."""
+    IDLE = 3
+    """A prefill while nobody does, such as that of instructions."""
+
+
 class Run:
     """One call into llama.cpp, made in a thread of its own.
 
@@ -52,9 +67,14 @@ class Run:
         options: dict[str, Any],
         signal: Signal,
         on: Callable[[Chunk], bool] = lambda _: False,
+        *,
+        rank: Rank = Rank.FIRST,
     ) -> None:
         self.prompt = prompt
         self.options = options
+        self.rank = rank
+        self.made_way = False
+        """It was ended for one of a lower rank, and may go on later from what it has computed."""
         self.stopped = False
         self.ended = False
         self.generated = 0
@@ -70,7 +90,15 @@ class Run:
         self.generated += len(chunk.tokens)
         if not self.stopped and self._on(chunk):
             self.stopped = True  # never back to False: the event loop may have set it meanwhile
-        return self.stopped
+        return self.stopped or self.made_way
+
+    def make_way(self) -> None:
+        """As `stop`, but not for good."""
+        self.made_way = True
+
+    def again(self) -> None:
+        """It has made way, ended, and will be started once more."""
+        self.made_way = self.ended = False
 
     def end(self, error: Exception | None) -> None:
         self.error = error
@@ -117,8 +145,13 @@ class Reply:
     def next_run(self) -> Run:
         """Goes on after the last token. Tokens go in as ids, so the text is the same as without a pause."""
         options = {"n_predict": self.limit - self.generated, **self._options()}
-        self.run = Run([*self.prompt, *self._ids], options, self._signal, self._receive)
+        self.run = Run([*self.prompt, *self._ids], options, self._signal, self._receive, rank=self.rank)
         return self.run
+
+    @property
+    def rank(self) -> Rank:
+        """Of the next run."""
+        return Rank.FIRST if self.run is None else Rank.NEXT
 
     def take(self) -> Text | Thought | FunctionCall | None:
         """The next piece; None where there is none yet."""

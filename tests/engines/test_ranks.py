@@ -1,0 +1,173 @@
+"""Who goes first in the embedded language model: a runtime that takes its time stands in for llama.cpp."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from openlive.engines import chatml
+from openlive.engines.llamacpp import Llama
+from openlive.engines.llamaserver import Chunk
+from openlive.types import Message, Request, Sampling, Text
+
+STEP = 0.002
+LONG = "word " * 2000
+
+
+class Runtime:
+    """A step per 32 tokens of a prompt that its slot does not hold, and one per token that it writes."""
+
+    beginning = ()
+    context = 8192
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, int]] = []
+        """Begun (`+`) and ended (`-`) runs with their slots; `!` where the prompt was computed to its end."""
+        self._held: dict[int, int] = {}
+
+    def tokenize(self, text: str, special: bool) -> tuple[int, ...]:
+        del special
+        return tuple(len(word) for word in text.split())
+
+    def clear(self, slot: int) -> None:
+        self._held[slot] = 0
+
+    def close(self) -> None:
+        pass
+
+    def complete(self, prompt: Sequence[int], slot: int, options: dict[str, Any], on: Callable[[Chunk], bool]) -> None:
+        self.log.append(("+", slot))
+        try:
+            held = self._held.get(slot, 0)
+            while held < len(prompt):
+                time.sleep(STEP)
+                held = self._held[slot] = min(held + 32, len(prompt))
+                if on(Chunk(cached=0)):
+                    return
+            self.log.append(("!", slot))
+            for _ in range(options["n_predict"]):
+                time.sleep(STEP)
+                if on(Chunk(" word", (4,))):
+                    return
+            on(Chunk(finished=True))
+        finally:
+            self.log.append(("-", slot))
+
+    def most_at_once(self) -> int:
+        now = most = 0
+        for what, _ in self.log:
+            now += {"+": 1, "-": -1, "!": 0}[what]
+            most = max(most, now)
+        return most
+
+
+@pytest.fixture
+def runtime() -> Runtime:
+    return Runtime()
+
+
+@pytest.fixture
+def llm(runtime: Runtime) -> Llama:
+    return Llama(runtime, lambda request, unfinished: chatml.build(request, unfinished=unfinished))  # type: ignore[arg-type]
+
+
+def asks(name: str, text: str = "Hi", tokens: int = 3) -> Request:
+    return Request(name, (Message("user", (Text(text),)),), sampling=Sampling(max_tokens=tokens))
+
+
+def waits(name: str) -> Request:
+    """A session that has only connected."""
+    return Request(name, (), instructions=LONG)
+
+
+async def first(llm: Llama, request: Request) -> float:
+    begun = time.perf_counter()
+    async with aclosing(llm.generate(request)) as pieces:  # type: ignore[type-var]
+        async for _ in pieces:
+            return time.perf_counter() - begun
+    raise AssertionError("nothing was said")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the runtime has no event for it
+            await asyncio.sleep(0.001)
+
+
+def test_the_prefills_of_those_who_only_wait_come_one_after_the_other(llm: Llama, runtime: Runtime) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(llm.prefill(waits(f"idle {i}")) for i in range(8)))
+
+    asyncio.run(run())
+    assert runtime.most_at_once() == 1
+    assert len([what for what, _ in runtime.log if what == "!"]) == 8
+
+
+def test_they_make_way_for_who_speaks_and_go_on_afterwards(llm: Llama, runtime: Runtime) -> None:
+    async def run() -> None:
+        idle = [asyncio.create_task(llm.prefill(waits(f"idle {i}"))) for i in range(8)]
+        await until(lambda: ("+", 0) in runtime.log)
+        before = len(runtime.log)
+        await llm.prefill(asks("speaker", "Hello there"))
+        await first(llm, asks("speaker", "Hello there, how are you?"))
+        there = runtime.log[before:]
+        assert [slot for what, slot in there if what == "!"] == [1, 1], "the speaker's runs, and no idle one before"
+        async with asyncio.timeout(10):
+            await asyncio.gather(*idle)
+
+    asyncio.run(run())
+    done = {slot for what, slot in runtime.log if what == "!"}
+    assert len(done) == 9, "all were computed in the end"
+
+
+def test_a_prefill_makes_way_for_the_first_words_of_another(llm: Llama, runtime: Runtime) -> None:
+    async def run() -> None:
+        talking = asyncio.create_task(llm.prefill(asks("talking", LONG)))
+        await until(lambda: ("+", 0) in runtime.log)
+        await first(llm, asks("waiting"))
+        assert ("!", 0) not in runtime.log, "the prefill was not waited for"
+        async with asyncio.timeout(10):
+            await talking
+        assert runtime.log[-2:] == [("!", 0), ("-", 0)]
+        begun_anew = [i for i, entry in enumerate(runtime.log) if entry == ("+", 0)]
+        assert begun_anew[-1] > runtime.log.index(("!", 1)), "not beside the first words"
+
+    asyncio.run(run())
+
+
+def test_what_follows_the_first_words_waits_for_those_of_others(llm: Llama, runtime: Runtime) -> None:
+    async def run() -> None:
+        async with aclosing(llm.generate(asks("early", tokens=40))) as early:  # type: ignore[type-var]
+            await anext(early)
+            await until(lambda: not llm._runs)  # it has written ahead, and pauses
+            late = asyncio.create_task(first(llm, asks("late", LONG)))
+            await until(lambda: ("+", 1) in runtime.log)
+            async with asyncio.timeout(10):
+                async for _ in early:
+                    pass
+                await late
+
+    asyncio.run(run())
+    second = [i for i, entry in enumerate(runtime.log) if entry == ("+", 0)][1]
+    assert second > runtime.log.index(("!", 1))
+
+
+def test_a_reply_that_is_cancelled_while_it_waits_holds_nobody_up(llm: Llama) -> None:
+    async def run() -> None:
+        holding = asyncio.create_task(first(llm, asks("one", LONG)))
+        await until(lambda: bool(llm._runs))
+        waiting = asyncio.create_task(first(llm, asks("one", "Once more")))  # its slot is taken
+        await until(lambda: bool(llm._silent))
+        waiting.cancel()
+        async with asyncio.timeout(10):
+            await holding
+            await llm.prefill(waits("idle"))
+        assert not llm._silent
+
+    asyncio.run(run())
