@@ -75,8 +75,15 @@ def test_a_yes_tells_nothing_and_teaches_nothing() -> None:
     assert affect.learned(NOBODY, short) == NOBODY
 
 
+def test_who_was_excited_once_is_as_usual_afterwards() -> None:
+    usual = known(PLAIN, EXCITED)
+    assert affect.mood(PLAIN, usual)[0] == ""
+    assert affect.mood(FLAT, usual)[0] == "flat"
+    assert affect.mood(EXCITED, usual)[0] == "excited"
+
+
 def test_old_utterances_fade() -> None:
-    usual = known(*[PLAIN] * 50, *[EXCITED] * 20)
+    usual = known(*[PLAIN] * 50, *[EXCITED] * 60)
     assert usual.prosody.pitch == pytest.approx(EXCITED.pitch, abs=0.5)
     assert astuple(known(PLAIN).prosody) == astuple(PLAIN)
     assert NOBODY.prosody == USUAL

@@ -54,11 +54,13 @@ NOBODY = Usual(USUAL, 0)
 
 
 def learned(usual: Usual, heard: Prosody | None) -> Usual:
-    """With one more utterance."""
+    """With one more utterance. One in a mood counts a third: who was excited once is not subdued ever after."""
     if heard is None or heard.voiced < ENOUGH:
         return usual
+    if not usual.utterances:
+        return Usual(heard, 1)
     n = min(usual.utterances + 1, REMEMBERED)
-    share = 1 / n
+    share = 1 / (3 * n) if mood(heard, usual)[0] else 1 / n
     mean = (old + share * (new - old) for old, new in zip(astuple(usual.prosody), astuple(heard), strict=True))
     return Usual(Prosody(*mean), n)
 
