@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pytest
 import soxr
 
-from openlive.engines.kokoro import LEAD, MOST, Kokoro, create
+from openlive.engines.kokoro import MOST, Kokoro, create
 from openlive.engines.kokoro_voices import NATIVE, VOICES, Styles, canonical, timbre
+from openlive.engines.pauses import LEAD
 from openlive.engines.phonemes import Dialect
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.speakable import language_of, speakable

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from msgspec.structs import replace
 
 from openlive.engines.clauses import Cutter
+from openlive.engines.kokoro_network import Infer, network
 from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, timbre
 from openlive.engines.manner import pace, played
 from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
@@ -23,9 +23,6 @@ from openlive.engines.registry import EngineError, Resources
 from openlive.engines.speakable import language_of, speakable, timed
 from openlive.engines.workers import Abort, Workers
 from openlive.types import OUTPUT_RATE, Speech, Voice
-
-Infer = Callable[[npt.NDArray[np.int64], Style, float], Audio]
-"""(tokens int64[1, n], style float32[1, 256], speed) -> float32[samples] at 24 kHz."""
 
 MOST = 510
 """Phonemes that one inference takes (models.md 4)."""
@@ -115,26 +112,6 @@ def create(argument: str, resources: Resources) -> Kokoro:
     engine = Kokoro(network(model, threads), resources.weights("kokoro-voices"), Espeak(), chosen)
     engine.warm()
     return engine
-
-
-def network(model: Path, threads: int) -> Infer:
-    """The ONNX file as a function; one call uses `threads` cores."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Threads that spin while they wait take the cores from the other engines: beside one busy process a clause took
-    # 2.5 times as long with spinning as without.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-
-    def infer(tokens: npt.NDArray[np.int64], style: Style, speed: float) -> Audio:
-        inputs = {"tokens": tokens, "style": style, "speed": np.array([speed], np.float32)}
-        audio: Audio = session.run(None, inputs)[0]
-        return audio.reshape(-1)
-
-    return infer
 
 
 def _dialect(language: str, hint: str, name: str) -> Dialect:

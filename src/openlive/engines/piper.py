@@ -129,7 +129,7 @@ def network(model: Path, config: Mapping[str, Any], threads: int) -> Infer:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as in `kokoro.network`
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as in `kokoro_network`
     try:
         session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:
