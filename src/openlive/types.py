@@ -58,8 +58,7 @@ Mood = Literal["", "excited", "subdued", "flat"]
 
 class Heard(Struct, frozen=True, tag=True):
     """Speech of the user: its transcript, and where it lies in the session's audio (16 kHz samples). `language` is a
-    bare code, '' where the recogniser did not tell. `strong`: there is much of the
-    mood."""
+    bare code, '' where the recogniser did not tell. `strong`: there is much of the mood."""
 
     text: str
     start: int

@@ -47,6 +47,7 @@ async def test_the_model_is_given_examples_and_what_was_said_and_nothing_else() 
     assert "in German" in request.instructions
     assert "kind" not in request.instructions
     assert (request.functions, request.thinking, request.translation) == ((), 0, None)
+    assert request.sampling.temperature == 0.0, "the likeliest words, unless the client wants others"
     assert [m.role for m in request.messages] == ["user", "model"] * 3 + ["user"]
     assert [m.text for m in request.messages if m.role == "model"] == [example["de"] for example in EXAMPLES]
     assert request.messages[-1].text == "Spanish: ¿Quién eres?\nGerman:"

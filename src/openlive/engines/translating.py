@@ -96,8 +96,10 @@ def interpreted(request: Request, text: str, language: str, *, finished: bool = 
             messages += [Message("user", (Text(asked),)), Message("model", (Text(example[target]),))]
     if text:
         messages.append(Message("user", (Text(_asked(language, text, target if finished else "")),)))
+    chance = request.sampling.temperature
     return replace(
         request,
+        sampling=replace(request.sampling, temperature=0.0 if chance is None else chance),
         messages=tuple(messages),
         instructions=INSTRUCTIONS.format(target=NAMES.get(target, target)),
         functions=(),
