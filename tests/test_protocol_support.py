@@ -74,6 +74,7 @@ REFUSED: dict[tuple[str, str], dict[str, Any]] = {
     ("VoiceConfig", "replicated_voice_config"): {
         "setup": {"generationConfig": {"speechConfig": {"voiceConfig": {"replicatedVoiceConfig": {}}}}}
     },
+    ("ProactivityConfig", "proactive_video"): {"setup": {"proactivity": {"proactiveVideo": True}}},
     ("Part", "file_data"): {"clientContent": {"turns": [{"parts": [{"fileData": {"fileUri": "gs://x"}}]}]}},
     ("FunctionResponsePart", "file_data"): {
         "toolResponse": {"functionResponses": [{"id": "1", "parts": [{"fileData": {"fileUri": "gs://x"}}]}]}
@@ -97,7 +98,7 @@ def test_what_is_refused_ends_the_session_with_its_path(field: str, sent: dict[s
     if "setup" in sent:
         if field == "mcp_servers":
             sent = {"setup": {"tools": [{field: [{}]}]}}
-        world = World({"model": MODEL, **sent["setup"]})
+        world = World({"model": MODEL, **sent["setup"]}, version="v1alpha")
     else:
         from openlive.types import FunctionCall
 

@@ -129,6 +129,7 @@ class EngineSettings(Struct, frozen=True, forbid_unknown_fields=True):
     llm: str = "auto"
     tts: str = "kokoro"
     eyes: str = "rapidocr"
+    addressee: str = "auto"
     threads: int = 0
     settings: dict[str, dict[str, Any]] = {}
 

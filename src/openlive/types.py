@@ -58,7 +58,8 @@ Mood = Literal["", "excited", "subdued", "flat"]
 
 class Heard(Struct, frozen=True, tag=True):
     """Speech of the user: its transcript, and where it lies in the session's audio (16 kHz samples). `language` is a
-    bare code, '' where the recogniser did not tell. `strong`: there is much of the mood."""
+    bare code, '' where the recogniser did not tell. `strong`: there is much of the mood. `overheard`: it was not meant
+    for the model, which did not answer it."""
 
     text: str
     start: int
@@ -66,6 +67,7 @@ class Heard(Struct, frozen=True, tag=True):
     language: str = ""
     mood: Mood = ""
     strong: bool = False
+    overheard: bool = False
 
 
 class FunctionCall(Struct, frozen=True, tag=True):

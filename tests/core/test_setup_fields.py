@@ -10,19 +10,26 @@ import pytest
 from openlive.core.activity import MS, Policy
 from openlive.core.commands import Listen
 from openlive.core.history import Window
+from openlive.core.profile import Profile
 from openlive.core.settings import Settings, from_setup
 from openlive.types import FunctionDeclaration, Message, Request, Sampling, Text, Voice
 from openlive.wire.client import parse_message
-from tests.core.world import MODEL, PROFILES, World, words
+from tests.core.world import MODEL, World, words
 
 LIMIT = 32_768
+
+
+PROFILE = Profile(MODEL, native=True, addressee=True)
 
 
 def settings(*, vertex: bool = True, **setup: Any) -> Settings:
     """Vertex knows all the fields."""
     message = parse_message(msgspec.json.encode({"setup": {"model": MODEL, **setup}}))
     assert message.setup is not None
-    return from_setup(message.setup, PROFILES, "v1beta", vertex=vertex)
+    return from_setup(message.setup, {MODEL: PROFILE}, "v1beta", vertex=vertex)
+
+
+ADDRESSED = msgspec.structs.replace(settings().activity, addressed=True)
 
 
 def generation(**fields: Any) -> dict[str, Any]:
@@ -106,7 +113,8 @@ ROWS: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"contextWindowCompression": {"triggerTokens": "9000", "slidingWindow": {"targetTokens": "700"}}},
         {"window": Window(LIMIT, 9000, 700)},
     ),
-    ({"safetySettings": [], "labels": {"a": "b"}, "proactivity": {"proactiveAudio": True}}, {}),
+    ({"safetySettings": [], "labels": {"a": "b"}}, {}),
+    ({"proactivity": {"proactiveAudio": True}}, {"proactive_audio": True, "by_words": True, "activity": ADDRESSED}),
 ]
 POLICIES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (detection(disabled=True), {"automatic": False}),

@@ -39,8 +39,10 @@ SETUPS: list[dict[str, Any]] = [
     {**TALK, "realtimeInputConfig": {"automaticActivityDetection": {"silenceDurationMs": 100, "prefixPaddingMs": 0}}},
     {**TALK, "realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}},
     {**TALK, "tools": [{"codeExecution": {}}]},
+    {**TALK, "tools": [{"codeExecution": {}}], "proactivity": {"proactiveAudio": True}},
 ]
-PROFILE = Profile(MODEL, tools=(FunctionDeclaration("run_python", tool="code_execution"),))
+TOOLS = (FunctionDeclaration("run_python", tool="code_execution"),)
+PROFILE = Profile(MODEL, tools=TOOLS, native=True, addressee=True)
 BY_WORDS = replace(PROFILE, barge_in="words")
 RAN = ToolResult({"output": "42"}, output="42")
 OUTPUTS: list[Output] = [Text("Yes."), Thought("Hm."), speech(0.7, "Yes."), speech(0.3, " No."), Speech(b"", " …")]
@@ -96,6 +98,9 @@ class AnyOrder(RuleBasedStateMachine):
             profile=data.draw(st.sampled_from([PROFILE, BY_WORDS])),
             tools=data.draw(st.sampled_from([{}, {"code_execution": (0.3, RAN)}])),
             make=Watched,
+            version="v1alpha",
+            aside="go on",
+            addressee_delay=data.draw(st.sampled_from([0.0, 0.04, 0.6, None])),
         )
         self.plan, self.sent = plan, 0.0
         self.checked = 0

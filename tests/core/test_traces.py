@@ -58,6 +58,16 @@ def voice() -> World:
     return world
 
 
+def overheard() -> World:
+    setup = {**TALK, "proactivity": {"proactiveAudio": True}}
+    plan = [*words("honey where are my keys", 0.5), *words("what did they look for", 4.0)]
+    profile = Profile(MODEL, native=True, addressee=True)
+    replies = [None, spoken("Their keys.", seconds=0.9)]
+    world = World(setup, plan=plan, replies=replies, profile=profile, version="v1alpha", aside="honey")
+    world.stream(9)
+    return world
+
+
 def hesitation() -> World:
     plan = [*words("I would like a table", 0.5), *words("for two people", 2.5)]
     world = World(TALK, plan=plan, replies=[spoken("For whom?"), spoken("Done.")])
@@ -214,6 +224,7 @@ SCENARIOS: list[Callable[[], World]] = [
     history_first,
     voice,
     hesitation,
+    overheard,
     gap_in_the_audio,
     barge_in_while_playing,
     barge_in_while_generating,

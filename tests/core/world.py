@@ -19,6 +19,7 @@ from openlive.core.commands import (
     Forget,
     HangUp,
     Hear,
+    JudgeAddressee,
     JudgeTurn,
     Listen,
     Mark,
@@ -33,6 +34,7 @@ from openlive.core.commands import (
     StopTool,
 )
 from openlive.core.events import (
+    AddresseeJudged,
     AudioArrived,
     ClientSaid,
     Detected,
@@ -121,9 +123,13 @@ class World:
         make: type[Session] = Session,
         prosody: Callable[[float], types.Prosody | None] = lambda _: None,
         version: str = "v1beta",
+        aside: str = "",
+        addressee_delay: float | None = 0.04,
     ) -> None:
         """`tools`: how long each takes, and what it comes to. `judge`: how likely the user has finished at a time;
-        `prosody`: how what was said up to then sounds."""
+        `prosody`: how what was said up to then sounds. `aside`: what has this in it is not meant for the model."""
+        self.aside = aside
+        self.addressee_delay = addressee_delay
         self.tools = tools or {}
         self.profile = profile or PROFILES[MODEL]
         self.judge = judge
@@ -260,6 +266,10 @@ class World:
                 self._detect(stream, start, end)
             case Listen() | Hear() | Flush() | HangUp() | JudgeTurn():
                 self._listen(command)
+            case JudgeAddressee(utterance, number, request):
+                if self.addressee_delay is not None:
+                    meant = 0.1 if self.aside and self.aside in request.messages[-1].text else 0.9
+                    self.later(self.addressee_delay, AddresseeJudged(utterance, number, meant))
             case Respond(turn, request):
                 assert self.finished.issuperset(range(1, turn)), "two replies at work"
                 self.requests.append(request)

@@ -14,11 +14,11 @@ SETTINGS: dict[str, dict[str, Any]] = {"openai": {"model": "m"}, "scripted": {}}
 
 
 def writer(llm: str, eyes: str, **openai: Any) -> Any:
-    """The language model behind the responder."""
+    """The language model behind the responder, and behind what translates."""
     settings = {**SETTINGS, "openai": {"model": "m", **openai}}
     chosen = EngineSettings("scripted", "", "scripted", llm, "scripted", eyes, settings=settings)
     engines = load_engines(Config(engines=chosen), pytest.fail, lambda _: None)
-    return engines.responder._llm  # type: ignore[attr-defined]
+    return engines.responder._llm.llm  # type: ignore[attr-defined]
 
 
 def test_eyes_are_for_models_that_cannot_see() -> None:

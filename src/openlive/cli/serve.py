@@ -36,6 +36,7 @@ ROLES = {
     "llm": "language model",
     "tts": "voice",
     "eyes": "eyes",
+    "addressee": "addressee detection",
     "google_search": "web search",
     "url_context": "page reader",
     "code_execution": "sandbox",

@@ -39,6 +39,8 @@ class Policy(Struct, frozen=True):
     silence: int = 700 * MS
     judged: bool = False
     """A judgement on whether the user has finished moves the silence (`core/endpoint.py`)."""
+    addressed: bool = False
+    """Whether an utterance was meant for the model is judged before it is told (`core/floor.py`)."""
     all_audio: bool = False
     """The silence before speech belongs to its turn, too."""
 

@@ -70,6 +70,15 @@ class JudgeTurn(Struct, frozen=True, tag=True):
     end: int
 
 
+class JudgeAddressee(Struct, frozen=True, tag=True):
+    """Are the last words of `request` meant for the model? They are question `number` on the utterance, and replace an
+    earlier one; `AddresseeJudged` may answer."""
+
+    utterance: int
+    number: int
+    request: Request
+
+
 class Forget(Struct, frozen=True, tag=True):
     """The session's audio before sample `before` will not be asked for again."""
 
@@ -163,6 +172,7 @@ Command = (
     | Flush
     | HangUp
     | JudgeTurn
+    | JudgeAddressee
     | Forget
     | Prefill
     | Respond

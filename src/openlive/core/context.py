@@ -8,7 +8,7 @@ from openlive.core import affect, tokens
 from openlive.core.history import History
 from openlive.core.settings import Settings
 from openlive.core.unsaid import Unsaid
-from openlive.types import FunctionDeclaration, Message, Part, Request
+from openlive.types import FunctionDeclaration, Heard, Message, Part, Request
 
 
 class Context:
@@ -42,6 +42,12 @@ class Context:
         """What is answered if the user says this now."""
         said = self.unsaid.turn(parts)
         return self.request((*self.history.messages, *((said,) if said.parts else ())))
+
+    def question(self, heard: Heard, saying: Message | None) -> Request:
+        """For the judgement whom `heard` is meant for. `saying`: an answer under way."""
+        request = self.with_turn(heard)
+        between = () if saying is None else (saying,)
+        return replace(request, messages=(*request.messages[:-1], *between, request.messages[-1]))
 
     def slide(self) -> None:
         """Raises `ContextFullError`."""

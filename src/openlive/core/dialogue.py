@@ -129,6 +129,24 @@ class Dialogue:
         self.history.add(message)
         self._mark(self._respond(), steps)
 
+    def asked(self, heard: Heard) -> Request:
+        reply = self._reply if self._reply is not None and not self._reply.held else None
+        return self._context.question(heard, None if reply is None else _model(reply.heard(self.now), ()))
+
+    def overheard(self, heard: Heard) -> None:
+        """What is not meant for the model is remembered as such; its turn ends without an answer."""
+        self.drop_held()
+        message = Message("user", (replace(heard, overheard=True),))
+        if self._reply is not None or self._asking is not None or self._blocked:
+            self._unsaid.waiting.append((message, False))
+        else:
+            self.history.add(message)
+            self._context.slide()
+            self.prepare()
+        if self._reply is None and self._asking is None:
+            self._end(None)
+            self.rested = True
+
     @property
     def joining(self) -> bool:
         """There is a turn, even if nothing more is said."""
@@ -398,6 +416,9 @@ class Dialogue:
         if self._reply is not None or self._asking is not None:
             self._unanswered = None if self.settings.interruptible else reason
             return
+        self._end(reason)
+
+    def _end(self, reason: TurnCompleteReason | None) -> None:
         content = ServerContent(turn_complete=True, turn_complete_reason=reason)
         usage = tokens.usage(tokens.of_request(self._context.so_far()), {})
         self.out.append(Send(ServerMessage(server_content=content, usage_metadata=usage)))

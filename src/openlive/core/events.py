@@ -12,7 +12,7 @@ from openlive.wire.client import ClientMessage
 from openlive.wire.errors import Refusal
 from openlive.wire.setup import Setup
 
-Stage = Literal["vad", "turn", "stt", "reply", "call", "store"]
+Stage = Literal["vad", "turn", "addressee", "stt", "reply", "call", "store"]
 """`call`: the model called a function in a way that nobody can make sense of."""
 
 
@@ -108,6 +108,14 @@ class TurnJudged(Struct, frozen=True, tag=True):
     finished: float
 
 
+class AddresseeJudged(Struct, frozen=True, tag=True):
+    """How likely the words of question `number` on the utterance were meant for the model."""
+
+    utterance: int
+    number: int
+    meant: float
+
+
 class Transcribed(Struct, frozen=True, tag=True):
     utterance: int
     transcript: Transcript
@@ -153,6 +161,7 @@ Event = (
     | AudioArrived
     | Detected
     | TurnJudged
+    | AddresseeJudged
     | Transcribed
     | Produced
     | Finished

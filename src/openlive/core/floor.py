@@ -6,9 +6,20 @@ from typing import assert_never
 
 from openlive.core import tell
 from openlive.core.backchannel import wants_the_floor
-from openlive.core.commands import Command, Step
+from openlive.core.commands import Command, JudgeAddressee, Step
 from openlive.core.dialogue import Dialogue
-from openlive.core.signals import Guessed, Lost, Partial, Signal, SpeechEnded, SpeechResumed, SpeechStarted, Uttered
+from openlive.core.signals import (
+    Addressed,
+    Guessed,
+    Lost,
+    Partial,
+    Signal,
+    SpeechEnded,
+    SpeechResumed,
+    SpeechStarted,
+    Uttered,
+    Wondered,
+)
 from openlive.types import Heard
 from openlive.wire.server import TurnCompleteReason
 
@@ -23,6 +34,10 @@ class Floor:
         self._untold = ""  # ... and this is the transcript of it
         self._joint = ""
         """Stands before what is told next: it goes on from what was told before."""
+        self._wanting = False
+        """It is more than a back-channel."""
+        self._meant: bool | None = None
+        """The user speaks to the model; None: that is not known (yet)."""
         self._transcribing = False
         """Words of the user were told that no `finished` has followed yet."""
         self._dialogue = dialogue
@@ -33,6 +48,7 @@ class Floor:
             case SpeechStarted(at):
                 self.out += tell.activity(settings, started=True, at=at)
                 if not dialogue.speaking:
+                    self._meant = None
                     self.beside, self._untold = settings.by_words and dialogue.answering, ""
                 dialogue.speaking = True
                 if settings.interruptible and not self.beside:
@@ -44,9 +60,14 @@ class Floor:
             case Partial():
                 self._barge_in(signal.hypothesis, final=False)
                 self._heard(signal)
+            case Wondered(utterance, number, text, start, end):
+                self._meant = None
+                self.out.append(JudgeAddressee(utterance, number, dialogue.asked(Heard(text, start, end))))
+            case Addressed(meant):
+                self._addressed(meant=meant)
             case Guessed(text, start, end, language, mood, strong):
                 self._barge_in(text, final=True)
-                if not self.beside:
+                if not self.beside and self._meant is not False:
                     dialogue.speculate(Heard(text, start, end, language, mood, strong))
             case Uttered():
                 self._uttered(signal)
@@ -56,8 +77,18 @@ class Floor:
                 assert_never(signal)
 
     def _barge_in(self, text: str, *, final: bool) -> None:
-        """What is said beside an answer interrupts it as soon as it is more than a back-channel."""
-        if self.beside and wants_the_floor(text, final=final):
+        """What is said beside an answer interrupts it as soon as it is more than a back-channel, and, where that is
+        judged, meant for the model."""
+        self._wanting = wants_the_floor(text, final=final)
+        if self.beside and self._wanting and (self._meant or not self._dialogue.settings.proactive_audio):
+            self.beside = False
+            self._take()
+
+    def _addressed(self, *, meant: bool) -> None:
+        self._meant = meant
+        if not meant:
+            self._dialogue.drop_held()
+        elif self.beside and self._wanting:
             self.beside = False
             self._take()
 
@@ -94,8 +125,9 @@ class Floor:
 
     def _uttered(self, said: Uttered) -> None:
         dialogue = self._dialogue
+        self._meant = said.meant
         self._barge_in(said.text, final=True)
-        if self.beside:  # a back-channel, or a noise: as if it had not been
+        if self.beside and not self._wanting:  # a back-channel, or a noise: as if it had not been
             dialogue.silent()
             return
         if not said.text and not dialogue.joining:
@@ -108,12 +140,16 @@ class Floor:
             self.out += tell.heard(dialogue.settings, self._joined(self._untold + said.told), said.words)
             self._transcribing = True
             self._end_transcript()
+        heard = Heard(said.text, said.start, said.end, said.language, said.mood, said.strong)
+        if not said.meant and not dialogue.joining:
+            dialogue.overheard(heard)
+            dialogue.silent()
+            return
         steps: dict[Step, float] = {
             "speech_end": said.ended_at,
             "decision": said.decided_at,
             "transcript": said.transcribed_at,
         }
-        heard = Heard(said.text, said.start, said.end, said.language, said.mood, said.strong)
         dialogue.said((heard,) if said.text else (), steps)
         dialogue.silent()
 

@@ -14,6 +14,7 @@ from openlive.core.commands import Command, Detect, Flush, Forget, HangUp, Hear,
 from openlive.core.lifetime import earliest
 from openlive.core.limits import Limits
 from openlive.core.signals import (
+    Addressed,
     Guessed,
     Lost,
     Overrun,
@@ -23,6 +24,7 @@ from openlive.core.signals import (
     SpeechResumed,
     SpeechStarted,
     Uttered,
+    Wondered,
 )
 from openlive.core.snapshot import Ears
 from openlive.core.utterance import Utterance
@@ -34,6 +36,8 @@ PREROLL = 300 * MS
 """Audio before the onset that the recogniser is given: a detector notices soft beginnings late."""
 JUDGED = 8 * INPUT_RATE
 """Audio that a detector of ends of turns looks at."""
+MEANT = 0.5
+"""From which probability on the user spoke to the model: both mistakes count alike."""
 QUIET_PAUSE = 0.25
 QUIET_END = 1.0
 """Seconds without new audio that count as a first silence and as the end of the activity (design, decision 1)."""
@@ -177,6 +181,25 @@ class Hearing:
         self._settle(now)
         self._forget(self._activity.position)
 
+    def addressed(self, number: int, question: int, meant: float, now: float) -> None:
+        """Counts where nothing more was heard meanwhile."""
+        utterance = self._utterance
+        if utterance is None or utterance.number != number or utterance.question != question or not utterance.wondering:
+            return
+        utterance.meant = meant
+        self._out.append(Addressed(meant >= MEANT))
+        self._settle(now)
+
+    def addressee_failed(self, number: int, now: float) -> None:
+        """Who asks something must not be left without an answer."""
+        utterance = self._utterance
+        if utterance is not None and utterance.number == number:
+            self.addressed(number, utterance.question, 1.0, now)
+
+    def _wonder(self, utterance: Utterance, text: str, now: float) -> None:
+        if self._policy.addressed and utterance.wonder(text, now):
+            self._out.append(Wondered(utterance.number, utterance.question, text, *self._span(utterance)))
+
     def judged(self, number: int, end: int, finished: float, now: float) -> None:
         """Counts where the user has not gone on meanwhile."""
         utterance = self._utterance
@@ -214,6 +237,7 @@ class Hearing:
             utterance.flushed_at = now
         if utterance.final is transcript:
             self._transcribed_at = now
+            self._wonder(utterance, transcript.text or utterance.told.text, now)
             if not utterance.committed and transcript.text:
                 mood = affect.mood(transcript.prosody, self._usual)
                 self._out.append(Guessed(transcript.text, *self._span(utterance), utterance.language, *mood))
@@ -221,6 +245,8 @@ class Hearing:
             self._settle(now)
         if utterance.flushed:
             return
+        if self.beside:
+            self._wonder(utterance, transcript.text, now)
         told = utterance.told.partial(transcript.text)
         self._out.append(Partial(utterance.told.text, told, transcript.text))
 
@@ -262,6 +288,12 @@ class Hearing:
         if utterance.awaiting:
             number = utterance.number
             yield utterance.flushed_at + self._limits.recogniser, lambda _: self.recogniser_failed(number)
+        if utterance.wondering:
+            number, question = utterance.number, utterance.question
+            yield (
+                utterance.asked_at + self._limits.addressee,
+                lambda now: self.addressed(number, question, 1.0, now),
+            )
         if self._policy.automatic and not utterance.committed and self._caught_up_at is not None:
             quiet_since = max(self._arrived_at, self._caught_up_at)
             if not utterance.flushed:
@@ -350,7 +382,7 @@ class Hearing:
             if utterance is not None and self._policy.automatic and not utterance.committed:
                 self._commit(now)
                 return
-        if utterance is None or not utterance.committed or utterance.final is None:
+        if utterance is None or not utterance.committed or utterance.final is None or utterance.wondering:
             return
         final, (start, end) = utterance.final, self._span(utterance)
         offset, (mood, strong) = self._origin + utterance.start, affect.mood(final.prosody, self._usual)
@@ -369,6 +401,7 @@ class Hearing:
                 language=utterance.language,
                 mood=mood,
                 strong=strong,
+                meant=utterance.meant is None or utterance.meant >= MEANT,
             )
         )
         self._note_language(utterance.language)

@@ -13,6 +13,8 @@ class Limits(Struct, frozen=True):
     """Without a judgement on audio that waits for one."""
     recogniser: float = 30.0
     """Without an answer to a flush."""
+    addressee: float = 1.0
+    """Without a judgement on who was spoken to; then it was the model."""
     reply: float = 60.0
     """Without anything new from the responder."""
     call: float = 0.0

@@ -12,6 +12,7 @@ from openlive.core.commands import Close, Command, Restore, Save
 from openlive.core.declarations import functions
 from openlive.core.dialogue import Dialogue
 from openlive.core.events import (
+    AddresseeJudged,
     AudioArrived,
     BadRequest,
     ClientSaid,
@@ -159,6 +160,10 @@ class Session:
                 hearing.detected(stream, frames, self._now)
             case TurnJudged(utterance, end, finished):
                 hearing.judged(utterance, end, finished, self._now)
+            case AddresseeJudged(utterance, number, meant):
+                hearing.addressed(utterance, number, meant, self._now)
+            case Failed("addressee", utterance):
+                hearing.addressee_failed(utterance, self._now)
             case Transcribed(utterance, transcript):
                 hearing.transcribed(utterance, transcript, self._now)
             case Failed("vad", number):

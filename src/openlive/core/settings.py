@@ -75,6 +75,8 @@ class Settings(Struct, frozen=True):
     interruptible: bool
     by_words: bool
     """Speech interrupts once it has said something, not by its onset."""
+    proactive_audio: bool
+    """Only what is meant for the model is answered."""
     all_video: bool
     """Every frame between two turns counts, not only those while the user speaks and the newest one before."""
     image_tokens: int
@@ -115,6 +117,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
     interruptible = _interruptible(realtime.activity_handling, translation)
     detection = realtime.automatic_activity_detection or AutomaticActivityDetection()
     _refuse(setup)
+    proactive = _proactive_audio(setup, profile)
     return Settings(
         profile=profile,
         instructions=instructions(setup.system_instruction),
@@ -126,9 +129,10 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         voice=Voice(voice_name, spoken) if modality is Modality.AUDIO else None,
         affective=_affective(generation, profile),
         language=spoken,
-        activity=_policy(detection, coverage, vertex=vertex, judged=profile.turn_detector),
+        activity=_policy(detection, coverage, vertex=vertex, judged=profile.turn_detector, addressed=proactive),
         interruptible=interruptible,
-        by_words=profile.barge_in == "words" and interruptible and not detection.disabled,
+        by_words=(profile.barge_in == "words" or proactive) and interruptible and not detection.disabled,
+        proactive_audio=proactive,
         all_video=_all_video(coverage, profile),
         image_tokens=_image_tokens(generation.media_resolution),
         transcribe_input=setup.input_audio_transcription is not None,
@@ -187,6 +191,26 @@ def _refuse_alpha(setup: Setup, version: str) -> None:
     generation = setup.generation_config
     if version != "v1alpha" and generation is not None and generation.enable_affective_dialog is not None:
         raise errors.unknown_name("enableAffectiveDialog", "setup.generation_config").error()
+    if version != "v1alpha" and setup.proactivity is not None:
+        raise errors.unknown_name("proactivity", "setup").error()
+
+
+def _proactive_audio(setup: Setup, profile: Profile) -> bool:
+    asked = setup.proactivity
+    if asked is None:
+        return False
+    path = "setup.proactivity"
+    if asked.proactive_video:
+        raise ProtocolError(
+            f"Invalid value at '{path}.proactive_video': this server does not support it; leave it out."
+        )
+    if asked.proactive_audio and not profile.native:
+        told = "not on this model; leave it out, or use a native-audio one"
+        raise ProtocolError(f"Invalid value at '{path}.proactive_audio': {told}.")
+    if asked.proactive_audio and not profile.addressee:
+        told = "this server cannot tell who is spoken to; leave it out."
+        raise ProtocolError(f"Invalid value at '{path}.proactive_audio': {told}")
+    return bool(asked.proactive_audio)
 
 
 def find(name: str | None, profiles: Mapping[str, Profile], version: str) -> Profile:
@@ -280,7 +304,7 @@ def _image_tokens(resolution: MediaResolution | None) -> int:
 
 
 def _policy(
-    detection: AutomaticActivityDetection, coverage: TurnCoverage | None, *, vertex: bool, judged: bool
+    detection: AutomaticActivityDetection, coverage: TurnCoverage | None, *, vertex: bool, judged: bool, addressed: bool
 ) -> Policy:
     """Both sensitivities are high by default, on Vertex low (protocol.md 4.1)."""
     start_high, end_high = StartSensitivity.START_SENSITIVITY_HIGH, EndSensitivity.END_SENSITIVITY_HIGH
@@ -304,6 +328,7 @@ def _policy(
         padding=default.padding if padding is None else padding * MS,
         silence=(default.silence if easy_end else 1000 * MS) if silence is None else max(silence, 1) * MS,
         judged=judged and easy_end and silence is None,
+        addressed=addressed,
         all_audio=coverage is TurnCoverage.TURN_INCLUDES_ALL_INPUT,
     )
 

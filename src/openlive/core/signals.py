@@ -34,6 +34,22 @@ class Partial(Struct, frozen=True):
     hypothesis: str
 
 
+class Wondered(Struct, frozen=True):
+    """Was this meant for the model? Question `number` on the utterance."""
+
+    utterance: int
+    number: int
+    text: str
+    start: int
+    end: int
+
+
+class Addressed(Struct, frozen=True):
+    """The utterance, as far as it goes, was meant for the model, or was not."""
+
+    meant: bool
+
+
 class Guessed(Struct, frozen=True):
     """If this is the end of the turn, then `text` is what was said."""
 
@@ -48,7 +64,7 @@ class Guessed(Struct, frozen=True):
 class Uttered(Struct, frozen=True):
     """The turn is over. `told` is what is still missing from the client's transcript, `text` may be ''.
 
-    `ended_at` is when the last sound of it arrived, `decided_at` when its end was decided.
+    `meant`: for the model. `ended_at` is when the last sound of it arrived, `decided_at` when its end was decided.
     """
 
     text: str
@@ -63,6 +79,7 @@ class Uttered(Struct, frozen=True):
     language: str = ""
     mood: Mood = ""
     strong: bool = False
+    meant: bool = True
 
     @classmethod
     def nothing(cls, at: int, now: float) -> Uttered:
@@ -78,4 +95,4 @@ class Overrun(Struct, frozen=True):
     """More audio waits than `Limits.backlog`."""
 
 
-Signal = SpeechStarted | SpeechEnded | SpeechResumed | Partial | Guessed | Uttered | Lost
+Signal = SpeechStarted | SpeechEnded | SpeechResumed | Partial | Wondered | Addressed | Guessed | Uttered | Lost

@@ -75,6 +75,12 @@ class Utterance:
         self.committed = False
         self.flushed = False
         """A final transcript was asked for and nothing has been said since."""
+        self.question = 0
+        """Of those whom it was meant for, the number of the latest..."""
+        self.asked_at = 0.0
+        self.meant: float | None = None
+        """... and its answer, how likely that was the model."""
+        self._asked: str | None = None
         self._wanted = 0
         self._answered = 0
         self._last: Transcript | None = None
@@ -88,6 +94,19 @@ class Utterance:
     def final(self) -> Transcript | None:
         """The transcript of everything said so far; None while it is awaited or the user speaks."""
         return self._last if self.flushed and not self.awaiting else None
+
+    def wonder(self, text: str, now: float) -> bool:
+        """Whether there is something new to ask."""
+        words = normalised(text)
+        if not words or words == self._asked:
+            return False
+        self._asked, self.asked_at, self.meant = words, now, None
+        self.question += 1
+        return True
+
+    @property
+    def wondering(self) -> bool:
+        return self._asked is not None and self.meant is None
 
     def flush(self, now: float) -> None:
         self._wanted += 1

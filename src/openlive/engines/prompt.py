@@ -31,6 +31,8 @@ class MalformedCallError(LLMError):
     """The model called a function that is not declared, or with arguments that its declaration does not allow."""
 
 
+OVERHEARD = '(You overhear somebody say to somebody else: "{}")'
+"""What was not said to the model."""
 _NO_CALLS: Mapping[str, FunctionCall] = MappingProxyType({})
 TELL = "Tell me this in a plain sentence or two."
 """Follows the results of calls, before what the user said last: without it small models explain the function, in
@@ -118,6 +120,8 @@ def content(message: Message, calls: Mapping[str, FunctionCall] = _NO_CALLS) -> 
     for part in message.parts:
         if block := _block(part, calls):
             words += f"\n{block}\n" if words and not words.endswith("\n") else f"{block}\n"
+        elif isinstance(part, Heard) and part.overheard:
+            words += OVERHEARD.format(part.text)
         elif isinstance(part, Text | Heard):
             words += part.text + remark(part)
     return words.strip() if message.role != "model" else words.rstrip()

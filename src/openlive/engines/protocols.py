@@ -56,6 +56,14 @@ class TurnDetector(Protocol):
         ...
 
 
+class Addressee(Protocol):
+    """Tells what is said to the model from what people around it say to each other, or a television to nobody."""
+
+    async def meant(self, request: Request) -> float:
+        """How likely (0 to 1) the last message of `request` is meant for the model. Soon: what is said next waits."""
+        ...
+
+
 class STT(Protocol):
     def transcribe(
         self,

@@ -1,8 +1,8 @@
 """Finds engines by name through entry points, the built-in ones too.
 
 A spec is `name` or `name:argument` (`qwen2.5-1.5b`, `gguf:/models/my.gguf`, `openai:http://127.0.0.1:8000/v1`). The
-name is an entry point of the group `openlive.vad`, `.turn`, `.stt`, `.llm`, `.tts` or `.eyes`; it points to a factory.
-Tools of the server's are found alike: `openlive.google_search`, `.url_context`, `.code_execution`.
+name is an entry point of the group `openlive.vad`, `.turn`, `.stt`, `.llm`, `.tts`, `.eyes` or `.addressee`; it points
+to a factory. Tools of the server's are found alike: `openlive.google_search`, `.url_context`, `.code_execution`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-Kind = Literal["vad", "turn", "stt", "llm", "tts", "eyes", "google_search", "url_context", "code_execution"]
+Kind = Literal[
+    "vad", "turn", "stt", "llm", "tts", "eyes", "addressee", "google_search", "url_context", "code_execution"
+]
 
 
 class EngineError(Exception):

@@ -18,7 +18,7 @@ from typing import Any
 from openlive.engines import schemas
 from openlive.engines.llamaserver import Likely
 from openlive.engines.prompt import MalformedCallError, Piece, literal, written
-from openlive.types import FunctionCall, FunctionDeclaration, Message, Request
+from openlive.types import FunctionCall, FunctionDeclaration, Heard, Message, Request
 
 CHAT = 0.15
 """Nothing is called where the model finds `chat` this likely. Of 59 requests of our own in four languages, those that a
@@ -120,6 +120,7 @@ def beginning(functions: Sequence[FunctionDeclaration], instructions: str) -> li
 def _lines(messages: Sequence[Message]) -> Iterator[Piece]:
     """The latest of the conversation. An earlier line of the user is followed by the calls that it led to."""
     lines: list[str] = []
+    messages = [m for m in messages if not any(isinstance(part, Heard) and part.overheard for part in m.parts)]
     for i, message in enumerate(messages):
         said = json.dumps(message.text.strip()[:_LINE], ensure_ascii=False)
         calls = [part for part in message.parts if isinstance(part, FunctionCall)]

