@@ -159,9 +159,13 @@ async def _ready(url: str, dialect: Dialect) -> ClientConnection:
     while True:
         try:
             socket = await connect(url, compression=None, proxy=None, max_size=None, ping_interval=None)
-            async with asyncio.timeout(PATIENCE):
-                while not dialect.ready(await socket.recv()):
-                    pass
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    while not dialect.ready(await socket.recv()):
+                        pass
+            except BaseException:
+                await socket.close()
+                raise
         except (OSError, ConnectionClosed, TimeoutError) as error:
             if loop.time() - begun > PATIENCE:
                 raise BenchError(f"{url} does not become ready: {error!r}") from error
