@@ -110,6 +110,40 @@ class TestProgram:
         assert routing.asks_for_one([Likely(1, "c", 0.9)]), "half a name is no name"
 
 
+class TestCurrencies:
+    PRICE = FunctionDeclaration(
+        "price",
+        "",
+        {"properties": {"from": {"type": "string", "description": "Currency code, such as USD"}}, "required": ["from"]},
+    )
+
+    def test_their_codes_are_told_where_a_function_takes_one(self) -> None:
+        said = [message("user", "Six pounds?"), message("model", "Yes."), message("user", "And reais?")]
+        text = "".join(piece.text for piece in routing.prompt([self.PRICE], "", said))
+        assert 'user: "Six pounds?"\n# pounds = GBP\ncalls: [chat(topic="Yes.")]\n' in text
+        assert "GBP" not in lines(*said)
+
+    @pytest.mark.parametrize(
+        ("name", "schema", "takes"),
+        [
+            ("currencyCode", {"type": "string"}, True),
+            ("currency", {"type": "string", "enum": ["EUR", "USD"]}, True),
+            ("a", {"description": "Währung nach ISO 4217"}, True),
+            ("currency", {"type": "string"}, False),
+            ("country", {"description": "Three letters, such as USA"}, False),
+        ],
+    )
+    def test_which_arguments_are_codes(self, name: str, schema: dict[str, Any], takes: bool) -> None:
+        function = FunctionDeclaration("f", "", {"properties": {name: schema}})
+        assert routing.takes_currencies([LIGHT, function]) is takes
+
+    def test_a_code_counts_as_said(self) -> None:
+        said = routing.said([self.PRICE], [message("user", "What is a pound worth?")])
+        call = FunctionCall("", "price", {"from": "GBP"})
+        assert routing.grounded([call], [self.PRICE], said) == [call]
+        assert not routing.grounded([call], [self.PRICE], "What is that worth?")
+
+
 class TestReading:
     def test_several_calls(self) -> None:
         text = 'set_light(room="kitchen", on=False, brightness=30), send(from="a, b)", to=["x", "]"])]\n'

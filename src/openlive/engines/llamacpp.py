@@ -113,7 +113,7 @@ class Llama:
     async def _calls(self, request: Request) -> AsyncGenerator[FunctionCall | Usage, None]:
         key = request.conversation + ROUTES
         prompt = await self._encode(key, request, _route)
-        said = " ".join(message.text for message in request.messages[-5:] if message.role == "user")
+        said = routing.said(request.functions, request.messages)
         router = Routing(prompt, request.functions, said, self.context)
         async with aclosing(self._run(key, router)) as calls:
             async for call in calls:

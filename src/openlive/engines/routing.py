@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from openlive.engines import schemas
+from openlive.engines.currencies import named
 from openlive.engines.llamaserver import Likely
 from openlive.engines.prompt import MalformedCallError, Piece, literal, written
 from openlive.types import FunctionCall, FunctionDeclaration, Heard, Message, Request
@@ -25,6 +26,8 @@ CHAT = 0.15
 function fits had less, with three exceptions, and greetings, thanks, stories and questions of knowledge more, with two.
 """
 MAX_CALLS = 8
+_USER, _CLOSED = 'user: "', '"\n'
+"""Around a line of the user's."""
 MEMORY, STEP = 4, 8
 """Lines of the conversation that are shown at least, and how many are dropped at once: what stays is computed."""
 _LINE, _TOPIC, _TOLD, _EXCERPT = 400, 40, 800, 200
@@ -107,7 +110,8 @@ def asks_for_one(likely: Sequence[Likely]) -> bool:
 
 def prompt(functions: Sequence[FunctionDeclaration], instructions: str, messages: Sequence[Message]) -> list[Piece]:
     """The program so far, up to where the name of the first function comes."""
-    return [*beginning(functions, instructions), *_lines(messages), Piece("calls:", "text"), Piece(" [", "text")]
+    lines = _lines(messages, takes_currencies(functions))
+    return [*beginning(functions, instructions), *lines, Piece("calls:", "text"), Piece(" [", "text")]
 
 
 def beginning(functions: Sequence[FunctionDeclaration], instructions: str) -> list[Piece]:
@@ -117,27 +121,54 @@ def beginning(functions: Sequence[FunctionDeclaration], instructions: str) -> li
     return [Piece(_EXAMPLES, "text"), Piece(f"{stubs}\n{_CHAT_STUB}\n# It was told: {told}\n\n", "text")]
 
 
-def _lines(messages: Sequence[Message]) -> Iterator[Piece]:
+def _lines(messages: Sequence[Message], currencies: bool) -> Iterator[Piece]:
     """The latest of the conversation. An earlier line of the user is followed by the calls that it led to."""
-    lines: list[str] = []
+    lines: list[list[str]] = []
     messages = [m for m in messages if not any(isinstance(part, Heard) and part.overheard for part in m.parts)]
     for i, message in enumerate(messages):
         said = json.dumps(message.text.strip()[:_LINE], ensure_ascii=False)
         calls = [part for part in message.parts if isinstance(part, FunctionCall)]
         if message.role == "user" and message.text.strip():
-            lines.append(f"user: {said}\n")
+            lines.append([_USER, said[1:-1], _CLOSED, _hint(message.text) if currencies else ""])
             if i + 1 < len(messages):
                 answer = messages[i + 1]
                 made = [p for p in answer.parts if isinstance(p, FunctionCall)]
                 chat = f"chat(topic={json.dumps(answer.text.strip()[:_TOPIC], ensure_ascii=False)})"
-                lines.append(f"calls: [{', '.join(map(written, made)) or chat}]\n")
+                lines.append([f"calls: [{', '.join(map(written, made)) or chat}]\n"])
         elif message.role == "model" and message.text.strip() and not calls:
-            lines.append(f"assistant: {said}\n")
+            lines.append([f"assistant: {said}\n"])
     keep = lines[max(0, (len(lines) - MEMORY - 1) // STEP * STEP) :]
-    while keep and not keep[0].startswith("user: "):
+    while keep and keep[0][0] != _USER:
         keep.pop(0)
     for line in keep:
-        yield Piece(line, "text")
+        yield from (Piece(text, "text") for text in line if text)
+
+
+def _hint(said: str) -> str:
+    """A comment that tells the codes of the currencies in it."""
+    codes = ", ".join(f"{words} = {code}" for words, code in named(said).items())
+    return f"# {codes}\n" if codes else ""
+
+
+_CURRENCY = re.compile(r"currenc|währung|moneda|moeda|devise|valuta", re.IGNORECASE)
+_CODE = re.compile(r"\b[A-Z]{3}\b|4217|(?i:code)", re.ASCII)
+
+
+def takes_currencies(functions: Sequence[FunctionDeclaration]) -> bool:
+    """Whether one of them has an argument for the code of a currency, by what it is named and described as."""
+    for function in functions:
+        for name, schema in _signature(function)[0].items():
+            described = f"{name} {schema.get('description', '')}"
+            if _CURRENCY.search(described) and _CODE.search(f"{described} {schema.get('enum', '')}"):
+                return True
+    return False
+
+
+def said(functions: Sequence[FunctionDeclaration], messages: Sequence[Message]) -> str:
+    """The latest lines of the user, and what was told of them: what arguments may come from."""
+    lines = [message.text for message in messages[-5:] if message.role == "user"]
+    hints = [_hint(line) for line in lines] if takes_currencies(functions) else []
+    return " ".join([*lines, *hints])
 
 
 # --- stubs ------------------------------------------------------------------------------------------------------------
