@@ -2,10 +2,10 @@ import asyncio
 
 import pytest
 
-from openlive.engines.llamarun import AHEAD, Reply, Run, Signal, sampling_options
+from openlive.engines.llamarun import AHEAD, Reply, Run, Signal, sampling_of, sampling_options
 from openlive.engines.llamaserver import Chunk
 from openlive.engines.prompt import PromptTooLongError
-from openlive.types import Sampling, Text
+from openlive.types import FunctionResponse, Message, Request, Sampling, Text
 
 
 def test_a_stop_that_arrives_while_a_chunk_is_looked_at_is_not_lost() -> None:
@@ -79,3 +79,14 @@ def test_what_a_request_asks_for_is_what_is_drawn_with() -> None:
     }
     assert (options["presence_penalty"], options["frequency_penalty"]) == (0.1, 0.2)
     assert "seed" not in sampling_options(Sampling(), 0)
+
+
+def test_results_are_told_in_the_likeliest_words() -> None:
+    def temperature(asked: float | None, *said: Text | FunctionResponse) -> float | None:
+        return sampling_of(Request("", (Message("user", said),), sampling=Sampling(asked))).temperature
+
+    result = FunctionResponse("1", "f", {})
+    assert temperature(None, result) == 0
+    assert temperature(0.7, result) == 0.7, "as the client wants it"
+    assert temperature(None, Text("Hi.")) is None
+    assert sampling_of(Request("", ())) == Sampling()

@@ -25,7 +25,7 @@ from weakref import WeakSet
 from msgspec.structs import replace
 
 from openlive.engines import chatml, routing, template
-from openlive.engines.llamarun import DEFAULTS, Rank, Reply, Run, Signal
+from openlive.engines.llamarun import DEFAULTS, Rank, Reply, Run, Signal, sampling_of
 from openlive.engines.llamaserver import LlamaServer
 from openlive.engines.llamasteps import THINKING, THOUGHTS, Routing, Thinking
 from openlive.engines.prompt import LLMError, Piece, PromptTooLongError
@@ -102,7 +102,8 @@ class Llama:
                         yield piece
                 said = Message("model", (Text(f"{THINKING}{thought}"),))
                 request = replace(request, messages=(*request.messages, said))
-            reply = Reply(await self._encode(conversation, request, self._build), request.sampling, self.context)
+            prompt = await self._encode(conversation, request, self._build)
+            reply = Reply(prompt, sampling_of(request), self.context)
             async with aclosing(self._run(conversation, reply)) as pieces:
                 async for piece in pieces:
                     yield piece

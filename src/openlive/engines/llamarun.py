@@ -9,10 +9,12 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
+from msgspec.structs import replace
+
 from openlive.engines.llamaserver import Chunk
 from openlive.engines.prompt import PromptTooLongError
 from openlive.engines.tokens import Tokens
-from openlive.types import FunctionCall, Sampling, Text, Thought
+from openlive.types import FunctionCall, FunctionResponse, Request, Sampling, Text, Thought
 
 MAX_TOKENS = 512
 """The longest reply where the request sets no limit: some three minutes of speech."""
@@ -190,6 +192,14 @@ class Reply:
 
     def _is_full(self) -> bool:
         return len(self._buffer) >= AHEAD and not self.finished
+
+
+def sampling_of(request: Request) -> Sampling:
+    """As the client asks. Where it leaves the temperature open, results of calls are told in the likeliest words."""
+    results = bool(request.messages) and any(isinstance(p, FunctionResponse) for p in request.messages[-1].parts)
+    if results and request.sampling.temperature is None:
+        return replace(request.sampling, temperature=0.0)
+    return request.sampling
 
 
 def sampling_options(sampling: Sampling, generated: int) -> dict[str, Any]:
