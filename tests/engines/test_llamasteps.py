@@ -164,6 +164,19 @@ class TestTheDefault:
         assert (call.name, call.args["day"]) == ("get_weather", "tomorrow")
         assert call.args["city"].casefold() in ("köln", "cologne")
 
+    def test_a_line_is_computed_while_it_is_spoken(self, llm: Llama) -> None:
+        said = "Could you please tell me what the weather will be like tomorrow in Nuremberg?"
+
+        async def run() -> Usage:
+            for partial in ("", said[:24], said[:60]):
+                await llm.prefill(Request("ahead", (user(partial),), functions=(WEATHER, ALARM)))
+            request = Request("ahead", (user(said),), functions=(WEATHER, ALARM))
+            [usage] = [piece async for piece in llm.generate(request) if isinstance(piece, Usage)]
+            return usage
+
+        usage = asyncio.run(run())
+        assert usage.prompt - usage.cached < 14, "the last words, and what follows the line"
+
     def test_a_schema_that_cannot_be_used_breaks_nothing(self, llm: Llama) -> None:
         odd = FunctionDeclaration("get_weather", "The weather in a city.", {"type": "nonsense", "properties": 3})
 

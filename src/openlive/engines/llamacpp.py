@@ -307,12 +307,8 @@ class Llama:
 
 
 def _route(request: Request, unfinished: bool) -> list[Piece]:
-    """As far as it is settled: the line of who is still talking is not quoted before it ends."""
-    said = request.messages
-    if not unfinished:
-        return routing.prompt(request.functions, request.instructions, said)
-    talking = bool(said) and said[-1].role == "user"
-    return routing.prompt(request.functions, request.instructions, said[:-1] if talking else said)[:-2]
+    build = routing.overheard if unfinished else routing.prompt
+    return build(request.functions, request.instructions, request.messages)
 
 
 _engines: WeakSet[Llama] = WeakSet()
