@@ -81,12 +81,12 @@ class TestProgram:
 
     def test_what_is_settled_of_a_line_under_way_begins_the_whole(self) -> None:
         before = [message("user", "Hi."), message("model", "Hello.")]
-        settled = routing.overheard(BOTH, "", [*before, message("user", 'Light "on"')])
+        settled = routing.settled(BOTH, "", [*before, message("user", 'Light "on"')])
         whole = routing.prompt(BOTH, "", [*before, message("user", 'Light "on" in the hall.')])
         assert "".join(piece.text for piece in whole).startswith("".join(piece.text for piece in settled))
         assert settled[-1].text == 'Light \\"on\\"', "without its end"
-        assert routing.overheard(BOTH, "", before) == whole[: len(settled) - 2], "nobody is talking"
-        assert routing.overheard(BOTH, "", [*before, message("user", " ")]) == whole[: len(settled) - 2]
+        assert routing.settled(BOTH, "", before) == whole[: len(settled) - 2], "nobody is talking"
+        assert routing.settled(BOTH, "", [*before, message("user", " ")]) == whole[: len(settled) - 2]
 
     def test_a_long_conversation_drops_its_beginning_in_steps(self) -> None:
         said: list[Message] = []

@@ -307,7 +307,7 @@ class Llama:
 
 
 def _route(request: Request, unfinished: bool) -> list[Piece]:
-    build = routing.overheard if unfinished else routing.prompt
+    build = routing.settled if unfinished else routing.prompt
     return build(request.functions, request.instructions, request.messages)
 
 

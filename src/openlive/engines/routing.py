@@ -114,7 +114,7 @@ def prompt(functions: Sequence[FunctionDeclaration], instructions: str, messages
     return [*beginning(functions, instructions), *lines, Piece("calls:", "text"), Piece(" [", "text")]
 
 
-def overheard(functions: Sequence[FunctionDeclaration], instructions: str, messages: Sequence[Message]) -> list[Piece]:
+def settled(functions: Sequence[FunctionDeclaration], instructions: str, messages: Sequence[Message]) -> list[Piece]:
     """The program as far as it is settled while the user is talking: a last message of the user may go on."""
     pieces = prompt(functions, instructions, messages)[:-2]
     if asks(messages):
