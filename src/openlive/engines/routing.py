@@ -52,8 +52,14 @@ def book_taxi(destination: str, time: str = None):
 def feed(animal: str, grams: int):
     """Feeds an animal."""
 
-def heating(room: Literal["attic", "cellar"], on: bool):
-    """Switches the heating of a room on or off."""
+def heating(room: Literal["attic", "cellar"], on: bool, degrees: int = None):
+    """Switches the heating of a room on or off, or sets how warm it gets."""
+
+def price(item: str):
+    """Tells what something costs."""
+
+def note(person: str, text: str):
+    """Leaves a note for somebody."""
 
 {_CHAT_STUB}
 user: "hi there"
@@ -91,6 +97,16 @@ calls: [chat(topic="how many grams?")]
 assistant: "How much should it get?"
 user: "eighty grams"
 calls: [feed(animal="dog", grams=80)]
+user: "it is too warm in the cellar, twelve degrees are enough"
+calls: [heating(room="cellar", on=True, degrees=12)]
+user: "are apples cheaper than pears"
+calls: [price(item="apples"), price(item="pears")]
+user: "schreib opa auf, dass der hund noch raus muss"
+calls: [note(person="opa", text="der hund muss noch raus")]
+user: "marca um táxi para a praia às seis da tarde"
+calls: [book_taxi(destination="praia", time="18:00")]
+user: "do you also feed animals"
+calls: [chat(topic="what the functions do")]
 user: "what can you do"
 calls: [chat(topic="what the functions do")]
 
