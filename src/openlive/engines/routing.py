@@ -76,8 +76,8 @@ user: "thank you, that was nice of you"
 calls: [chat(topic="thanks")]
 user: "öffne die vordertür und die hintertür"
 calls: [open_door(door="front"), open_door(door="back")]
-user: "mach die heizung im keller aus"
-calls: [heating(room="cellar", on=False)]
+user: "schalt die heizung im keller aus und gib dem vogel dreißig gramm"
+calls: [heating(room="cellar", on=False), feed(animal="vogel", grams=30)]
 user: "wer hat faust geschrieben"
 calls: [chat(topic="literature")]
 user: "can you play a song"
@@ -101,9 +101,9 @@ user: "it is too warm in the cellar, twelve degrees are enough"
 calls: [heating(room="cellar", on=True, degrees=12)]
 user: "are apples cheaper than pears"
 calls: [price(item="apples"), price(item="pears")]
-user: "schreib opa auf, dass der hund noch raus muss"
+user: "richte opa aus, dass der hund noch raus muss"
 calls: [note(person="opa", text="der hund muss noch raus")]
-user: "marca um táxi para a praia às seis da tarde"
+user: "preciso de um táxi para a praia às seis da tarde"
 calls: [book_taxi(destination="praia", time="18:00")]
 user: "do you also feed animals"
 calls: [chat(topic="what the functions do")]
