@@ -287,7 +287,7 @@ async def test_a_detector_from_the_start(at: int, fault: Fault) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_detector_while_the_user_speaks(fault: Fault) -> None:
-    """What was heard so far is answered."""
+    """What was heard so far is answered; what the new detector hears before anything of the answer is told goes on."""
     vad = Moody(at=6, fault=fault, faults={1: "late"}, lateness=0.8)
     with with_neighbour(Scripted(vad=vad)) as (server, talkative):
         async with undisturbed(server, talkative), client(server, TALK) as raw:
@@ -295,7 +295,7 @@ async def test_a_detector_while_the_user_speaks(fault: Fault) -> None:
                 await raw.speak(tone(0.1))
             turn = await raw.turn()
             assert reason(turn) is None
-            assert transcript(turn) == "hello"
+            assert transcript(turn) in ("hello", "hello hello")
             await works(raw)
 
 
