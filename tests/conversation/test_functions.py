@@ -16,8 +16,8 @@ from tests.sdk.live import AUDIO, BOTH, pcm, session
 from tests.serving import Server, silence
 
 SECONDS = 800.0
-"""What the first of them may take: the program that tells the calls is computed before, 1,200 tokens, which takes a slow
-core minutes."""
+"""What the first of them may take: the program that tells the calls is computed before, 1,200 tokens, which takes a
+slow core minutes."""
 pytestmark = [pytest.mark.weights, pytest.mark.anyio, pytest.mark.timeout(SECONDS + 60)]
 SPEECH = Path(__file__).parent.parent / "speech" / "synthetic"
 CITY = {"type": "OBJECT", "properties": {"city": {"type": "STRING"}}, "required": ["city"]}
