@@ -69,7 +69,7 @@ async def answer(llm: Llama, request: Request) -> tuple[str, Usage]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(270):
         while not condition():  # noqa: ASYNC110  (the runs end in threads)
             await asyncio.sleep(0.001)
 

@@ -193,6 +193,7 @@ class TestTheDefault:
         assert "7" in text or "seven" in text
         assert THINKING not in text
 
+    @pytest.mark.timeout(600)  # the program that tells the calls is computed first
     def test_stops_in_the_middle_of_a_call(self, llm: Llama) -> None:
         async def run() -> float:
             request = Request("stop", (user("What's the weather like in Hamburg?"),), functions=(WEATHER,))

@@ -35,6 +35,8 @@ RATE = 8
 UNSURE = -0.6
 """Mean log-probability of a token below which a text of up to four words is taken for noise. Words come out between 0
 and -0.5, noise between -0.1 and -1.7."""
+HOPELESS = -1.5
+"""The same for a text of any length. Sentences in other languages, which are told by their doubt, stay above -1.3."""
 NOISE = frozenset({"you", "thank you for watching"})
 """What the model reads, with conviction, in clicks, hums and music (normalised)."""
 
@@ -144,7 +146,7 @@ def credible(reading: Reading) -> bool:
     """Whether it can be speech: no loop, and not a few words without conviction."""
     if noise(reading.text) or looping(reading.tokens):
         return False
-    return reading.confidence > UNSURE or len(reading.text.split()) > 4
+    return reading.confidence > (HOPELESS if len(reading.text.split()) > 4 else UNSURE)
 
 
 def noise(text: str) -> bool:
