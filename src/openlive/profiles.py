@@ -30,7 +30,7 @@ class ProfileSettings(Struct, frozen=True, forbid_unknown_fields=True):
     history: Literal["heard", "sent"] = "heard"
     turn_complete_after_call: bool = False
     queues_during_calls: bool = True
-    affective_dialog: bool = False
+    affective_dialog: bool = True
     barge_in: Literal["onset", "words"] = "onset"
     voice_activity: bool = False
     interim_transcripts: bool = False

@@ -12,7 +12,7 @@ from openlive.core.profile import Profile
 from openlive.types import FunctionCall, Heard
 from tests.core.world import MODEL, TALK, World, spoken, words
 
-NATIVE = Profile(MODEL, native=True, addressee=True)
+NATIVE = Profile(MODEL, proactive=True, addressee=True)
 PROACTIVE = {**TALK, "proactivity": {"proactiveAudio": True}}
 ASIDE = words("honey where are my keys", 0.5)
 """Ends at 2 s."""
@@ -34,7 +34,7 @@ def session(setup: dict[str, Any], *, version: str = "v1alpha", profile: Profile
         (
             {"proactiveAudio": True},
             "v1alpha",
-            Profile(MODEL, native=True),
+            Profile(MODEL, proactive=True),
             "who is spoken to; leave it out.",
         ),
         ({"proactiveVideo": True}, "v1alpha", NATIVE, "'setup.proactivity.proactive_video': this server"),
@@ -190,7 +190,7 @@ def test_an_aside_where_nothing_interrupts_waits_without_being_answered() -> Non
 @pytest.mark.parametrize("ends", [True, False])
 def test_an_aside_does_not_cancel_a_call(ends: bool) -> None:
     tools = [{"functionDeclarations": [{"name": "find"}]}]
-    profile = Profile(MODEL, native=True, addressee=True, turn_complete_after_call=ends)
+    profile = Profile(MODEL, proactive=True, addressee=True, turn_complete_after_call=ends)
     plan = [*words("find my keys", 0.5), *words("honey where are they", 4)]
     replies = [[(0.2, FunctionCall("", "find", {}))]]
     world = session({**PROACTIVE, "tools": tools}, profile=profile, plan=plan, replies=replies)

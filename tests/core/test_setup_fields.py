@@ -19,7 +19,7 @@ from tests.core.world import MODEL, World, words
 LIMIT = 32_768
 
 
-PROFILE = Profile(MODEL, native=True, addressee=True)
+PROFILE = Profile(MODEL, proactive=True, addressee=True)
 
 
 def settings(*, vertex: bool = True, **setup: Any) -> Settings:

@@ -42,7 +42,7 @@ SETUPS: list[dict[str, Any]] = [
     {**TALK, "tools": [{"codeExecution": {}}], "proactivity": {"proactiveAudio": True}},
 ]
 TOOLS = (FunctionDeclaration("run_python", tool="code_execution"),)
-PROFILE = Profile(MODEL, tools=TOOLS, native=True, addressee=True)
+PROFILE = Profile(MODEL, tools=TOOLS, proactive=True, addressee=True)
 BY_WORDS = replace(PROFILE, barge_in="words")
 RAN = ToolResult({"output": "42"}, output="42")
 OUTPUTS: list[Output] = [Text("Yes."), Thought("Hm."), speech(0.7, "Yes."), speech(0.3, " No."), Speech(b"", " …")]

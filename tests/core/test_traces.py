@@ -61,7 +61,7 @@ def voice() -> World:
 def overheard() -> World:
     setup = {**TALK, "proactivity": {"proactiveAudio": True}}
     plan = [*words("honey where are my keys", 0.5), *words("what did they look for", 4.0)]
-    profile = Profile(MODEL, native=True, addressee=True)
+    profile = Profile(MODEL, proactive=True, addressee=True)
     replies = [None, spoken("Their keys.", seconds=0.9)]
     world = World(setup, plan=plan, replies=replies, profile=profile, version="v1alpha", aside="honey")
     world.stream(9)

@@ -10,7 +10,7 @@ from google.genai.errors import APIError
 
 from openlive.types import Heard, Voice
 from tests.sdk.live import pcm, receive, session
-from tests.serving import MODEL, Scripted, Server, serving, silence, tone
+from tests.serving import Scripted, Server, serving, silence, tone
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +60,6 @@ async def test_it_is_off_by_default(server: Server, scripted: Scripted) -> None:
     [
         ("v1", NATIVE, "Unknown name \"enableAffectiveDialog\" at 'setup.generation_config'"),
         ("v1beta", NATIVE, "Unknown name \"enableAffectiveDialog\" at 'setup.generation_config'"),
-        ("v1alpha", MODEL, "'setup.generation_config.enable_affective_dialog': not on this model"),
         ("v1alpha", "gemini-3.8-live", "'setup.generation_config.enable_affective_dialog': not on this model"),
     ],
 )

@@ -49,8 +49,8 @@ class Profile(Struct, frozen=True):
     """Whether contents wait while a function's result is awaited, instead of interrupting (protocol.md 11.15)."""
     affective_dialog: bool = False
     """Whether a client may ask for it (protocol.md 4.8)."""
-    native: bool = False
-    """Whether it is a native audio model: some of what can be asked for is to be had of these only."""
+    proactive: bool = False
+    """Whether a client may ask for proactive audio (protocol.md 4.8)."""
     addressee: bool = False
     """Whether the server can tell who is spoken to."""
     turn_detector: bool = False

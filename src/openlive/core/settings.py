@@ -204,7 +204,7 @@ def _proactive_audio(setup: Setup, profile: Profile) -> bool:
         raise ProtocolError(
             f"Invalid value at '{path}.proactive_video': this server does not support it; leave it out."
         )
-    if asked.proactive_audio and not profile.native:
+    if asked.proactive_audio and not profile.proactive:
         told = "not on this model; leave it out, or use a native-audio one"
         raise ProtocolError(f"Invalid value at '{path}.proactive_audio': {told}.")
     if asked.proactive_audio and not profile.addressee:

@@ -148,7 +148,7 @@ def profiles(config: Config, engines: Engines) -> dict[str, Profile]:
             thinking=settings.kind == "thinking",
             translates=settings.kind == "translation",
             tools=engines.offered,
-            native=settings.kind != "half-cascade",
+            proactive=settings.kind != "translation",
             addressee=engines.addressee is not None,
             turn_detector=engines.turn is not None,
             turn_complete_after_call=settings.turn_complete_after_call,
