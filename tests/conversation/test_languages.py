@@ -1,0 +1,83 @@
+"""A whole conversation in another language, and an interpreter, by voice on the embedded default."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jiwer
+import numpy as np
+import pytest
+import soxr
+from google.genai.live import AsyncSession
+
+from openlive import models
+from openlive.engines import kokoro
+from openlive.engines.kokoro import Kokoro
+from openlive.engines.registry import Resources
+from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
+from tests.conversation.test_conversation import MINUTE, plain, understood
+from tests.sdk.live import AUDIO, BOTH, Turn, pcm, session
+from tests.serving import Server, silence
+
+pytestmark = [pytest.mark.anyio, pytest.mark.weights]
+
+PARIS, RIVER = "par[ií]s", "s(ein|en)[ae]"
+CONVERSATIONS = {
+    "es": [("¿Cuál es la capital de Francia?", PARIS), ("¿Y qué río pasa por esa ciudad?", RIVER)],
+}
+"""What is asked, and what the answer has to say. The second question needs the first answer."""
+INTERPRETER = "gemini-3.5-live-translate-preview"
+
+
+@pytest.fixture(scope="module")
+def voice() -> Iterator[Kokoro]:
+    """The user's."""
+    engine = kokoro.create("", Resources(models.ensure, threads=1, memory=0))
+    yield engine
+    engine.close()
+
+
+async def say(opened: AsyncSession, voice: Kokoro, text: str, language: str) -> Turn:
+    """All of it in one message, and the turn that it leads to."""
+    speech = np.frombuffer(voice.render(text, Voice("Kore", language), language).pcm, "<i2").astype(np.float32)
+    samples = soxr.resample(speech, OUTPUT_RATE, INPUT_RATE).astype("<i2")
+    await opened.send_realtime_input(audio=pcm(silence(0.3) + samples.tobytes() + silence(1.5)))
+    turn = Turn()
+    async for message in opened.receive():
+        if message.server_content is not None:  # models of the third generation tell of activity, too
+            turn.messages.append(message)
+    print(f"\n{turn.heard!r} -> {turn.said!r}")
+    return turn
+
+
+@pytest.mark.parametrize("language", CONVERSATIONS)
+async def test_a_conversation(server: Server, voice: Kokoro, whisper: Any, language: str) -> None:
+    said, heard = [], []
+    config = AUDIO | BOTH | {"input_audio_transcription": {"language_codes": [language]}, "temperature": 0.0}
+    async with session(server, config, seconds=4 * MINUTE) as opened:
+        for question, answer in CONVERSATIONS[language]:
+            turn = await say(opened, voice, question, language)
+            assert jiwer.wer(plain(question), plain(turn.heard)) <= 0.3
+            said.append(plain(turn.said))
+            heard.append(plain(understood(whisper, turn, language)))
+            assert re.search(answer, said[-1])
+    wer = jiwer.wer(said, heard)
+    print(f"WER of what was spoken: {wer:.3f}")
+    assert wer <= 0.4, list(zip(said, heard, strict=True))
+
+
+async def test_an_interpreter(server: Server, voice: Kokoro, whisper: Any) -> None:
+    config = AUDIO | BOTH | {"translation_config": {"target_language_code": "en"}}
+    async with session(server, config, model=INTERPRETER, seconds=4 * MINUTE) as opened:
+        turn = await say(opened, voice, "Ich habe meinen Pass im Hotel vergessen.", "de")
+        assert all(word in understood(whisper, turn).lower() for word in ("passport", "hotel"))
+        turn = await say(opened, voice, "What is the capital of France?", "en")
+        assert turn.kinds == ["heard", "heard finished", "turn_complete"], (
+            "it is English already, and no question to it"
+        )
+        assert not turn.usage.response_token_count
+        turn = await say(opened, voice, "¿Dónde está la estación de tren?", "es")
+        assert "where" in turn.said.lower()
+        assert "station" in turn.said.lower()
