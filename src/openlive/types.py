@@ -242,5 +242,11 @@ class Usage(Struct, frozen=True):
     cached: int = 0
 
 
-Output = Thought | Text | Speech | FunctionCall | Usage
+class Progress(Struct, frozen=True):
+    """The engine works on the reply and has nothing to show yet, such as in the middle of a long prompt."""
+
+
+Written = Thought | Text | FunctionCall | Usage | Progress
+"""What a language model gives."""
+Output = Written | Speech
 """What a responder emits. In a spoken reply, Text is the script as it is generated and Speech its audio."""

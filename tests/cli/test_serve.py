@@ -110,7 +110,7 @@ def test_loading_stops_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> No
     stop = stopping.Stop()
     told: list[str] = []
 
-    def load_engines(config: object, weights: object, tell: object) -> None:
+    def load_engines(config: object, weights: object, tell: object, computed: object) -> None:
         told.append("begun")
         stop.set()
         assert callable(tell)

@@ -22,7 +22,7 @@ def server() -> Iterator[Server]:
     """The embedded default, as `openlive serve` has it."""
     begun = time.monotonic()
     config = Config()
-    engines = load_engines(config, models.ensure, lambda _: None)
+    engines = load_engines(config, models.ensure, lambda _: None, models.computed())
     print(f"\nloaded in {time.monotonic() - begun:.1f} s")
     with serving(engines, config=config) as running:
         yield running

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from openlive.core.commands import Close, Flush, Hear, Listen, Prefill, Respond, Stop
+from openlive.core.commands import Close, Flush, Hear, Listen, Overdue, Prefill, Respond, Stop
 from openlive.core.events import AudioArrived, BadRequest, Detected, Failed, Finished, Opened, Produced, Transcribed
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
-from openlive.types import Heard, Speech, Text, Thought, Transcript
+from openlive.types import Heard, Progress, Speech, Text, Thought, Transcript
 from openlive.wire import errors
 from tests.core.world import MODEL, TALK, Script, World, conversation, speech, spoken, words
 
@@ -455,7 +455,17 @@ class TestFailures:
         world.run(61)
         assert world.at("turnComplete") == [60]
         assert Stop(1) in world.of(Stop)
+        assert world.of(Overdue) == [Overdue(1, 60)]
         self.goes_on(world)
+
+    def test_a_reply_that_is_worked_on_is_waited_for(self) -> None:
+        """A long prompt on a slow core."""
+        script = [*[(50.0, Progress())] * 4, *spoken("There it is.")]
+        world = World(TALK, replies=[script])
+        world.text("Talk")
+        world.run(220)
+        assert world.of(Overdue) == []
+        assert world.history == [("user", "Talk"), ("model", "There it is.")]
 
     def test_a_prepared_reply_that_raises_is_asked_again(self) -> None:
         world = World(TALK, plan=QUESTION, replies=[None])

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from openlive.engines.llamacpp import Llama
 from openlive.engines.llamarun import AHEAD
 from openlive.engines.prompt import LLMError, PromptTooLongError
 from openlive.engines.registry import EngineError, Resources, load
-from openlive.types import Message, Request, Sampling, Text, Usage
+from openlive.types import Message, Progress, Request, Sampling, Text, Usage
 
 GREEDY = Sampling(temperature=0, max_tokens=40)
 COUNT = "Write the numbers from one to fifty in words, separated by commas."
@@ -32,7 +32,7 @@ def weights(name: str) -> Path:
     return folder
 
 
-RESOURCES = Resources(weights, threads=1, memory=1 << 32)
+RESOURCES = Resources(weights, threads=2, memory=1 << 32, computed=models.computed())
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,16 @@ async def answer(llm: Llama, request: Request) -> tuple[str, Usage]:
     async for piece in llm.generate(request):
         if isinstance(piece, Usage):
             return text, piece
-        assert isinstance(piece, Text)
-        text += piece.text
+        assert isinstance(piece, Text | Progress)
+        text += piece.text if isinstance(piece, Text) else ""
     raise AssertionError("no usage")
+
+
+async def words(llm: Llama, request: Request) -> AsyncGenerator[Text | Usage, None]:
+    async with aclosing(llm.generate(request)) as reply:  # type: ignore[type-var]
+        async for piece in reply:
+            if isinstance(piece, Text | Usage):
+                yield piece
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -76,7 +83,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def first_piece(llm: Llama, request: Request) -> float:
     begun = time.perf_counter()
-    async with aclosing(llm.generate(request)) as reply:  # type: ignore[type-var]
+    async with aclosing(words(llm, request)) as reply:
         await anext(reply)
         return time.perf_counter() - begun
 
@@ -110,7 +117,8 @@ class TestReplies:
     def test_a_reply_is_streamed_and_counted(self, llm: Llama) -> None:
         async def run() -> None:
             pieces = [p async for p in llm.generate(Request("stream", (user(COUNT),), sampling=GREEDY))]
-            *texts, usage = pieces
+            assert isinstance(pieces[0], Progress), "the prompt is computed"
+            *texts, usage = [p for p in pieces if not isinstance(p, Progress)]
             assert len(texts) > 10
             assert all(isinstance(p, Text) for p in texts)
             assert isinstance(usage, Usage)
@@ -283,7 +291,7 @@ class TestPace:
 
         async def slowly() -> tuple[str, int]:
             text, pauses = "", 0
-            async for piece in llm.generate(request):
+            async for piece in words(llm, request):
                 if isinstance(piece, Usage):
                     assert piece.completion == GREEDY.max_tokens
                     break
@@ -301,7 +309,7 @@ class TestPace:
     def test_a_reply_that_nobody_reads_holds_no_slot(self, llm: Llama) -> None:
         async def run() -> None:
             request = [Request(f"unread {i}", (user(COUNT),), sampling=GREEDY) for i in range(llamacpp.SLOTS + 1)]
-            replies = [llm.generate(r) for r in request]
+            replies = [words(llm, r) for r in request]
             for reply in replies:
                 await anext(reply)
             rest = [[p async for p in reply] for reply in replies]
@@ -338,7 +346,7 @@ class TestConcurrency:
             begun = asyncio.Event()
 
             async def read() -> None:
-                async for _ in llm.generate(Request("decode", (user(COUNT),))):
+                async for _ in words(llm, Request("decode", (user(COUNT),))):
                     begun.set()
 
             return await cancelled_after(begun, asyncio.create_task(read()))

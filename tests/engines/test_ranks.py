@@ -13,7 +13,7 @@ import pytest
 from openlive.engines import chatml
 from openlive.engines.llamacpp import Llama
 from openlive.engines.llamaserver import Chunk
-from openlive.types import Message, Request, Sampling, Text
+from openlive.types import Message, Progress, Request, Sampling, Text
 
 STEP = 0.002
 LONG = "word " * 2000
@@ -24,6 +24,7 @@ class Runtime:
 
     beginning = ()
     context = 8192
+    folder = None
 
     def __init__(self) -> None:
         self.log: list[tuple[str, int]] = []
@@ -88,8 +89,9 @@ def waits(name: str) -> Request:
 async def first(llm: Llama, request: Request) -> float:
     begun = time.perf_counter()
     async with aclosing(llm.generate(request)) as pieces:  # type: ignore[type-var]
-        async for _ in pieces:
-            return time.perf_counter() - begun
+        async for piece in pieces:
+            if not isinstance(piece, Progress):
+                return time.perf_counter() - begun
     raise AssertionError("nothing was said")
 
 
@@ -144,7 +146,7 @@ def test_a_prefill_makes_way_for_the_first_words_of_another(llm: Llama, runtime:
 def test_what_follows_the_first_words_waits_for_those_of_others(llm: Llama, runtime: Runtime) -> None:
     async def run() -> None:
         async with aclosing(llm.generate(asks("early", tokens=40))) as early:  # type: ignore[type-var]
-            await anext(early)
+            assert [isinstance(await anext(early), kind) for kind in (Progress, Text)] == [True, True]
             await until(lambda: not llm._runs)  # it has written ahead, and pauses
             late = asyncio.create_task(first(llm, asks("late", LONG)))
             await until(lambda: ("+", 1) in runtime.log)

@@ -19,7 +19,7 @@ from tests.serving import SECONDS, Scripted, Server
 
 PIECE = 0.02
 """Seconds of audio in each piece, and between two."""
-GAP = 2.0
+GAP = 5.0
 """Seconds without audio that no listener would put up with; a loaded test machine makes shorter ones."""
 
 

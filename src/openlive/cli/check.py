@@ -175,7 +175,7 @@ def _weights(name: str) -> tuple[None, str]:
 
 
 def _loading(config: Config) -> tuple[Engines, str]:
-    from openlive.models import ModelError, path
+    from openlive.models import ModelError, computed, path
     from openlive.server.engines import load_engines
 
     def on_disk(name: str) -> Path:
@@ -186,7 +186,9 @@ def _loading(config: Config) -> tuple[Engines, str]:
 
     times: list[tuple[str, float]] = []
     start = time.monotonic()
-    engines = load_engines(config, on_disk, lambda what: times.append((what.partition(" ")[0], time.monotonic())))
+    engines = load_engines(
+        config, on_disk, lambda what: times.append((what.partition(" ")[0], time.monotonic())), computed()
+    )
     ends = [at for _, at in times[1:]] + [time.monotonic()]
     parts = ", ".join(f"{kind} {end - at:.1f} s" for (kind, at), end in zip(times, ends, strict=True))
     return engines, f"{time.monotonic() - start:.1f} s ({parts})"

@@ -156,6 +156,7 @@ def refuse_early(config: Config) -> None:
 
 def _load(config: Config, stop: Stop) -> Engines:
     """The engines, loaded in a thread so that signals are heard. Raises `StoppedError`, `EngineError`, `ModelError`."""
+    from openlive.models import computed
     from openlive.server.engines import load_engines
 
     result: list[Engines | BaseException] = []
@@ -163,7 +164,7 @@ def _load(config: Config, stop: Stop) -> Engines:
 
     def work() -> None:
         try:
-            result.append(load_engines(config, partial(fetched, stop=stop), partial(_told, stop)))
+            result.append(load_engines(config, partial(fetched, stop=stop), partial(_told, stop), computed()))
         except BaseException as error:
             result.append(error)
         done.set()

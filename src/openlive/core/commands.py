@@ -148,6 +148,13 @@ class Prepared(Struct, frozen=True, tag=True):
     seconds: float
 
 
+class Overdue(Struct, frozen=True, tag=True):
+    """The responder gave nothing for `turn` for that many seconds, and is not waited for any longer."""
+
+    turn: int
+    seconds: float
+
+
 class CallMark(Struct, frozen=True, tag=True):
     """A step in the life of a function call, `after` seconds after it was asked for."""
 
@@ -183,6 +190,7 @@ Command = (
     | Save
     | Mark
     | Prepared
+    | Overdue
     | CallMark
     | Close
 )

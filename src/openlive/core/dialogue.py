@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from openlive.core import tell, tokens
 from openlive.core.calls import Beside, Calls
-from openlive.core.commands import Command, Prefill, Respond, Send, Step, Stop
+from openlive.core.commands import Command, Overdue, Prefill, Respond, Send, Step, Stop
 from openlive.core.context import Context
 from openlive.core.guesses import Guesses
 from openlive.core.history import ContextFullError, History
@@ -26,6 +26,7 @@ from openlive.types import (
     Message,
     Output,
     Part,
+    Progress,
     Request,
     Text,
     ToolResult,
@@ -223,6 +224,8 @@ class Dialogue:
         reply = self._reply
         assert reply is not None
         self.out += reply.note(output, self.now)
+        if isinstance(output, Progress):
+            return
         if reply.held:
             reply.hold(output)
         else:
@@ -517,6 +520,7 @@ class Dialogue:
     def expire(self) -> None:
         reply = self._reply
         if reply is not None and not reply.generated and self.now >= reply.progress_at + self._limits.reply:
+            self.out.append(Overdue(reply.turn, self._limits.reply))
             self.failed()
         self._answered(self._calls.expire(self.now))
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from openlive.core import tokens
 from openlive.core.commands import Command, Mark, Prepared, Send, Step
 from openlive.core.snapshot import Spent
-from openlive.types import OUTPUT_RATE, FunctionCall, Output, Request, Speech, Text, Thought, Usage, Word
+from openlive.types import OUTPUT_RATE, FunctionCall, Output, Progress, Request, Speech, Text, Thought, Usage, Word
 from openlive.wire.content import Blob, Content, Part
 from openlive.wire.server import (
     MediaModality,
@@ -92,7 +92,7 @@ class Reply:
                 return self.mark("first_token", now)
             case Speech(pcm) if pcm:
                 return self.mark("first_audio", now)
-            case Usage() | Speech():
+            case Usage() | Speech() | Progress():
                 return []
 
     def hold(self, output: Output) -> None:

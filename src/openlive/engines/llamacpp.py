@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import lru_cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
@@ -25,6 +26,7 @@ from weakref import WeakSet
 from msgspec.structs import replace
 
 from openlive.engines import chatml, routing, template
+from openlive.engines.beginning import Beginning
 from openlive.engines.llamarun import DEFAULTS, Rank, Reply, Run, Signal, sampling_of
 from openlive.engines.llamaserver import LlamaServer
 from openlive.engines.llamasteps import THINKING, THOUGHTS, Routing, Thinking
@@ -32,7 +34,7 @@ from openlive.engines.prompt import LLMError, Piece, PromptTooLongError
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.slots import Lease, Slots
 from openlive.engines.tokens import Memory
-from openlive.types import FunctionCall, Message, Request, Text, Thought, Usage
+from openlive.types import FunctionCall, Message, Progress, Request, Text, Thought, Usage, Written
 
 CONTEXT = 8192
 """Tokens of one conversation. All share a pool of twice that: two long ones, or many short ones."""
@@ -47,11 +49,6 @@ where its instructions or functions have changed."""
 ROUTES = "#calls"
 """Added to the key of a conversation for that."""
 
-SPARE = 1
-"""Cores left to the ears, the voice and whatever else runs. llama.cpp's threads wait for each other in a busy loop,
-dozens of times per token; where one of them has to share its core, all crawl. On two cores beside one busy process, 8
-tokens of the 1.5B took 0.5 s with one thread and 1 to 27 s with two; alone, two are 1.4 times as fast as one."""
-
 Build = Callable[[Request, bool], list[Piece]]
 """(request, whether its last message is unfinished) -> the prompt. Blocks."""
 
@@ -62,13 +59,16 @@ class Llama:
 
     defaults = DEFAULTS
 
-    def __init__(self, server: LlamaServer, build: Build) -> None:
+    def __init__(self, server: LlamaServer, build: Build, name: str = "") -> None:
+        """`name` tells the weights from others."""
         self.context = min(CONTEXT, server.context)
         self._server = server
         self._build = build
         self._slots = Slots(SLOTS, 2 * CONTEXT)
         self._mark_up = lru_cache(256)(partial(server.tokenize, special=True))
         self._encoders = ThreadPoolExecutor(1, "openlive-llm-tokens")
+        examples = self._tokenize(routing.EXAMPLES, False)
+        self._routes = Beginning(server, [*server.beginning, *examples], name)
         self._memories: dict[str, Memory] = {}
         self._prefills: dict[str, Run] = {}
         self._generating: Counter[str] = Counter()
@@ -81,7 +81,7 @@ class Llama:
         self._closed = False
         _engines.add(self)
 
-    async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
+    async def generate(self, request: Request) -> AsyncIterator[Written]:
         """Where the user has spoken it is decided first which functions are called; these are the whole reply then."""
         conversation = request.conversation
         self._stop_prefill(conversation)
@@ -89,17 +89,18 @@ class Llama:
         try:
             if request.functions and routing.asks(request.messages):
                 async with aclosing(self._calls(request)) as calls:
-                    called = [call async for call in calls]
+                    called = False
+                    async for piece in calls:
+                        yield piece
+                        called = called or not isinstance(piece, Progress)
                 if called:
-                    for call in called:
-                        yield call
                     return
             if request.thinking:
                 thought = ""
                 async with aclosing(self._thoughts(request)) as thoughts:
-                    async for piece in thoughts:
-                        thought += piece.text
-                        yield piece
+                    async for one in thoughts:
+                        thought += one.text if isinstance(one, Thought) else ""
+                        yield one
                 said = Message("model", (Text(f"{THINKING}{thought}"),))
                 request = replace(request, messages=(*request.messages, said))
             prompt = await self._encode(conversation, request, self._build)
@@ -111,7 +112,7 @@ class Llama:
         finally:
             self._generating -= Counter((conversation,))
 
-    async def _calls(self, request: Request) -> AsyncGenerator[FunctionCall | Usage, None]:
+    async def _calls(self, request: Request) -> AsyncGenerator[FunctionCall | Usage | Progress, None]:
         key = request.conversation + ROUTES
         prompt = await self._encode(key, request, _route)
         said = routing.said(request.functions, request.messages)
@@ -122,7 +123,7 @@ class Llama:
         if router.called:
             yield Usage(len(router.prompt), router.generated, router.cached)
 
-    async def _thoughts(self, request: Request) -> AsyncGenerator[Thought, None]:
+    async def _thoughts(self, request: Request) -> AsyncGenerator[Thought | Progress, None]:
         prompt = await self._encode(request.conversation, request, self._build)
         opening = self._tokenize(THINKING, False)
         sampling = replace(request.sampling, max_tokens=min(request.thinking, THOUGHTS))
@@ -146,7 +147,7 @@ class Llama:
             if memory := self._memories.get(key):
                 memory.keep(reply.spoken)
 
-    async def _pull(self, key: str, reply: Reply) -> AsyncGenerator[Text | Thought | FunctionCall, None]:
+    async def _pull(self, key: str, reply: Reply) -> AsyncGenerator[Text | Thought | FunctionCall | Progress, None]:
         """What the reply gives; runs the model as long as somebody takes it."""
         while True:
             releases, finished = self._releases, reply.finished
@@ -280,7 +281,9 @@ class Llama:
         try:
             for slot in lease.clear:
                 self._server.clear(slot)
-            self._server.complete(run.prompt, lease.slot, {**run.options, **again}, run.receive)
+                self._routes.lost(slot)
+            if self._routes.prepare(lease.slot, run.prompt, run.receive):
+                self._server.complete(run.prompt, lease.slot, {**run.options, **again}, run.receive)
         except Exception as e:
             error = e
         self._slots.release(lease, len(run.prompt) + run.generated, time.monotonic())
@@ -324,11 +327,15 @@ def _close_all() -> None:
 def load(path: Path, resources: Resources, build: Build | None = None) -> Llama:
     """`build` None: the prompts are made by the template inside the file. `threads` in the engine's table is taken as
     it is."""
-    threads = int(resources.settings.get("threads", max(1, resources.threads - SPARE)))
-    server = LlamaServer(path, threads=threads, slots=SLOTS, pool=2 * CONTEXT)
-    if build is None:
-        return Llama(server, lambda request, unfinished: template.build(request, server.render, unfinished=unfinished))
-    return Llama(server, build)
+    threads = int(resources.settings.get("threads", resources.threads))
+    server = LlamaServer(path, threads=threads, slots=SLOTS, pool=2 * CONTEXT, folder=resources.computed)
+    about = path.stat()
+    name = f"{path.absolute()} {about.st_size} {about.st_mtime_ns} {version('xllamacpp')}"
+
+    def by_template(request: Request, unfinished: bool) -> list[Piece]:
+        return template.build(request, server.render, unfinished=unfinished)
+
+    return Llama(server, build or by_template, name)
 
 
 def _catalogue(name: str, argument: str, resources: Resources) -> Llama:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from openlive.engines.llamaserver import Chunk
 from openlive.engines.prompt import PromptTooLongError
 from openlive.engines.tokens import Tokens
-from openlive.types import FunctionCall, FunctionResponse, Request, Sampling, Text, Thought
+from openlive.types import FunctionCall, FunctionResponse, Progress, Request, Sampling, Text, Thought
 
 MAX_TOKENS = 512
 """The longest reply where the request sets no limit: some three minutes of speech."""
@@ -134,6 +134,7 @@ class Reply:
         self._ids: list[int] = []
         self._buffer: deque[Text | Thought | FunctionCall] = deque()
         self._signal = Signal()
+        self._progressed = False
 
     @property
     def generated(self) -> int:
@@ -155,9 +156,12 @@ class Reply:
         """Of the next run."""
         return Rank.FIRST if self.run is None else Rank.NEXT
 
-    def take(self) -> Text | Thought | FunctionCall | None:
+    def take(self) -> Text | Thought | FunctionCall | Progress | None:
         """The next piece; None where there is none yet."""
-        return self._buffer.popleft() if self._buffer else None
+        if self._buffer:
+            return self._buffer.popleft()
+        progressed, self._progressed = self._progressed, False
+        return Progress() if progressed else None
 
     def stop(self) -> None:
         self.finished = True
@@ -168,8 +172,9 @@ class Reply:
         return sampling_options(self._sampling, self.generated)
 
     def _receive(self, chunk: Chunk) -> bool:
-        if chunk.cached is not None and not self._ids:
-            self.cached = chunk.cached
+        if chunk.cached is not None:
+            self._progressed = True
+            self.cached = self.cached if self._ids else chunk.cached
         stop = self._read(chunk)
         self._signal.set()
         return stop

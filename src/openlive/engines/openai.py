@@ -33,6 +33,7 @@ from openlive.types import (
     Text,
     Thought,
     Usage,
+    Written,
 )
 
 Thinking = Literal["", "reasoning_effort", "enable_thinking"]
@@ -51,7 +52,7 @@ class OpenAI:
         self._url = f"{url}/chat/completions"
         self._endpoint = Endpoint(url, api_key)
 
-    async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
+    async def generate(self, request: Request) -> AsyncIterator[Written]:
         calls, answer = _Calls(), Splitter()
         usage: Usage | None = None
         asked = body(request, self.model, images=self.sees) | thinking(request.thinking, self._thinking)

@@ -13,18 +13,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
 from openlive.types import (
-    FunctionCall,
     FunctionDeclaration,
     Image,
     Output,
     Request,
     Speech,
-    Text,
-    Thought,
     ToolResult,
     Transcript,
-    Usage,
     Voice,
+    Written,
 )
 
 Emit = Callable[[Output], None]
@@ -90,8 +87,9 @@ class LLM(Protocol):
     request leaves the sampling open, `defaults: Sampling`; `GET models` tells both. One that takes images as they are
     says `sees = True`; to any other the words of an `Image` are all that there is."""
 
-    def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
-        """One reply to `request`, in pieces as they are generated; a last `Usage` where the engine knows it."""
+    def generate(self, request: Request) -> AsyncIterator[Written]:
+        """One reply to `request`, in pieces as they are generated; a last `Usage` where the engine knows it.
+        `Progress` shows that it is at work where it has nothing to give for long: silence breaks the reply off."""
         ...
 
     async def prefill(self, request: Request) -> None:

@@ -29,12 +29,14 @@ class Resources(Struct, frozen=True):
     `weights(name)` returns the folder of a catalogue entry and fetches it first where it is absent (blocking, with
     progress shown by whoever made it). `threads` is how many cores one engine may use at once, `memory` the bytes that
     this process may fill with weights. `settings` are the free keys of the engine's table in the configuration.
+    `computed` is a folder for what an engine computes once and may find again after a restart; None: there is none.
     """
 
     weights: Callable[[str], Path]
     threads: int
     memory: int
     settings: dict[str, Any] = {}
+    computed: Path | None = None
 
 
 class Factory(Protocol):

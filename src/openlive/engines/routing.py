@@ -37,7 +37,7 @@ _CHAT_STUB = '''def chat(topic: str):
     """Talks: greetings, thanks, small talk, jokes, questions about the world, and everything that no other function\
  does."""
 '''
-_EXAMPLES = f'''# A voice assistant. After each thing the user says come the calls of the functions that do it.
+EXAMPLES = f'''# A voice assistant. After each thing the user says come the calls of the functions that do it.
 # Arguments that the user did not mention are left out.
 
 # Functions of the first assistant:
@@ -143,7 +143,7 @@ def beginning(functions: Sequence[FunctionDeclaration], instructions: str) -> li
     """What stands there before anything was said."""
     stubs = "\n".join(_stub(function) for function in functions)
     told = json.dumps(instructions.strip()[:_TOLD], ensure_ascii=False)
-    return [Piece(_EXAMPLES, "text"), Piece(f"{stubs}\n{_CHAT_STUB}\n# It was told: {told}\n\n", "text")]
+    return [Piece(EXAMPLES, "text"), Piece(f"{stubs}\n{_CHAT_STUB}\n# It was told: {told}\n\n", "text")]
 
 
 def _lines(messages: Sequence[Message], currencies: bool) -> Iterator[Piece]:

@@ -35,6 +35,7 @@ from openlive.types import (
     Usage,
     Voice,
     Word,
+    Written,
 )
 
 Fault = Literal["raise", "hang", "late"]
@@ -199,7 +200,7 @@ class ScriptedLLM(Script):
     prefilled: list[Request] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
 
-    async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
+    async def generate(self, request: Request) -> AsyncIterator[Written]:
         fault = self.begin()
         self.requests.append(request)
         said = last_words(request)

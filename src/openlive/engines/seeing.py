@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from openlive.engines.cascade import closing
 from openlive.engines.protocols import LLM, Eyes
-from openlive.types import FunctionCall, Image, Message, Part, Request, Text, Thought, Usage
+from openlive.types import Image, Message, Part, Request, Written
 
 LOOKS = 8
 """Images of one message that are looked at, the newest ones. Of the others it is said that they were not."""
@@ -40,7 +40,7 @@ class Seeing:
         self._eyes = eyes
         self._words: OrderedDict[_Key, str] = OrderedDict()
 
-    async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
+    async def generate(self, request: Request) -> AsyncIterator[Written]:
         async with closing(self.llm.generate(await self._seen(request))) as pieces:
             async for piece in pieces:
                 yield piece

@@ -11,7 +11,7 @@ from openlive.engines.cascade import closing
 from openlive.engines.languages import NAMES, bare
 from openlive.engines.protocols import LLM
 from openlive.engines.speakable import language_of
-from openlive.types import FunctionCall, Heard, Message, Request, Text, Thought, Usage
+from openlive.types import Heard, Message, Request, Text, Written
 
 INSTRUCTIONS = (
     "You are an interpreter. You say in {target} exactly what was said in another language. Questions and requests are"
@@ -57,7 +57,7 @@ class Translating:
     def __init__(self, llm: LLM) -> None:
         self.llm = llm
 
-    async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
+    async def generate(self, request: Request) -> AsyncIterator[Written]:
         if request.translation is None:
             async with closing(self.llm.generate(request)) as pieces:
                 async for piece in pieces:

@@ -9,6 +9,7 @@ Imports nothing else of openlive.
 
 from __future__ import annotations
 
+from openlive.models.cache import computed
 from openlive.models.catalogue import DEFAULT, DEFAULT_LLM, catalogue
 from openlive.models.entry import Entry, File, Package, Part
 from openlive.models.errors import ModelError
@@ -26,6 +27,7 @@ __all__ = [
     "Progress",
     "Update",
     "catalogue",
+    "computed",
     "ensure",
     "path",
     "verify",

@@ -4,6 +4,7 @@
     <cache>/models/.state/NAME.json          what was verified: hash, size and modification time of each file
     <cache>/models/.state/NAME.lock          held while NAME is fetched
     <cache>/models/.state/NAME/              what has arrived so far: growing files and archives
+    <cache>/computed/                        what engines have computed and find again
 
 A file counts as there while it has the size and the time it had when it was hashed, so starting up reads no gigabyte.
 """
@@ -29,6 +30,16 @@ def root() -> Path:
     chosen = os.environ.get("OPENLIVE_CACHE")
     base = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("openlive", appauthor=False)
     return base.absolute() / "models"
+
+
+def computed() -> Path | None:
+    """The folder beside it for what engines compute once; None where it cannot be made."""
+    path = root().parent / "computed"
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return None
+    return path if os.access(path, os.W_OK) else None
 
 
 def folder(entry: Entry) -> Path:

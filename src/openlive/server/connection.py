@@ -33,6 +33,7 @@ from openlive.core.commands import (
     JudgeTurn,
     Listen,
     Mark,
+    Overdue,
     Prefill,
     Prepared,
     Respond,
@@ -213,8 +214,16 @@ class Connection:
             case Save():
                 self._seat.principal = self._visit.principal.name
                 self._seat.save(command)
+            case Prepared() | Overdue() | Mark():
+                self._note(command)
+
+    def _note(self, command: Prepared | Overdue | Mark) -> None:
+        match command:
             case Prepared():
                 self._metrics.prepared(command)
+            case Overdue(turn, seconds):
+                told = "nothing came from the model for %.0f s (limits.reply_seconds), so its answer is given up"
+                _LOG.error(f"session %s: turn %d: {told}", self._id, turn, seconds)
             case Mark(turn, step, at):
                 self._turns.mark(self._id, turn, step, at)
 

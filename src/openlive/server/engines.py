@@ -46,16 +46,18 @@ class Engines(Struct, frozen=True):
         return tuple(replace(tool.declaration, tool=name) for name, tool in self.tools.items())
 
 
-def load_engines(config: Config, weights: Callable[[str], Path], told: Callable[[str], None]) -> Engines:
+def load_engines(
+    config: Config, weights: Callable[[str], Path], told: Callable[[str], None], computed: Path | None = None
+) -> Engines:
     """Loads them all (blocking). `weights` returns the folder of a catalogue entry, fetched where it is absent; `told`
-    hears what is being loaded. Raises `EngineError`."""
+    hears what is being loaded; `computed` is a folder for what is kept for the next time. Raises `EngineError`."""
     chosen = config.engines
     threads = chosen.threads or os.cpu_count() or 1
 
     def make(kind: Kind, spec: str, settings: Mapping[str, Any] | None = None) -> Any:
         told(f"{kind} {spec}")
         own = chosen.settings_of(kind, spec) if settings is None else settings.get(spec.partition(":")[0], {})
-        return load(kind, spec, Resources(weights, threads, usable_memory(), own))
+        return load(kind, spec, Resources(weights, threads, usable_memory(), own, computed))
 
     llm = chosen.llm
     if llm == "auto":
