@@ -58,15 +58,18 @@ def main() -> None:
 
 @main.command()
 @click.option("--turns", default=10, show_default=True, type=click.IntRange(1))
+@click.option("--engines", default="real", show_default=True, type=click.Choice(["real", "paced"]))
 @_shared(("openlive", *PEERS))
 def latency(
-    names: Sequence[str], turns: int, environments: Path, json_file: Path | None, plot_file: Path | None
+    names: Sequence[str], turns: int, engines: str, environments: Path, json_file: Path | None, plot_file: Path | None
 ) -> None:
-    """From the last voiced sample to the first byte of audio, on the same engines."""
+    """From the last voiced sample to the first byte of audio, on the same engines. `paced` ones sleep for as long as
+    the real ones work on a faster core, so that the ratio is not that of the machine at hand."""
     asked = [QUESTIONS[i % len(QUESTIONS)] for i in range(turns)]
     clips = synthesised(asked, fetched)
-    report = Report("peers latency", turns=turns, silence_ms=SILENCE_MS, systems=versions(names, environments))
-    with endpoints(core=0) as url, started(names, url, environments) as systems:
+    about = versions(names, environments)
+    report = Report("peers latency", turns=turns, engines=engines, silence_ms=SILENCE_MS, systems=about)
+    with endpoints(0, engines) as url, started(names, url, environments) as systems:
         turns_of = asyncio.run(_alternating(systems, clips))
     found = {name: spread(turn.ms for turn in turns) for name, turns in turns_of.items()}
     out = console()

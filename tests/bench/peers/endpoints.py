@@ -1,7 +1,8 @@
 """openlive's own engines behind OpenAI's API, so that every system under test has the same ones.
 
 `python -m tests.bench.peers.endpoints --core 1` serves Moonshine, Qwen2.5 1.5B and Kokoro on one core; with
-`--scripted` engines that answer after fixed times. Prints its base URL, and ends when its standard input does.
+`--engines scripted` engines that answer after fixed times, with `--engines paced` ones that take as long as the real
+ones do on one core of a machine of today. Prints its base URL, and ends when its standard input does.
 
 The model's answers are greedy. While a voice is being rendered the model waits: they share a core, and whoever asks
 needs the first sound first.
@@ -33,12 +34,14 @@ from openlive.engines.protocols import LLM, STT, TTS
 from openlive.engines.registry import Resources
 from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
 from openlive.models import ensure
-from openlive.types import Message, Request, Role, Sampling, Text, Usage, Voice
+from openlive.types import Message, Request, Role, Sampling, Speech, Text, Usage, Voice
 
 MODELS = ("model", "ears", "voice")
 """What `GET models` lists; any name is taken."""
 ROLES: dict[str, Role] = {"user": "user", "assistant": "model", "system": "system", "developer": "system"}
 VOICE = Voice("Puck", "en-US")
+ANSWER = "The capital of France is Paris, which is also its largest city."
+"""What paced engines say: a sentence of a spoken answer, which all systems can cut as they like."""
 
 
 class Endpoints:
@@ -176,14 +179,36 @@ def scripted() -> Endpoints:
     )
 
 
+class PacedTTS(ScriptedTTS):
+    """As long as Kokoro takes for the text: 0.31 s for "Hello there,", 0.84 s for ten words."""
+
+    async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
+        async for clause in text:
+            await asyncio.sleep(0.17 + 0.012 * len(clause))
+            yield self.render(clause)
+
+
+def paced() -> Endpoints:
+    """One thread on a core with AVX-512, on which the engines were chosen: 50 ms for a transcript, 175 for the first
+    token of the 1.5B and 50 for each word after it."""
+    return Endpoints(
+        ScriptedSTT(delay=0.05, transcripts=("What is the capital of France?",)),
+        ScriptedLLM(delay=0.175, token=0.05, replies=(ANSWER,)),
+        PacedTTS(character=CHARACTER),
+    )
+
+
+ENGINES = {"real": real, "scripted": scripted, "paced": paced}
+
+
 @click.command()
 @click.option("--core", type=click.IntRange(0), help="The only core that it may use.")
-@click.option("--scripted", "is_scripted", is_flag=True, help="Engines that answer after fixed times.")
-def main(core: int | None, is_scripted: bool) -> None:
+@click.option("--engines", default="real", type=click.Choice([*ENGINES]))
+def main(core: int | None, engines: str) -> None:
     """Serve the engines until the standard input ends."""
     if core is not None:
         os.sched_setaffinity(0, {core})
-    asyncio.run(_serve(scripted if is_scripted else real))
+    asyncio.run(_serve(ENGINES[engines]))
 
 
 async def _serve(make: Any) -> None:

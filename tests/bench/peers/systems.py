@@ -91,9 +91,9 @@ SCRIPT = tuple(
 
 
 @contextmanager
-def endpoints(core: int | None) -> Iterator[str]:
-    """The engines on a core; gives their base URL."""
-    command = [sys.executable, "-P", "-m", "tests.bench.peers.endpoints"]
+def endpoints(core: int | None, engines: str) -> Iterator[str]:
+    """The engines (`endpoints.ENGINES`) on a core; gives their base URL."""
+    command = [sys.executable, "-P", "-m", "tests.bench.peers.endpoints", "--engines", engines]
     command += [] if core is None else ["--core", str(core)]
     with _process(command, {"PYTHONPATH": str(HERE.parent.parent.parent)}) as (url, _):
         yield url
