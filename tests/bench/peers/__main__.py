@@ -75,7 +75,9 @@ def latency(
     out = console()
     out.print(table(turns_of))
     out.print(told(max((t.lateness for turns in turns_of.values() for t in turns), key=lambda late: late["p99"])))
-    report.write(json_file, figures=found, ratios=ratios(found), turns=turns_of)
+    report.write(
+        json_file, figures=found, ratios=ratios(found), ratios_after_silence=ratios(found, SILENCE_MS), turns=turns_of
+    )
     if plot_file is not None:
         bars = [Bar(name, s.p50, s.p95) for name, s in found.items() if s is not None]
         write(plot_file, waterfall_plot(bars, "ms from the last voiced sample to the first byte of audio: p50 and p95"))

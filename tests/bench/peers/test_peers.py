@@ -171,6 +171,7 @@ class TestVerdict:
     def test_ratios_are_ours_to_theirs(self) -> None:
         found = {"openlive": Spread(10, 600, 800, 1, 1), "pipecat": Spread(10, 1500, 1600, 1, 1), "silent": None}
         assert ratios(found) == {"pipecat": {"p50": 0.4, "p95": 0.5}}
+        assert ratios(found, 500) == {"pipecat": {"p50": 0.1, "p95": 0.273}}
         assert ratios({"pipecat": found["pipecat"]}) == {}
 
     def test_a_table(self) -> None:
@@ -185,6 +186,7 @@ class TestVerdict:
             ["600", "1,200"],
             ["610", ""],
             ["", "0.50 / 0.50"],
+            ["", "0.14 / 0.14"],
         ]
 
 
