@@ -40,6 +40,16 @@ class TestSetup:
         assert prefill.request.voice is not None
         assert prefill.request.voice.name == "Puck"
 
+    def test_what_is_heard_but_for_its_last_word_is_prepared_while_it_is_spoken(self) -> None:
+        world = World(TALK, plan=QUESTION)
+        heard: list[list[str]] = []
+        for _ in range(3):
+            world.stream(0.5)
+            heard.append([p.request.messages[-1].text for p in world.of(Prefill) if p.request.messages])
+        assert heard[-1]
+        assert len(heard[-1][-1].split()) > len(world.transcript.split()), "sooner than it is told"
+        assert len(heard[-1]) == len(set(heard[-1])), "nothing twice"
+
     @pytest.mark.parametrize(
         "name", [MODEL, f"models/{MODEL}", f"projects/p/locations/l/publishers/google/models/{MODEL}"]
     )

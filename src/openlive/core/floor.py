@@ -38,6 +38,8 @@ class Floor:
         """It is more than a back-channel."""
         self._meant: bool | None = None
         """The user speaks to the model; None: that is not known (yet)."""
+        self._prepared = ""
+        """What the language model was last told to expect."""
         self._transcribing = False
         """Words of the user were told that no `finished` has followed yet."""
         self._dialogue = dialogue
@@ -48,7 +50,7 @@ class Floor:
             case SpeechStarted(at):
                 self.out += tell.activity(settings, started=True, at=at)
                 if not dialogue.speaking:
-                    self._meant = None
+                    self._meant, self._prepared = None, ""
                     self.beside, self._untold = settings.by_words and dialogue.answering, ""
                 dialogue.speaking = True
                 if settings.interruptible and not self.beside:
@@ -110,8 +112,16 @@ class Floor:
         self.out += tell.heard(settings, told)
         self._transcribing = self._transcribing or bool(told)
         self.out += tell.heard_perhaps(settings, partial.hypothesis)
-        if told:
-            self._dialogue.prepare(partial.text)
+        self._prepare(partial)
+
+    def _prepare(self, partial: Partial) -> None:
+        """The answer to what was heard so far but for its last word, which may be half of one. It is sooner there than
+        what can be told, and where it turns out to be wrong, some work was in vain."""
+        sure = partial.hypothesis.rpartition(" ")[0]
+        text = max(partial.text, sure, key=len)
+        if text and text != self._prepared:
+            self._prepared = text
+            self._dialogue.prepare(text)
 
     def _joined(self, told: str) -> str:
         if told:
