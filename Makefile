@@ -29,8 +29,8 @@ serve: $(INSTALLED)  ## Run the server until Ctrl-C; ARGS="--port 8443" passes o
 
 test: $(DEVELOP) $(JAVASCRIPT) weights  ## Run all tests, those of the models last
 	@code=0; set -x; \
-	$(BIN)/pytest -n auto -m "not weights and not node" $(ARGS) || code=1; \
-	$(BIN)/pytest -m "weights$(if $(NODE), or node)" $(ARGS) || code=1; \
+	$(BIN)/pytest -n auto --durations=15 -m "not weights and not node" $(ARGS) || code=1; \
+	$(BIN)/pytest --durations=25 -m "weights$(if $(NODE), or node)" $(ARGS) || code=1; \
 	{ set +x; } 2>/dev/null; exit $$code
 
 lint: $(DEVELOP)  ## Check style, types and which folder imports which

@@ -12,7 +12,7 @@ from msgspec import Struct
 from openlive.cli.bench.client import SILENCE_MS, BenchError, Session, connected, said_at, setup
 from openlive.cli.bench.clips import Clip, read_clips, synthesised
 from openlive.cli.bench.figures import spread
-from openlive.cli.bench.options import Options, bench_options
+from openlive.cli.bench.options import Options, bench_options, clips_option
 from openlive.cli.bench.report import Report, console, lateness, spreads, told
 from openlive.cli.bench.server import scripted
 from openlive.cli.conversation import Address
@@ -46,14 +46,7 @@ class Interruption(Struct, frozen=True):
 
 @click.command("barge-in", epilog="Example: openlive bench barge-in --turns 20 --json barge-in.json")
 @click.option("--turns", default=10, show_default=True, type=click.IntRange(1), help="How many answers to interrupt.")
-@click.option(
-    "--remark",
-    "remarks",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE.wav",
-    help="Interrupt with this; else with five remarks, which Kokoro speaks.",
-)
+@clips_option("remark", "Interrupt with this; else with five remarks, which Kokoro speaks.")
 @bench_options("configured")
 def barge_in(options: Options, *, turns: int, remarks: Sequence[Path]) -> None:
     """Speak into long answers: from the onset of speech to `interrupted`, and whether any audio follows that."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 from openlive.cli.bench.client import SILENCE_MS, Answer, BenchError, connected, said_at, setup
 from openlive.cli.bench.clips import QUESTIONS, Clip, read_clips, sound, synthesised
 from openlive.cli.bench.figures import Spread, spread
-from openlive.cli.bench.options import Options, bench_options
+from openlive.cli.bench.options import Options, bench_options, clips_option
 from openlive.cli.bench.plot import Bar, waterfall_plot
 from openlive.cli.bench.report import Report, console, lateness, spreads, told, write
 from openlive.cli.conversation import Address, waterfall
@@ -45,14 +45,7 @@ class Turn(Struct):
 
 @click.command(epilog="Example: openlive bench latency --turns 30 --json latency.json --plot latency.svg")
 @click.option("--turns", default=10, show_default=True, type=click.IntRange(1), help="How many questions to ask.")
-@click.option(
-    "--question",
-    "questions",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE.wav",
-    help="Ask this; else ten questions, which Kokoro speaks.",
-)
+@clips_option("question", "Ask this; else ten questions, which Kokoro speaks.")
 @bench_options("configured", plot=True)
 def latency(options: Options, *, turns: int, questions: Sequence[Path]) -> None:
     """Time spoken questions: from the last voiced sample to the first byte of audio, and from the end of the turn."""

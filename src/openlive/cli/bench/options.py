@@ -76,3 +76,9 @@ def bench_options(engines: Engines, *, plot: bool = False) -> Callable[[Callable
         return run
 
     return add
+
+
+def clips_option(name: str, told: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """What is said (`--question FILE.wav`), as often as it is given; `told` is its help."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    return click.option(f"--{name}", f"{name}s", multiple=True, type=file, metavar="FILE.wav", help=told)

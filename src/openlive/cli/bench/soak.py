@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from openlive.cli.bench.client import SILENCE_MS, BenchError, connected, said_at, setup
 from openlive.cli.bench.clips import QUESTIONS, Clip, read_clips, shipped, synthesised
-from openlive.cli.bench.options import Options, bench_options
+from openlive.cli.bench.options import Options, bench_options, clips_option
 from openlive.cli.bench.plot import Curve, plot
 from openlive.cli.bench.report import Report, console, figures, lateness, told, write
 from openlive.cli.bench.server import Measured, resident, scripted
@@ -35,13 +35,9 @@ class Turn(Struct, frozen=True):
 
 @click.command(epilog="Example: openlive bench soak --turns 200 --json soak.json --plot soak.svg")
 @click.option("--turns", default=200, show_default=True, type=click.IntRange(2 * AROUND), help="Of one conversation.")
-@click.option(
-    "--question",
-    "questions",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE.wav",
-    help="Ask this; else seven questions, which Kokoro speaks (to scripted engines one that comes with openlive).",
+@clips_option(
+    "question",
+    "Ask this; else seven questions, which Kokoro speaks (to scripted engines one that comes with openlive).",
 )
 @bench_options("scripted", plot=True)
 def soak(options: Options, *, turns: int, questions: Sequence[Path]) -> None:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from openlive.audio import read_wav
 from openlive.cli.bench.client import BenchError, connected, setup
 from openlive.cli.bench.clips import FRAME_MS, QUESTIONS, Clip, clip, sound, spoken
-from openlive.cli.bench.options import Options, bench_options
+from openlive.cli.bench.options import Options, bench_options, clips_option
 from openlive.cli.bench.report import Report, console, figures
 from openlive.cli.bench.server import Measured
 from openlive.types import INPUT_RATE
@@ -50,14 +50,7 @@ class Waste(Struct, frozen=True):
 @click.command(
     epilog="Example: openlive bench speculation --question tests/speech/human/goforward.wav --json waste.json"
 )
-@click.option(
-    "--question",
-    "questions",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE.wav",
-    help="Say this, with pauses of 0.3 to 1 s put in; else four questions, which Kokoro speaks.",
-)
+@clips_option("question", "Say this, with pauses of 0.3 to 1 s put in; else four questions, which Kokoro speaks.")
 @bench_options("configured")
 def speculation(options: Options, *, questions: Sequence[Path]) -> None:
     """Hesitate in the middle of what is said: what part of the work on prepared answers comes to nothing.
