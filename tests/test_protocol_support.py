@@ -74,7 +74,6 @@ REFUSED: dict[tuple[str, str], dict[str, Any]] = {
     ("VoiceConfig", "replicated_voice_config"): {
         "setup": {"generationConfig": {"speechConfig": {"voiceConfig": {"replicatedVoiceConfig": {}}}}}
     },
-    ("ProactivityConfig", "proactive_video"): {"setup": {"proactivity": {"proactiveVideo": True}}},
     ("Part", "file_data"): {"clientContent": {"turns": [{"parts": [{"fileData": {"fileUri": "gs://x"}}]}]}},
     ("FunctionResponsePart", "file_data"): {
         "toolResponse": {"functionResponses": [{"id": "1", "parts": [{"fileData": {"fileUri": "gs://x"}}]}]}

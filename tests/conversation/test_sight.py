@@ -81,6 +81,22 @@ async def test_a_spoken_question_while_the_camera_runs(server: Server) -> None:
         assert "24b" in turn.said.lower().replace(" ", "")
 
 
+async def test_it_speaks_up_about_the_sign_that_it_was_asked_to_look_out_for(server: Server) -> None:
+    asked = {"system_instruction": "Tell me as soon as you see a sign that says EXIT.", "temperature": 0.0}
+    proactive = {"proactivity": {"proactive_audio": True, "proactive_video": True}}
+    async with session(server, TEXT | asked | proactive, seconds=4 * MINUTE, api_version="v1alpha") as opened:
+        turn = asyncio.create_task(receive(opened))
+        for sign in ("", "LIFT"):
+            for _ in range(3):
+                await show(opened, sign)
+                await asyncio.sleep(1)
+        assert not turn.done(), "nobody has asked about a lift"
+        filming = asyncio.create_task(film(opened, "EXIT"))
+        print(f"\n{(await turn).text!r}")
+        filming.cancel()
+        assert "exit" in (await turn).text.lower()
+
+
 async def film(opened: AsyncSession, sign: str) -> None:
     while True:
         await show(opened, sign)

@@ -37,7 +37,6 @@ def session(setup: dict[str, Any], *, version: str = "v1alpha", profile: Profile
             Profile(MODEL, proactive=True),
             "who is spoken to; leave it out.",
         ),
-        ({"proactiveVideo": True}, "v1alpha", NATIVE, "'setup.proactivity.proactive_video': this server"),
     ],
 )
 def test_it_is_refused(proactivity: dict[str, bool], version: str, profile: Profile, reason: str) -> None:

@@ -19,7 +19,7 @@ from tests.core.world import MODEL, World, words
 LIMIT = 32_768
 
 
-PROFILE = Profile(MODEL, proactive=True, addressee=True)
+PROFILE = Profile(MODEL, proactive=True, addressee=True, watcher=True)
 
 
 def settings(*, vertex: bool = True, **setup: Any) -> Settings:
@@ -115,6 +115,10 @@ ROWS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ),
     ({"safetySettings": [], "labels": {"a": "b"}}, {}),
     ({"proactivity": {"proactiveAudio": True}}, {"proactive_audio": True, "by_words": True, "activity": ADDRESSED}),
+    (
+        {"proactivity": {"proactiveAudio": True, "proactiveVideo": True}},
+        {"proactive_audio": True, "proactive_video": True, "by_words": True, "activity": ADDRESSED},
+    ),
 ]
 POLICIES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (detection(disabled=True), {"automatic": False}),

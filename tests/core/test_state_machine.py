@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from openlive.core.backchannel import wants_the_floor
 from openlive.core.commands import Command, Flush, HangUp, Hear, Listen, Respond, Send, Stop
-from openlive.core.events import ClientSaid, Detected, Event, Failed, Finished, Produced, Ran, Transcribed
+from openlive.core.events import ClientSaid, Detected, Event, Failed, Finished, Produced, Ran, SceneJudged, Transcribed
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
@@ -40,9 +40,10 @@ SETUPS: list[dict[str, Any]] = [
     {**TALK, "realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}},
     {**TALK, "tools": [{"codeExecution": {}}]},
     {**TALK, "tools": [{"codeExecution": {}}], "proactivity": {"proactiveAudio": True}},
+    {**TALK, "tools": [{"codeExecution": {}}], "proactivity": {"proactiveAudio": True, "proactiveVideo": True}},
 ]
 TOOLS = (FunctionDeclaration("run_python", tool="code_execution"),)
-PROFILE = Profile(MODEL, tools=TOOLS, proactive=True, addressee=True)
+PROFILE = Profile(MODEL, tools=TOOLS, proactive=True, addressee=True, watcher=True)
 BY_WORDS = replace(PROFILE, barge_in="words")
 RAN = ToolResult({"output": "42"}, output="42")
 OUTPUTS: list[Output] = [Text("Yes."), Thought("Hm."), speech(0.7, "Yes."), speech(0.3, " No."), Speech(b"", " …")]
@@ -101,6 +102,7 @@ class AnyOrder(RuleBasedStateMachine):
             version="v1alpha",
             aside="go on",
             addressee_delay=data.draw(st.sampled_from([0.0, 0.04, 0.6, None])),
+            scene_delay=data.draw(st.sampled_from([0.0, 0.5, 3.0, None])),
         )
         self.plan, self.sent = plan, 0.0
         self.checked = 0
@@ -148,6 +150,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.plan += words(text, max([self.sent, *(word.end for word in self.plan)]) + 0.1)
         self.microphone(self.plan[-1].end + 0.5 - self.sent)
 
+    @rule(shows=st.sampled_from(["a wall", "exit!"]))
+    def frame(self, shows: str) -> None:
+        self.world.frame(shows)
+
     @rule()
     def stream_end(self) -> None:
         self.world.client({"realtimeInput": {"audioStreamEnd": True}})
@@ -175,9 +181,13 @@ class AnyOrder(RuleBasedStateMachine):
     def run_out_of_turn(self, number: int) -> None:
         self.world.event(Ran(f"function-call-{number}", RAN))
 
-    @rule(stage=st.sampled_from(["vad", "stt", "reply", "call"]), number=st.integers(1, 3))
+    @rule(stage=st.sampled_from(["vad", "stt", "reply", "call", "scene"]), number=st.integers(1, 3))
     def fail(self, stage: Any, number: int) -> None:
         self.world.event(Failed(stage, number, "it broke"))
+
+    @rule(number=st.integers(1, 3), likely=st.sampled_from([0.0, 1.0]))
+    def judge_scene(self, number: int, likely: float) -> None:
+        self.world.event(SceneJudged(number, likely))
 
     @rule(number=st.integers(1, 3), text=st.sampled_from(["", "hello", "hello there"]), final=st.booleans())
     def transcript(self, number: int, text: str, final: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import heapq
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +16,13 @@ from openlive.core.commands import (
     Close,
     Command,
     Detect,
+    DropScene,
     Flush,
     Forget,
     HangUp,
     Hear,
     JudgeAddressee,
+    JudgeScene,
     JudgeTurn,
     Listen,
     Mark,
@@ -45,6 +48,7 @@ from openlive.core.events import (
     Produced,
     Ran,
     Saved,
+    SceneJudged,
     Transcribed,
     TurnJudged,
 )
@@ -125,9 +129,14 @@ class World:
         version: str = "v1beta",
         aside: str = "",
         addressee_delay: float | None = 0.04,
+        notable: bytes = b"!",
+        scene_delay: float | None = 0.5,
     ) -> None:
         """`tools`: how long each takes, and what it comes to. `judge`: how likely the user has finished at a time;
-        `prosody`: how what was said up to then sounds. `aside`: what has this in it is not meant for the model."""
+        `prosody`: how what was said up to then sounds. `aside`: what has this in it is not meant for the model.
+        `notable`: a frame with this in it is worth a word."""
+        self.notable = notable
+        self.scene_delay = scene_delay
         self.aside = aside
         self.addressee_delay = addressee_delay
         self.tools = tools or {}
@@ -188,6 +197,10 @@ class World:
     def text(self, text: str, *, complete: bool = True) -> list[Command]:
         turns = [{"role": "user", "parts": [{"text": text}]}]
         return self.client({"clientContent": {"turns": turns, "turnComplete": complete}})
+
+    def frame(self, shows: str) -> list[Command]:
+        data = base64.b64encode(b"\xff\xd8" + shows.encode()).decode()
+        return self.client({"realtimeInput": {"video": {"mimeType": "image/jpeg", "data": data}}})
 
     def blob(self, seconds: float) -> None:
         """The next `seconds` of the client's audio in one message."""
@@ -266,10 +279,8 @@ class World:
                 self._detect(stream, start, end)
             case Listen() | Hear() | Flush() | HangUp() | JudgeTurn():
                 self._listen(command)
-            case JudgeAddressee(utterance, number, request):
-                if self.addressee_delay is not None:
-                    meant = 0.1 if self.aside and self.aside in request.messages[-1].text else 0.9
-                    self.later(self.addressee_delay, AddresseeJudged(utterance, number, meant))
+            case JudgeAddressee() | JudgeScene():
+                self._judge(command)
             case Respond(turn, request):
                 assert self.finished.issuperset(range(1, turn)), "two replies at work"
                 self.requests.append(request)
@@ -289,8 +300,20 @@ class World:
                 if tool in self.tools:
                     delay, result = self.tools[tool]
                     self.later(delay, Ran(call.id, result))
-            case Prefill() | Mark() | Prepared() | CallMark() | Forget() | Restore() | StopTool():
+            case DropScene() | Prefill() | Mark() | Prepared() | CallMark() | Forget() | Restore() | StopTool():
                 pass
+
+    def _judge(self, command: JudgeAddressee | JudgeScene) -> None:
+        match command:
+            case JudgeAddressee(utterance, number, request):
+                if self.addressee_delay is not None:
+                    meant = 0.1 if self.aside and self.aside in request.messages[-1].text else 0.9
+                    self.later(self.addressee_delay, AddresseeJudged(utterance, number, meant))
+            case JudgeScene(number, request):
+                if self.scene_delay is not None:
+                    image = request.messages[-1].parts[-1]
+                    assert isinstance(image, types.Image)
+                    self.later(self.scene_delay, SceneJudged(number, 0.6 if self.notable in image.data else 0.4))
 
     def _listen(self, command: Listen | Hear | Flush | HangUp | JudgeTurn) -> None:
         match command:

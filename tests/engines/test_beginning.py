@@ -153,7 +153,7 @@ def test_a_folder_that_takes_nothing_costs_a_line_in_the_log(
     assert one.prepare(0, PROMPT, on)
     assert one.prepare(1, PROMPT, on)
     assert [record.getMessage() for record in caplog.records] == [
-        f"What function calls begin with cannot be kept in {tmp_path}: No space left on device"
+        f"What prompts begin with cannot be kept in {tmp_path}: No space left on device"
     ]
     assert not list(tmp_path.iterdir())
 

@@ -9,16 +9,19 @@ from contextlib import aclosing
 
 import pytest
 
-from openlive.engines import llamacpp
+from openlive.engines import llamacpp, noticing
 from openlive.engines.llamacpp import Llama
 from openlive.engines.llamarun import Reply
 from openlive.engines.llamaserver import Chunk, Likely
-from openlive.engines.llamasteps import THINKING, Routing, Thinking
+from openlive.engines.llamasteps import REASON, THINKING, Noticing, Routing, Thinking
 from openlive.engines.prompt import MalformedCallError
+from openlive.engines.seeing import SHOWN
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,
     FunctionResponse,
+    Heard,
+    Image,
     Message,
     Part,
     Request,
@@ -95,6 +98,42 @@ class TestRouting:
     def test_calls_without_an_end_are_malformed(self) -> None:
         with pytest.raises(MalformedCallError):
             routed(first("get", 0.0), "_weather(", END)
+
+
+def verdict(yes: float, no: float) -> Chunk:
+    return Chunk(" yes", tokens(" yes"), likely=(Likely(1, " yes", yes), Likely(2, " no", no), Likely(3, " it", 0.5)))
+
+
+def judged(*chunks: Chunk | str) -> float:
+    taken, reply = play(lambda: Noticing([1], 8192), chunks)
+    assert isinstance(reply, Noticing)
+    assert reply.finished
+    assert not taken, "nobody reads it"
+    return reply.likely
+
+
+class TestNoticing:
+    def test_the_verdict_counts_and_not_the_reason(self) -> None:
+        aside = Chunk(" no", tokens(" no"), likely=(Likely(1, " no", 0.9),))
+        assert judged(" it is", aside, "\nspeak", ":", verdict(0.3, 0.1), "\n") == pytest.approx(0.75)
+        assert judged(" it is 7\nspeak:", verdict(0.0, 0.0)) == 0.0
+
+    def test_without_a_verdict_there_is_nothing_to_speak_up_about(self) -> None:
+        assert judged(" it is", END) == 0.0
+        assert judged(*[" and"] * REASON) == 0.0
+
+    def test_the_program_has_the_task_and_the_words_of_the_image(self) -> None:
+        shown = Image("image/jpeg", b"", words=SHOWN.format('Its text reads: "Gate\n7"'))
+        messages = (
+            user("Look out for gate 7."),
+            Message("model", (Text("I will."),)),
+            Message("user", (Heard("Is dinner ready?", 0, 1, overheard=True),)),
+            Message("user", (shown,)),
+        )
+        written = "".join(piece.text for piece in noticing.prompt(Request("c", messages, "Be kind.")))
+        assert written.removeprefix(noticing.EXAMPLES) == (
+            'task: "Be kind. Look out for gate 7."\ncamera: Its text reads: "Gate 7"\nwhy:'
+        )
 
 
 def test_a_thought_is_one_line() -> None:
@@ -192,6 +231,16 @@ class TestTheDefault:
         assert thoughts
         assert "7" in text or "seven" in text
         assert THINKING not in text
+
+    @pytest.mark.timeout(600)  # the program that it begins with is computed first
+    def test_speaks_up_about_what_it_was_asked_to_look_out_for(self, llm: Llama) -> None:
+        def judge(instructions: str, shows: str) -> float:
+            image = Image("image/jpeg", b"", words=SHOWN.format(f'Its text reads: "{shows}"'))
+            return asyncio.run(llm.notices(Request("watch", (Message("user", (image,)),), instructions)))
+
+        assert judge("Tell me as soon as you see a sign that says EXIT.", "EXIT") > 0.5
+        assert judge("Tell me as soon as you see a sign that says EXIT.", "LIFT") < 0.5
+        assert judge("You are a helpful assistant.", "EXIT") < 0.5
 
     @pytest.mark.timeout(600)  # the program that tells the calls is computed first
     def test_stops_in_the_middle_of_a_call(self, llm: Llama) -> None:

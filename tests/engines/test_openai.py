@@ -170,6 +170,47 @@ class TestCallsAreHeldToTheirDeclaration:
         assert openai._checked(FunctionCall("", "light", {"on": True}), [declared]).args == {"on": True}
 
 
+class TestWatching:
+    @pytest.mark.parametrize(
+        ("answer", "likely"),
+        [
+            ("It is the exit.\nSPEAK: yes", 1.0),
+            ("There is no exit, so no need to speak. SPEAK: No.", 0.0),
+            ("**SPEAK:** Yes", 1.0),
+            ("Yes", 1.0),
+            ("No, I was asked for an exit. Yes, I was.", 1.0),
+            ("No.", 0.0),
+            ("Yesterday I saw it.", 0.0),
+            ("I should speak up: it is the exit.", 0.0),
+            ("", 0.0),
+        ],
+    )
+    def test_a_verdict_is_found_however_it_is_written(self, answer: str, likely: float) -> None:
+        assert openai.verdict(answer) == likely
+
+    def test_the_model_is_asked_with_the_conversation_and_the_image(self) -> None:
+        requests: list[dict[str, Any]] = []
+
+        async def write(writer: asyncio.StreamWriter) -> None:
+            answer = "<think>Is it? No.</think>It is the exit.\nSPEAK: yes"
+            writer.write(STREAM + event(content=answer, finish_reason="stop") + b"data: [DONE]\n\n")
+
+        async def run() -> float:
+            shown = Message("user", (Image("image/png", b"\x89PNG"),))
+            said = Message("user", (Text("Look out for an exit."),))
+            request = Request("c", (said, shown), "Be brief.", functions=(FunctionDeclaration("f"),), thinking=512)
+            async with endpoint(write, requests) as engine:
+                return await engine.notices(request)
+
+        assert asyncio.run(run()) == 1.0
+        [request] = requests
+        assert [m["content"] for m in request["messages"][:-1]] == ["Be brief.", "Look out for an exit."]
+        [image, asked] = request["messages"][-1]["content"]
+        assert image["image_url"]["url"].startswith("data:image/png")
+        assert asked["text"] == openai.NOTICED
+        assert (request["temperature"], "tools" in request) == (0.0, False)
+
+
 class TestImages:
     @pytest.mark.parametrize(
         ("settings", "content"), [({}, SHOWN), ({"images": True}, SHOWN), ({"images": False}, TOLD)]

@@ -1,4 +1,4 @@
-from openlive.engines.prompt import DONE, FAILED, RUNNING, TELL, content, worded
+from openlive.engines.prompt import DONE, FAILED, LOOK, RUNNING, TELL, content, worded
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Text, Thought
 
 
@@ -64,3 +64,13 @@ def test_how_it_was_said_comes_behind_the_words() -> None:
     assert content(plain) == "I got the job."
     assert content(glad) == "I got the job. (I sound very excited.)"
     assert glad.text == "I got the job."
+
+
+def test_images_that_are_all_of_a_turn_are_to_be_told() -> None:
+    image = Image("image/jpeg", b"", words="(a sign)")
+    messages = [Message("user", (image,)), Message("user", (image, Text("What is it?"))), Message("model", (image,))]
+    assert [words for _, words in worded(messages)] == [
+        f"(a sign)\n{LOOK}",
+        "(a sign)\nWhat is it?",
+        "(a sign)",
+    ]

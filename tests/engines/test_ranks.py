@@ -13,7 +13,7 @@ import pytest
 from openlive.engines import chatml
 from openlive.engines.llamacpp import Llama
 from openlive.engines.llamaserver import Chunk
-from openlive.types import Message, Progress, Request, Sampling, Text
+from openlive.types import Image, Message, Progress, Request, Sampling, Text
 
 STEP = 0.002
 LONG = "word " * 2000
@@ -171,5 +171,49 @@ def test_a_reply_that_is_cancelled_while_it_waits_holds_nobody_up(llm: Llama) ->
             await holding
             await llm.prefill(waits("idle"))
         assert not llm._silent
+
+    asyncio.run(run())
+
+
+def looks(name: str) -> Request:
+    return Request(name, (Message("user", (Image("image/jpeg", b"", words=LONG),)),))
+
+
+def test_a_judgement_of_a_frame_makes_way_for_everything_and_goes_on_afterwards(llm: Llama, runtime: Runtime) -> None:
+    async def run() -> None:
+        judgement = asyncio.create_task(llm.notices(looks("watching")))
+        await until(lambda: ("+", 0) in runtime.log)
+        before = len(runtime.log)
+        await first(llm, asks("speaker"))
+        assert ("!", 0) not in runtime.log[before:], "it was not waited for"
+        assert not judgement.done()
+        async with asyncio.timeout(10):
+            assert await judgement == 0.0
+
+    asyncio.run(run())
+
+
+def test_a_judgement_waits_for_an_answer_and_keeps_nobody_waiting(llm: Llama, runtime: Runtime) -> None:
+    async def run() -> None:
+        answer = asyncio.create_task(first(llm, asks("talking", LONG)))
+        await until(lambda: ("+", 0) in runtime.log)
+        judgement = asyncio.create_task(llm.notices(looks("watching")))
+        await asyncio.sleep(10 * STEP)
+        assert ("+", 1) not in runtime.log, "it has not begun"
+        async with asyncio.timeout(10):
+            await llm.prefill(asks("next"))
+            await answer
+            await judgement
+
+    asyncio.run(run())
+
+
+def test_a_judgement_that_nobody_wants_any_more_stops(llm: Llama, runtime: Runtime) -> None:
+    async def run() -> None:
+        judgement = asyncio.create_task(llm.notices(looks("watching")))
+        await until(lambda: ("+", 0) in runtime.log)
+        judgement.cancel()
+        await until(lambda: not llm._runs)
+        assert ("!", 0) not in runtime.log
 
     asyncio.run(run())

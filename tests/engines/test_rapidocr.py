@@ -12,7 +12,8 @@ import pytest
 from PIL import ImageDraw, ImageFont
 
 from openlive.engines import rapidocr
-from openlive.engines.rapidocr import SIDE, RapidOCREyes, alike, decode, outline
+from openlive.engines.frames import SIDE, alike, decode, outline
+from openlive.engines.rapidocr import RapidOCREyes
 from openlive.engines.registry import EngineError, Resources, load
 from openlive.engines.workers import Abort
 from openlive.types import Image

@@ -135,3 +135,41 @@ async def test_a_responder_is_made_of_it() -> None:
     assert spoken[0] == Text("You")
     responder.forget("c")
     assert world.llm.forgotten == ["c"]
+
+
+class TestWatching:
+    """The model notices `EXIT` in the words of an image."""
+
+    def setup_method(self) -> None:
+        self.world = World()
+        self.world.llm.notable = ("EXIT",)
+
+    async def notices(self, name: str, instructions: str = "", conversation: str = "c") -> float:
+        return await self.world.seeing.notices(Request(conversation, (user(image(name)),), instructions))
+
+    async def test_the_words_of_the_image_are_judged(self) -> None:
+        assert await self.notices("exit") == 1.0
+        assert await self.notices("way") == 0.0
+        [first, _] = self.world.llm.watched
+        assert prompt.content(first.messages[-1]) == EXIT
+
+    async def test_the_same_words_are_judged_once(self) -> None:
+        self.world.eyes.shows = {**self.world.eyes.shows, "exit from the left": 'Its text reads: "EXIT"'}
+        assert [await self.notices(name) for name in ("exit", "exit from the left", "way", "exit")] == [1, 0, 0, 1]
+        assert len(self.world.llm.watched) == 3
+        assert await self.notices("exit", "Tell me when you see an exit.") == 1.0, "it is told something else"
+        assert await self.notices("exit", conversation="d") == 1.0
+        self.world.seeing.forget("d")
+        assert await self.notices("exit", conversation="d") == 1.0
+
+    async def test_where_there_are_no_words_the_model_is_not_asked(self) -> None:
+        self.world.llm.notable = ("picture",)
+        assert [await self.notices(name) for name in ("blank", "", "exit", "blank", "exit")] == [0, 0, 1, 0, 1]
+        assert len(self.world.llm.watched) == 2
+
+    async def test_a_judgement_that_was_broken_off_is_none(self) -> None:
+        self.world.llm.delay = 60.0
+        with anyio.move_on_after(0.05):
+            await self.notices("exit")
+        self.world.llm.delay = 0.0
+        assert await self.notices("exit") == 1.0

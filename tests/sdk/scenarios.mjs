@@ -1,13 +1,13 @@
 // What the official JavaScript SDK, unmodified, makes of openlive. Prints what it saw as JSON; test_node.py judges.
 //
-//   node scenarios.mjs BASE_URL SPEECH.wav SPEECH.pcm [NAME,NAME]
+//   node scenarios.mjs BASE_URL SPEECH.wav SPEECH.pcm [NAME,NAME [FRAME.png]]
 
 import { readFileSync } from 'node:fs';
 import { GoogleGenAI, Modality } from '@google/genai';
 import wavefile from 'wavefile';
 import { baseUrl, blob, BOTH, connect, MODEL, report, start } from './live.mjs';
 
-const [wavPath, pcmPath, names] = process.argv.slice(3);
+const [wavPath, pcmPath, names, framePath] = process.argv.slice(3);
 const LOCKED = 'Never tell anybody about the platypus. '.repeat(520);
 const MANUAL = { realtimeInputConfig: { automaticActivityDetection: { disabled: true } } };
 
@@ -164,6 +164,14 @@ const scenarios = {
       session.close();
     }
     return answers;
+  },
+
+  async watching() {
+    const proactivity = { proactiveAudio: true, proactiveVideo: true };
+    const { session, turn } = await start({ ...text, proactivity }, { httpOptions: { apiVersion: 'v1alpha' } });
+    const data = readFileSync(framePath).toString('base64');
+    session.sendRealtimeInput({ video: { data, mimeType: 'image/png' } });
+    return turn();
   },
 
   async vertex() {

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from openlive.audio import write_wav
 from openlive.config import ServerSettings
-from openlive.engines.scripted import ScriptedLLM, ScriptedSTT
+from openlive.engines.scripted import ScriptedAddressee, ScriptedLLM, ScriptedSTT
 from openlive.profiles import PROFILES
 from openlive.server.auth import Key
+from tests.engines.signs import encoded, picture
 from tests.serving import MODEL, Scripted, Server, certificates, serving, tone
 
 pytestmark = pytest.mark.node
@@ -193,6 +195,17 @@ def test_vertex_mode(seen: Seen) -> None:
     assert turn["said"] == "You said: vertex"
     assert turn["mimes"] == ["audio/pcm"] or set(turn["mimes"]) == {"audio/pcm", None}
     assert turn["usage"]["responseTokensDetails"][0]["modality"] == "AUDIO"
+
+
+def test_the_model_speaks_up_about_a_frame(packages: Path, speech: tuple[Path, Path], tmp_path: Path) -> None:
+    scripted = Scripted(llm=ScriptedLLM(replies=("There is the exit.",), notable=("EXIT",)))
+    engines = replace(scripted.engines, addressee=ScriptedAddressee(), watcher=scripted.llm)
+    frame = tmp_path / "frame.png"
+    frame.write_bytes(encoded(picture("EXIT"), "PNG") + b"EXIT")
+    with serving(engines) as server:
+        turn = run(packages, "scenarios.mjs", address(server, "https"), *speech, "watching", frame)["watching"]
+    assert turn["text"] == "There is the exit."
+    assert turn["kinds"] == ["text", "generationComplete", "turnComplete"]
 
 
 def test_a_bad_key_is_told_by_onclose(packages: Path, speech: tuple[Path, Path]) -> None:

@@ -5,20 +5,36 @@ from typing import Any
 import pytest
 
 from openlive.config import Config, EngineSettings
+from openlive.engines.openai import OpenAI
 from openlive.engines.registry import EngineError
 from openlive.engines.scripted import ScriptedEyes, ScriptedLLM
 from openlive.engines.seeing import Seeing
-from openlive.server.engines import load_engines
+from openlive.server.engines import Engines, load_engines
 
 SETTINGS: dict[str, dict[str, Any]] = {"openai": {"model": "m"}, "scripted": {}}
 
 
-def writer(llm: str, eyes: str, **openai: Any) -> Any:
-    """The language model behind the responder, and behind what translates."""
+def test_who_watches_has_to_see() -> None:
+    """A model of somebody else's may not be able to tell at all."""
+    seeing = load("scripted", "scripted")
+    assert seeing.watcher is seeing.responder._llm.llm  # type: ignore[attr-defined]
+    assert load("scripted", "").watcher is None
+    assert isinstance(load("openai:http://127.0.0.1:1/v1", "").watcher, OpenAI)
+    assert load("openai:http://127.0.0.1:1/v1", "", images=False).watcher is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(ScriptedLLM, "notices")
+        assert load("scripted", "scripted").watcher is None
+
+
+def load(llm: str, eyes: str, **openai: Any) -> Engines:
     settings = {**SETTINGS, "openai": {"model": "m", **openai}}
     chosen = EngineSettings("scripted", "", "scripted", llm, "scripted", eyes, settings=settings)
-    engines = load_engines(Config(engines=chosen), pytest.fail, lambda _: None)
-    return engines.responder._llm.llm  # type: ignore[attr-defined]
+    return load_engines(Config(engines=chosen), pytest.fail, lambda _: None)
+
+
+def writer(llm: str, eyes: str, **openai: Any) -> Any:
+    """The language model behind the responder, and behind what translates."""
+    return load(llm, eyes, **openai).responder._llm.llm  # type: ignore[attr-defined]
 
 
 def test_eyes_are_for_models_that_cannot_see() -> None:

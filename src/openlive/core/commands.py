@@ -79,6 +79,20 @@ class JudgeAddressee(Struct, frozen=True, tag=True):
     request: Request
 
 
+class JudgeScene(Struct, frozen=True, tag=True):
+    """Does the image that `request` ends with show what the model is to speak up about by itself? `SceneJudged` may
+    answer. One at a time."""
+
+    number: int
+    request: Request
+
+
+class DropScene(Struct, frozen=True, tag=True):
+    """The answer to `JudgeScene` is not wanted any more: somebody has the floor."""
+
+    number: int
+
+
 class Forget(Struct, frozen=True, tag=True):
     """The session's audio before sample `before` will not be asked for again."""
 
@@ -180,6 +194,8 @@ Command = (
     | HangUp
     | JudgeTurn
     | JudgeAddressee
+    | JudgeScene
+    | DropScene
     | Forget
     | Prefill
     | Respond

@@ -49,6 +49,11 @@ class Context:
         between = () if saying is None else (saying,)
         return replace(request, messages=(*request.messages[:-1], *between, request.messages[-1]))
 
+    def scene(self) -> Request | None:
+        """For the judgement whether the newest frame is worth a word; None where none waits for a turn."""
+        seen = tuple(self.unsaid.seen[-1:])
+        return self.request((*self.history.messages, Message("user", seen))) if seen else None
+
     def slide(self) -> None:
         """Raises `ContextFullError`."""
         self.history.slide(tokens.of_preamble(self.request(())))

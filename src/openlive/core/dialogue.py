@@ -16,7 +16,7 @@ from openlive.core.lifetime import earliest
 from openlive.core.limits import Limits
 from openlive.core.reply import Reply
 from openlive.core.settings import Settings
-from openlive.core.snapshot import Asking, Ears, Found, Snapshot
+from openlive.core.snapshot import Found
 from openlive.core.unsaid import same
 from openlive.types import (
     FunctionCall,
@@ -35,10 +35,8 @@ from openlive.types import (
 from openlive.wire import content as wire
 from openlive.wire import errors
 from openlive.wire.content import FunctionResponseScheduling as Scheduling
-from openlive.wire.server import MediaModality, ServerContent, ServerMessage, TurnCompleteReason
+from openlive.wire.server import ServerContent, ServerMessage, TurnCompleteReason
 
-Setting = tuple[str, tuple[FunctionDeclaration, ...]]
-"""Instructions and functions."""
 NO_STEPS: Mapping[Step, float] = {}
 
 
@@ -105,6 +103,19 @@ class Dialogue:
         """A frame. What is in it is looked at while the user still speaks."""
         self._unsaid.see(image, speaking=speaking)
         self.prepare()
+
+    @property
+    def seen(self) -> tuple[Image, ...]:
+        """The frames that wait for a turn."""
+        return tuple(self._unsaid.seen)
+
+    def scene(self) -> Request | None:
+        return self._context.scene()
+
+    def show(self, images: tuple[Image, ...]) -> None:
+        """A turn in which nobody says anything: the model speaks up about what it sees."""
+        self.history.add(self._unsaid.shown(images))
+        self._respond()
 
     def said(self, parts: tuple[Part, ...], steps: Mapping[Step, float] = NO_STEPS) -> None:
         """A turn of the user is complete: it is answered now, or when what may not be interrupted is over."""
@@ -210,6 +221,11 @@ class Dialogue:
     def _mark(self, reply: Reply, steps: Mapping[Step, float]) -> None:
         for step, at in steps.items():
             self.out += reply.mark(step, at)
+
+    @property
+    def free(self) -> bool:
+        """Nobody has the floor, and no answer is due."""
+        return not (self.loading or self.speaking or self.answering)
 
     @property
     def answering(self) -> bool:
@@ -437,74 +453,6 @@ class Dialogue:
     def update(self, instructions: str | None, functions: tuple[FunctionDeclaration, ...] | None) -> None:
         self._context.update(instructions, functions)
         self.prepare()
-
-    def snapshot(self, first: Setting, ears: Ears) -> Snapshot:
-        """The state now. `first`: what the setup said. An answer in progress is cut: what was heard of it is kept."""
-        reply = self._reply if self._reply is not None and not self._reply.held else None
-        cut, waiting, asking = None, list(self._unsaid.waiting), self._asking
-        pending, results = self._calls.pending, tuple(self._calls.results)
-        if reply is not None:
-            cut, calls = self._cut(reply), self._sent_calls(reply)
-            if calls and not self._blocked:
-                waiting.insert(0, (self._calls.untold(self._first) or Message("user", ()), True))
-                pending, results = tuple(replace(p, told=True) for p in pending), ()
-            elif calls and not self.settings.profile.turn_complete_after_call:
-                asking = reply
-        if self._unsaid.typed and not self.settings.transparent:  # such a client says it again
-            waiting.append((Message("user", tuple(self._unsaid.typed)), True))
-        if self._unsaid.begun is not None:
-            waiting.append((Message("user", (self._unsaid.begun,)), True))
-        return Snapshot(
-            session=self._context.conversation,
-            messages=self.history.messages + ((cut,) if cut is not None and cut.parts else ()),
-            kept=self.history.kept,
-            engine_ratio=self.history.engine_ratio,
-            waiting=tuple(waiting),
-            loading=self.loading,
-            seen=tuple(self._unsaid.seen),
-            calls=tuple(replace(p, asked_at=p.asked_at - self.now) for p in pending),
-            call_number=self._calls.number,
-            turn=self._turn,
-            first=self._first,
-            asking=None if asking is None else self._as_asked(asking),
-            instructions=(first[0], self.settings.instructions),
-            functions=(first[1], self.settings.functions),
-            results=results,
-            found=self._calls.found,
-            ears=ears,
-        )
-
-    def _as_asked(self, reply: Reply) -> Asking:
-        spent = reply.spent()
-        left = replace(spent, plays_until=max(0.0, spent.plays_until - self.now))
-        return Asking(left, {modality.name: count for modality, count in reply.prompt.items()})
-
-    def restore(self, snapshot: Snapshot, first: Setting) -> None:
-        """Goes on from `snapshot`. `first`: what the new setup says; its changes since hold where it says the same."""
-        self.history.restore(snapshot.messages, snapshot.kept, snapshot.engine_ratio)
-        self._unsaid.waiting = list(snapshot.waiting)
-        self.loading = snapshot.loading
-        self._unsaid.seen = list(snapshot.seen)
-        self._calls = Calls(
-            self.out,
-            self._limits.call,
-            self._limits.tool,
-            number=snapshot.call_number,
-            pending=(replace(p, asked_at=p.asked_at + self.now) for p in snapshot.calls),
-            results=snapshot.results,
-            found=snapshot.found,
-        )
-        self._calls.run_again()
-        self._turn, self._first = snapshot.turn, snapshot.first
-        self._context.update(
-            snapshot.instructions[1] if snapshot.instructions[0] == first[0] else None,
-            snapshot.functions[1] if snapshot.functions[0] == first[1] else None,
-        )
-        if snapshot.asking is not None:
-            spent, counts = snapshot.asking.spent, snapshot.asking.prompt
-            spent = replace(spent, plays_until=spent.plays_until + self.now)
-            prompt = {MediaModality[name]: count for name, count in counts.items()}
-            self._asking = Reply.resumed(snapshot.turn, self._context.request(()), spent, prompt)
 
     # Time.
 

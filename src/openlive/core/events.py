@@ -12,7 +12,7 @@ from openlive.wire.client import ClientMessage
 from openlive.wire.errors import Refusal
 from openlive.wire.setup import Setup
 
-Stage = Literal["vad", "turn", "addressee", "stt", "reply", "call", "store"]
+Stage = Literal["vad", "turn", "addressee", "scene", "stt", "reply", "call", "store"]
 """`call`: the model called a function in a way that nobody can make sense of."""
 
 
@@ -116,6 +116,13 @@ class AddresseeJudged(Struct, frozen=True, tag=True):
     meant: float
 
 
+class SceneJudged(Struct, frozen=True, tag=True):
+    """How likely the frame of question `number` shows what the model is to speak up about by itself."""
+
+    number: int
+    likely: float
+
+
 class Transcribed(Struct, frozen=True, tag=True):
     utterance: int
     transcript: Transcript
@@ -162,6 +169,7 @@ Event = (
     | Detected
     | TurnJudged
     | AddresseeJudged
+    | SceneJudged
     | Transcribed
     | Produced
     | Finished

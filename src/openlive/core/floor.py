@@ -98,7 +98,7 @@ class Floor:
         """The user has the floor. An answer of which nothing was told yet came too soon: the turn goes on."""
         automatic = self._dialogue.settings.activity.automatic
         if automatic and self._dialogue.go_on():
-            self._joint = " "
+            self._joint = " " if self._dialogue.joining else ""
         else:
             self._dialogue.interrupt()
 

@@ -53,6 +53,8 @@ class Profile(Struct, frozen=True):
     """Whether a client may ask for proactive audio (protocol.md 4.8)."""
     addressee: bool = False
     """Whether the server can tell who is spoken to."""
+    watcher: bool = False
+    """Whether the server can tell that a frame shows what the model is to speak up about."""
     turn_detector: bool = False
     """Whether the server can judge that a user has finished; else the silence alone tells."""
     barge_in: Literal["onset", "words"] = "onset"

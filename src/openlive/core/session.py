@@ -27,6 +27,7 @@ from openlive.core.events import (
     Ran,
     Restored,
     Saved,
+    SceneJudged,
     TakenOver,
     Transcribed,
     TurnJudged,
@@ -34,12 +35,14 @@ from openlive.core.events import (
 from openlive.core.floor import Floor
 from openlive.core.hearing import Hearing
 from openlive.core.history import ContextFullError
+from openlive.core.kept import Kept
 from openlive.core.lifetime import Lifetime, earliest
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.settings import Settings, from_setup, instructions
 from openlive.core.signals import Overrun, Signal
 from openlive.core.snapshot import Snapshot
+from openlive.core.watching import Watching
 from openlive.types import FunctionDeclaration, Message
 from openlive.wire import errors
 from openlive.wire.client import ClientContent, ClientMessage, ContextUpdate, RealtimeInput, ToolResponse
@@ -63,8 +66,9 @@ class Session:
         self._early: list[Event] = []
         """What arrived while the state of a resumed session was being fetched."""
         self._hearing: Hearing | None = None
-        self._dialogue: Dialogue | None = None
+        self._dialogue: Kept | None = None
         self._floor: Floor | None = None
+        self._watching: Watching | None = None
         self._first: tuple[str, tuple[FunctionDeclaration, ...]] = ("", ())
         """Instructions and functions as the setup has them."""
         self._consumed = 0
@@ -162,6 +166,8 @@ class Session:
                 hearing.judged(utterance, end, finished, self._now)
             case AddresseeJudged(utterance, number, meant):
                 hearing.addressed(utterance, number, meant, self._now)
+            case SceneJudged() | Failed("scene") if self._watching is not None:
+                self._watching.judged(event)
             case Failed("addressee", utterance):
                 hearing.addressee_failed(utterance, self._now)
             case Transcribed(utterance, transcript):
@@ -239,8 +245,8 @@ class Session:
             words=settings.words,
             prosody=settings.affective,
         )
-        dialogue = self._dialogue = Dialogue(settings, session, limits)
-        self._floor = Floor(dialogue)
+        dialogue = self._dialogue = Kept(settings, session, limits)
+        self._floor, self._watching = Floor(dialogue), Watching(dialogue)
         dialogue.now = self._now
         self._out.append(tell.setup_complete(session))
         if snapshot is not None:
@@ -268,10 +274,11 @@ class Session:
             self._dialogue.content(said, complete=bool(content.turn_complete))
 
     def _realtime(self, said: RealtimeInput) -> None:
-        hearing, dialogue, floor = self._hearing, self._dialogue, self._floor
+        hearing, dialogue, floor, watching = self._hearing, self._dialogue, self._floor, self._watching
         assert hearing is not None
         assert dialogue is not None
         assert floor is not None
+        assert watching is not None
         manual = said.activity_start is not None or said.activity_end is not None
         if manual and dialogue.settings.activity.automatic:
             raise errors.EXPLICIT_ACTIVITY.error()
@@ -283,6 +290,7 @@ class Session:
             self._lifetime.saw(self._now)
             seen = history.image(blob, path, dialogue.settings.image_tokens)
             dialogue.see(seen, speaking=hearing.speaking)
+            watching.saw()
         if said.text:
             dialogue.text(said.text, speaking=hearing.speaking and not floor.beside)
         if said.audio_stream_end:
@@ -315,8 +323,8 @@ class Session:
 
     def _pump(self) -> None:
         """Passes on what hearing and dialogue want done, and couples what the one notices with the other."""
-        dialogue, floor = self._dialogue, self._floor
-        if dialogue is None or floor is None or self._hearing is None or self._closed:
+        dialogue, floor, watching = self._dialogue, self._floor, self._watching
+        if dialogue is None or floor is None or watching is None or self._hearing is None or self._closed:
             return
         while True:
             self._out += dialogue.out
@@ -335,6 +343,8 @@ class Session:
                     dialogue.out.clear()
                 else:
                     self._out.append(item)
+        if not self._closed:
+            self._out += watching.look()
         if dialogue.rested and not self._closed:
             dialogue.rested = False
             self._save()

@@ -77,6 +77,8 @@ class Settings(Struct, frozen=True):
     """Speech interrupts once it has said something, not by its onset."""
     proactive_audio: bool
     """Only what is meant for the model is answered."""
+    proactive_video: bool
+    """The model speaks up by itself when a frame shows what it was asked to speak up about."""
     all_video: bool
     """Every frame between two turns counts, not only those while the user speaks and the newest one before."""
     image_tokens: int
@@ -133,6 +135,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         interruptible=interruptible,
         by_words=(profile.barge_in == "words" or proactive) and interruptible and not detection.disabled,
         proactive_audio=proactive,
+        proactive_video=_proactive_video(setup, profile),
         all_video=_all_video(coverage, profile),
         image_tokens=_image_tokens(generation.media_resolution),
         transcribe_input=setup.input_audio_transcription is not None,
@@ -199,18 +202,26 @@ def _proactive_audio(setup: Setup, profile: Profile) -> bool:
     asked = setup.proactivity
     if asked is None:
         return False
-    path = "setup.proactivity"
-    if asked.proactive_video:
-        raise ProtocolError(
-            f"Invalid value at '{path}.proactive_video': this server does not support it; leave it out."
-        )
+    path = "setup.proactivity.proactive_audio"
     if asked.proactive_audio and not profile.proactive:
         told = "not on this model; leave it out, or use a native-audio one"
-        raise ProtocolError(f"Invalid value at '{path}.proactive_audio': {told}.")
+        raise ProtocolError(f"Invalid value at '{path}': {told}.")
     if asked.proactive_audio and not profile.addressee:
-        told = "this server cannot tell who is spoken to; leave it out."
-        raise ProtocolError(f"Invalid value at '{path}.proactive_audio': {told}")
+        raise ProtocolError(f"Invalid value at '{path}': this server cannot tell who is spoken to; leave it out.")
     return bool(asked.proactive_audio)
+
+
+def _proactive_video(setup: Setup, profile: Profile) -> bool:
+    """Requires proactive audio (protocol.md 4.8)."""
+    asked = setup.proactivity
+    if asked is None or not asked.proactive_video:
+        return False
+    path = "setup.proactivity.proactive_video"
+    if not asked.proactive_audio:
+        raise ProtocolError(f"Invalid value at '{path}': it requires proactive_audio; set that to true as well.")
+    if not profile.watcher:
+        raise ProtocolError(f"Invalid value at '{path}': this server's model cannot watch a camera; leave it out.")
+    return True
 
 
 def find(name: str | None, profiles: Mapping[str, Profile], version: str) -> Profile:

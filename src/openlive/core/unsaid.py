@@ -55,6 +55,11 @@ class Unsaid:
             case begun, _:
                 return (begun, *parts)
 
+    def shown(self, images: tuple[Image, ...]) -> Message:
+        """A turn in which nothing is said: `images`, which are in no later one."""
+        self.seen = [seen for seen in self.seen if not any(seen is image for image in images)]
+        return Message("user", images)
+
     def end_turn(self) -> None:
         self.seen.clear()
         self.typed.clear()

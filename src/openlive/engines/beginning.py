@@ -1,7 +1,7 @@
 """What many prompts of a model begin with, computed once: later it is read from a file.
 
-The 1,200 tokens that tell calls of functions apart from talk take the 1.5B model 13 s of a fast core and two minutes of
-a slow one; the file has 34 MB, and is there in 20 ms. It holds nothing of any session.
+Of calls of functions, that are 1,200 tokens, which take the 1.5B model 13 s of a fast core and two minutes of a slow
+one; the file has 34 MB, and is there in 20 ms. It holds nothing of any session.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from threading import Lock
 from openlive.engines.llamaserver import Chunk, LlamaServer
 from openlive.engines.prompt import LLMError
 
-AT_MOST = 4
+AT_MOST = 8
 """Files in the folder: those of other models and versions. The ones that were not used for longest go."""
 
 _LOG = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Beginning:
             self._clear_out(self._file.parent)
         except (LLMError, OSError) as error:
             self._failed = True
-            _LOG.warning("What function calls begin with cannot be kept in %s: %s", self._file.parent, error)
+            _LOG.warning("What prompts begin with cannot be kept in %s: %s", self._file.parent, error)
 
     def _clear_out(self, folder: Path) -> None:
         files = sorted(folder.glob("*.kv"), key=lambda file: file.stat().st_mtime, reverse=True)

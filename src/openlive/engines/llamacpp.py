@@ -25,11 +25,11 @@ from weakref import WeakSet
 
 from msgspec.structs import replace
 
-from openlive.engines import chatml, routing, template
+from openlive.engines import chatml, noticing, routing, template
 from openlive.engines.beginning import Beginning
 from openlive.engines.llamarun import DEFAULTS, Rank, Reply, Run, Signal, sampling_of
 from openlive.engines.llamaserver import LlamaServer
-from openlive.engines.llamasteps import THINKING, THOUGHTS, Routing, Thinking
+from openlive.engines.llamasteps import THINKING, THOUGHTS, Noticing, Routing, Thinking
 from openlive.engines.prompt import LLMError, Piece, PromptTooLongError
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.slots import Lease, Slots
@@ -40,14 +40,14 @@ CONTEXT = 8192
 """Tokens of one conversation. All share a pool of twice that: two long ones, or many short ones."""
 SLOTS = 12
 """Conversations whose caches are kept at once; further ones take turns, and compute their prompts again. One with
-functions takes two: which of them are called is told apart from the talk."""
+functions takes two: which of them are called is told apart from the talk. One that watches takes another."""
 SHIFTED = 16
 """Tokens in a row from which what was computed of a conversation is used again further ahead, where its oldest turns
 have been dropped: without it the whole rest of the window is computed anew (500 tokens of the tiny model: 2.8 s instead
 of 42 s on a busy core). The rest still knows what was dropped, so this holds within one conversation only, and not
 where its instructions or functions have changed."""
-ROUTES = "#calls"
-"""Added to the key of a conversation for that."""
+ROUTES, SCENES = "#calls", "#scenes"
+"""Added to the key of a conversation for that: what its functions and what its frames come to is told apart."""
 
 Build = Callable[[Request, bool], list[Piece]]
 """(request, whether its last message is unfinished) -> the prompt. Blocks."""
@@ -67,8 +67,8 @@ class Llama:
         self._slots = Slots(SLOTS, 2 * CONTEXT)
         self._mark_up = lru_cache(256)(partial(server.tokenize, special=True))
         self._encoders = ThreadPoolExecutor(1, "openlive-llm-tokens")
-        examples = self._tokenize(routing.EXAMPLES, False)
-        self._routes = Beginning(server, [*server.beginning, *examples], name)
+        examples = [self._tokenize(text, False) for text in (routing.EXAMPLES, noticing.EXAMPLES)]
+        self._beginnings = [Beginning(server, [*server.beginning, *tokens], name) for tokens in examples]
         self._memories: dict[str, Memory] = {}
         self._prefills: dict[str, Run] = {}
         self._generating: Counter[str] = Counter()
@@ -123,6 +123,15 @@ class Llama:
         if router.called:
             yield Usage(len(router.prompt), router.generated, router.cached)
 
+    async def notices(self, request: Request) -> float:
+        """By the words of the image. It goes by what the model can tell apart from the talk, as calls do."""
+        key = request.conversation + SCENES
+        judgement = Noticing(await self._encode(key, request, _scene), self.context)
+        async with aclosing(self._run(key, judgement)) as progress:
+            async for _ in progress:
+                pass
+        return judgement.likely
+
     async def _thoughts(self, request: Request) -> AsyncGenerator[Thought | Progress, None]:
         prompt = await self._encode(request.conversation, request, self._build)
         opening = self._tokenize(THINKING, False)
@@ -151,7 +160,7 @@ class Llama:
         """What the reply gives; runs the model as long as somebody takes it."""
         while True:
             releases, finished = self._releases, reply.finished
-            if reply.run is None:
+            if reply.run is None and reply.rank is Rank.FIRST:
                 self._silent.add(reply)
             if reply.is_hungry() and self._start(
                 key, reply.next_run, reply.prompt, len(reply.prompt) + reply.limit, reply.rank
@@ -208,7 +217,7 @@ class Llama:
     def forget(self, conversation: str) -> None:
         """The caller has stopped the conversation's replies."""
         self._stop_prefill(conversation)
-        for key in (conversation, conversation + ROUTES):
+        for key in (conversation, conversation + ROUTES, conversation + SCENES):
             self._memories.pop(key, None)
             self._slots.forget(key)
 
@@ -281,8 +290,9 @@ class Llama:
         try:
             for slot in lease.clear:
                 self._server.clear(slot)
-                self._routes.lost(slot)
-            if self._routes.prepare(lease.slot, run.prompt, run.receive):
+                for beginning in self._beginnings:
+                    beginning.lost(slot)
+            if all(beginning.prepare(lease.slot, run.prompt, run.receive) for beginning in self._beginnings):
                 self._server.complete(run.prompt, lease.slot, {**run.options, **again}, run.receive)
         except Exception as e:
             error = e
@@ -312,6 +322,10 @@ class Llama:
 def _route(request: Request, unfinished: bool) -> list[Piece]:
     build = routing.settled if unfinished else routing.prompt
     return build(request.functions, request.instructions, request.messages)
+
+
+def _scene(request: Request, _: bool) -> list[Piece]:
+    return noticing.prompt(request)
 
 
 _engines: WeakSet[Llama] = WeakSet()

@@ -1,18 +1,20 @@
-"""What the embedded model may do before it answers: tell which functions are called, and think."""
+"""What the embedded model does beside answering: it tells which functions are called, thinks, and watches."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from openlive.engines import routing
-from openlive.engines.llamarun import Reply
+from openlive.engines import noticing, routing
+from openlive.engines.llamarun import Rank, Reply
 from openlive.engines.llamaserver import LIKELY, Chunk
 from openlive.engines.prompt import MalformedCallError
 from openlive.types import FunctionDeclaration, Sampling, Thought
 
 CALLS = 400
 """Tokens that calls may take."""
+REASON = 40
+"""Tokens of the reason and the verdict of a judgement."""
 THOUGHTS = 128
 """Tokens of a thought, where the budget is larger: what helps a small model is a sentence or two, and each one keeps
 the user waiting."""
@@ -56,6 +58,31 @@ class Routing(Reply):
         self.called = bool(self._buffer)
         self.finished = True
         return True
+
+
+class Noticing(Reply):
+    """The reason and the verdict that follow `noticing.prompt`. Begun when nobody else needs the model."""
+
+    def __init__(self, prompt: Sequence[int], context: int) -> None:
+        super().__init__(prompt, Sampling(max_tokens=REASON), context)
+        self.likely = 0.0
+        """Where the model does not come to a verdict, it has none to speak up about."""
+
+    @property
+    def rank(self) -> Rank:
+        return Rank.IDLE
+
+    def _options(self) -> dict[str, Any]:
+        return {"temperature": 0, **LIKELY}
+
+    def _read(self, chunk: Chunk) -> bool:
+        if chunk.likely and "".join(piece for piece, _ in self.spoken).endswith(noticing.VERDICT):
+            self.likely = noticing.likely(chunk.likely)
+            self.finished = True
+            return True
+        self._keep(chunk)
+        self.finished = self.finished or self._is_last(chunk)
+        return self.finished
 
 
 class Thinking(Reply):

@@ -10,11 +10,13 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from typing import Any, Literal, get_args
 
 import httpx
+from msgspec.structs import replace
 
 from openlive.engines import prompt
 from openlive.engines.endpoint import EXCERPT, Endpoint, base_url, key_and_model, message, refusal
@@ -30,6 +32,7 @@ from openlive.types import (
     Image,
     Message,
     Request,
+    Sampling,
     Text,
     Thought,
     Usage,
@@ -40,6 +43,17 @@ Thinking = Literal["", "reasoning_effort", "enable_thinking"]
 """The field by which an endpoint is told how much to think; '': it is not told."""
 _EFFORTS = {"minimal": 64, "low": 256, "medium": 1024, "high": math.inf}
 """Up to how many tokens a level is meant. OpenAI's names; those that are not known everywhere are left out."""
+
+
+NOTICED = (
+    "(This is what the camera shows now; nobody has said anything. Does it show something that you were asked to speak"
+    " up about by yourself, and have not spoken about yet? Give the reason in one short sentence, and then in a line of"
+    " its own the verdict: SPEAK: yes, or SPEAK: no.)"
+)
+"""Follows the image."""
+VERDICT = 1024
+"""Tokens of the answer to it: some models cannot be kept from thinking first."""
+_VERDICTS = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 
 
 class OpenAI:
@@ -98,6 +112,19 @@ class OpenAI:
         if request.messages:
             await self._endpoint.warm()
 
+    async def notices(self, request: Request) -> float:
+        """What the model itself says to that, with the conversation and its images before it."""
+        last = request.messages[-1]
+        asked = replace(
+            request,
+            messages=(*request.messages[:-1], replace(last, parts=(*last.parts, Text(NOTICED)))),
+            functions=(),
+            sampling=Sampling(temperature=0.0, max_tokens=VERDICT),
+            thinking=0,
+        )
+        async with aclosing(self.generate(asked)) as pieces:  # type: ignore[type-var]
+            return verdict("".join([piece.text async for piece in pieces if isinstance(piece, Text)]))
+
     def forget(self, conversation: str) -> None:
         """Nothing is kept."""
 
@@ -140,6 +167,12 @@ def body(request: Request, model: str, *, images: bool = True) -> dict[str, Any]
         "stream_options": {"include_usage": True},
         **{name: value for name, value in options.items() if value is not None},
     }
+
+
+def verdict(answer: str) -> float:
+    """1 where the answer comes to yes: after the last "speak" in it, else by its last yes or no."""
+    found = _VERDICTS.findall(answer.lower().rpartition("speak")[2]) or _VERDICTS.findall(answer)
+    return float(bool(found) and found[-1].lower() == "yes")
 
 
 def thinking(tokens: int, field: Thinking) -> dict[str, Any]:

@@ -42,6 +42,8 @@ DONE = "Tell me in a short sentence what was done."
 FAILED = "Tell me in a short sentence that it did not work, and why."
 RUNNING = "Tell me in one short sentence that you are on it."
 """And where it is an error, or there is none yet."""
+LOOK = "Tell me now what you see there."
+"""Follows images that are all of a turn: to them alone the 1.5B model said "Goodbye!"."""
 _QUESTION = 300
 """Characters of it that are repeated."""
 
@@ -81,6 +83,8 @@ def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterato
         questions = [asked.get(part.id, "") for part in message.parts if isinstance(part, FunctionResponse)]
         if not message.text and any(questions):
             words += f"\n{_wish(message, started)} {_asked(next(filter(None, questions))[:_QUESTION])}"
+        if message.role == "user" and message.parts and all(isinstance(part, Image) for part in message.parts):
+            words += f"\n{LOOK}"
         yield message, words
 
 

@@ -61,6 +61,15 @@ class Addressee(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Tells when a camera shows what is worth a word unasked. An `LLM` may be one, too."""
+
+    async def notices(self, request: Request) -> float:
+        """How likely (0 to 1) the image that the last message of `request` ends with shows what the model was asked to
+        speak up about, by its instructions or in the conversation. Nobody waits for it: it makes way for any reply."""
+        ...
+
+
 class STT(Protocol):
     def transcribe(
         self,

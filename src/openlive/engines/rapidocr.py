@@ -7,27 +7,21 @@ nothing is loaded; then it takes another 0.7 s, and 220 to 270 MB.
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import PIL.Image
-from PIL import ImageOps
 
+from openlive.engines.frames import Pixels, alike, decode, outline
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.workers import Abort, Workers
 from openlive.types import Image
 
-PIXELS = 20_000_000
-"""An image that has more is refused before it is decoded: a few bytes can promise gigabytes."""
-SIDE = 1280
-"""Pixels of the longer side that text is read at; what is larger is made smaller."""
 DETECT = 960
-"""The same for where text is looked for: half the time of rapidocr's own measure, and 12 px letters are found."""
+"""Pixels of the longer side at which text is looked for: half the time of rapidocr's own measure, and 12 px letters are
+found."""
 SURE = 0.7
 """From which confidence on a line is taken. Lines that were read rightly have 0.94 and more, also at low contrast; what
 stands on its head has less than this."""
@@ -35,15 +29,6 @@ LENGTH = 800
 """Characters of the text that are told."""
 REMEMBERED = 32
 """Frames that a new one is compared with, those of all sessions together."""
-OUTLINE = 640
-"""Pixels of the longer side at which frames are compared."""
-BLOCK = 6
-CHANGED = 8
-"""Grey levels by which one block of pixels differs on the average where something has changed. Noise (sigma 12, JPEG at
-quality 50) stays below 7.2, a light that goes up by 6 as well; of letters 12 px high in a frame of 1280, one that is
-another is 24 and more."""
-
-Pixels = npt.NDArray[np.uint8]
 
 
 class RapidOCREyes:
@@ -90,43 +75,6 @@ def _load() -> Any:
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         }
     )
-
-
-def decode(data: bytes) -> PIL.Image.Image:
-    """The image in RGB, the right way up, its longer side no more than `SIDE`. Raises `ValueError`."""
-    try:
-        with PIL.Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as file:
-            width, height = file.size
-            if width * height > PIXELS:
-                raise ValueError(f"{width} x {height} pixels; {PIXELS // 1_000_000} million are the limit")
-            file.draft("RGB", (SIDE, SIDE))  # a large JPEG is decoded at half or a quarter of its size
-            file.thumbnail((SIDE, SIDE))
-            picture = ImageOps.exif_transpose(file)
-    except Exception as error:  # Pillow raises many kinds
-        raise ValueError(f"The image cannot be read: {error}") from error
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        paper = PIL.Image.new("RGBA", picture.size, "white")
-        picture = PIL.Image.alpha_composite(paper, picture)
-    return picture.convert("RGB")
-
-
-def outline(picture: PIL.Image.Image) -> Pixels:
-    """A small grey copy."""
-    grey = picture.convert("L")
-    grey.thumbnail((OUTLINE, OUTLINE), PIL.Image.Resampling.BOX)
-    return np.asarray(grey)
-
-
-def alike(one: Pixels, other: Pixels) -> bool:
-    """Whether nothing has changed between two frames but noise."""
-    if one.shape != other.shape:
-        return False
-    change = np.abs(one.astype(np.int16) - other)
-    height, width = (-side % BLOCK for side in change.shape)
-    change = np.pad(change, ((0, height), (0, width)))
-    blocks = change.reshape(change.shape[0] // BLOCK, BLOCK, -1, BLOCK).mean(axis=(1, 3))
-    return bool(blocks.max() < CHANGED)
 
 
 def told(lines: list[str]) -> str:

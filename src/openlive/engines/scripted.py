@@ -190,14 +190,17 @@ class ScriptedLLM(Script):
 
     The first token comes after `delay`, each further one (a word) after `token` seconds. Lines that begin with `call:`
     are function calls, made after the rest was written: `call:name {"argument": 1}`. The request that brings their
-    results has these as last words. A reply that begins with `think:` is a thought up to the end of its line.
+    results has these as last words. A reply that begins with `think:` is a thought up to the end of its line. It speaks
+    up by itself about an image that has one of `notable` in its data or its words.
     """
 
     replies: tuple[str, ...] = ("You said: {}",)
     answers: Mapping[str, str] = {}
     token: float = 0.0
+    notable: tuple[str, ...] = ()
     requests: list[Request] = field(default_factory=list)
     prefilled: list[Request] = field(default_factory=list)
+    watched: list[Request] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
 
     async def generate(self, request: Request) -> AsyncIterator[Written]:
@@ -224,6 +227,13 @@ class ScriptedLLM(Script):
 
     async def prefill(self, request: Request) -> None:
         self.prefilled.append(request)
+
+    async def notices(self, request: Request) -> float:
+        self.watched.append(request)
+        await self.work(None)  # no use of its own: the replies stay in their order
+        image = request.messages[-1].parts[-1]
+        assert isinstance(image, Image)
+        return float(any(text.encode() in image.data or text in image.words for text in self.notable))
 
     def forget(self, conversation: str) -> None:
         self.forgotten.append(conversation)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from typing import cast
 
 import anyio
 from msgspec.structs import replace
 
 from openlive.engines.cascade import closing
-from openlive.engines.protocols import LLM, Eyes
+from openlive.engines.protocols import LLM, Eyes, Watcher
 from openlive.types import Image, Message, Part, Request, Written
 
 LOOKS = 8
@@ -39,6 +40,8 @@ class Seeing:
         self.llm = llm
         self._eyes = eyes
         self._words: OrderedDict[_Key, str] = OrderedDict()
+        self._noticed: dict[str, tuple[str, str]] = {}
+        """Of each conversation, the instructions and the words of the image that was judged last."""
 
     async def generate(self, request: Request) -> AsyncIterator[Written]:
         async with closing(self.llm.generate(await self._seen(request))) as pieces:
@@ -49,7 +52,21 @@ class Seeing:
         await self.llm.prefill(await self._seen(request))
 
     def forget(self, conversation: str) -> None:
+        self._noticed.pop(conversation, None)
         self.llm.forget(conversation)
+
+    async def notices(self, request: Request) -> float:
+        """The model has to be a `Watcher`. It is asked where there are words, and others than the last time."""
+        seen = await self._seen(request)
+        image = seen.messages[-1].parts[-1]
+        words = image.words if isinstance(image, Image) else ""
+        told = request.instructions, words
+        if told == self._noticed.get(request.conversation):
+            return 0.0
+        told_something = words not in ("", SHOWN.format(NOTHING), SHOWN.format(UNREADABLE))
+        likely = await cast("Watcher", self.llm).notices(seen) if told_something else 0.0
+        self._noticed[request.conversation] = told
+        return likely
 
     async def _seen(self, request: Request) -> Request:
         messages = [await self._told(message) for message in reversed(request.messages)]

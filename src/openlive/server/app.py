@@ -150,6 +150,7 @@ def profiles(config: Config, engines: Engines) -> dict[str, Profile]:
             tools=engines.offered,
             proactive=settings.kind != "translation",
             addressee=engines.addressee is not None,
+            watcher=engines.watcher is not None,
             turn_detector=engines.turn is not None,
             turn_complete_after_call=settings.turn_complete_after_call,
             queues_during_calls=settings.queues_during_calls,

@@ -25,11 +25,13 @@ from openlive.core.commands import (
     Close,
     Command,
     Detect,
+    DropScene,
     Flush,
     Forget,
     HangUp,
     Hear,
     JudgeAddressee,
+    JudgeScene,
     JudgeTurn,
     Listen,
     Mark,
@@ -56,6 +58,7 @@ from openlive.core.events import (
     Left,
     Produced,
     Ran,
+    SceneJudged,
     Transcribed,
     TurnJudged,
 )
@@ -68,6 +71,7 @@ from openlive.server.engines import Engines
 from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics
+from openlive.server.scenes import Scenes
 from openlive.server.turns import Turns
 from openlive.types import INPUT_RATE, FunctionCall, Request, ToolResult
 from openlive.wire import vertex
@@ -126,6 +130,8 @@ class Connection:
         self._prefill = anyio.CancelScope()
         self._judging = anyio.CancelScope()
         self._wondering = anyio.CancelScope()
+        self._watching = anyio.CancelScope()
+        self._scenes: Scenes | None = None
         self._closing = False
         self._written = anyio.Event()
         """The socket is closed, or takes nothing any more."""
@@ -187,12 +193,8 @@ class Connection:
                 self._detector(stream).put((start, end))
             case Listen() | Hear() | Flush() | HangUp():
                 self._listen(command)
-            case JudgeTurn():
-                self._judging.cancel()
-                self._judging = self._start(self._judge, command)
-            case JudgeAddressee():
-                self._wondering.cancel()
-                self._wondering = self._start(self._wonder, command)
+            case JudgeTurn() | JudgeAddressee() | JudgeScene() | DropScene():
+                self._weigh(command)
             case Forget(before):
                 self._audio.forget(before)
             case Prefill(request):
@@ -390,6 +392,20 @@ class Connection:
         except Exception as error:
             self._failed(Failed("stt", command.utterance, str(error)), error)
 
+    def _weigh(self, command: JudgeTurn | JudgeAddressee | JudgeScene | DropScene) -> None:
+        """A question replaces an earlier one of its kind."""
+        match command:
+            case JudgeTurn():
+                self._judging.cancel()
+                self._judging = self._start(self._judge, command)
+            case JudgeAddressee():
+                self._wondering.cancel()
+                self._wondering = self._start(self._wonder, command)
+            case JudgeScene():
+                self._watching = self._start(self._watch, command)
+            case DropScene():
+                self._watching.cancel()
+
     async def _judge(self, asked: JudgeTurn) -> None:
         assert self._engines.turn is not None
         try:
@@ -410,6 +426,16 @@ class Connection:
             took = anyio.current_time() - begun
             _LOG.info("session %s: meant for the model: %.2f (%.0f ms)", self._id, meant, 1000 * took)
             self._inbox.put(AddresseeJudged(asked.utterance, asked.number, meant))
+
+    async def _watch(self, asked: JudgeScene) -> None:
+        assert self._engines.watcher is not None
+        self._scenes = self._scenes or Scenes(self._engines.watcher, self._id)
+        try:
+            likely = await self._scenes.notices(asked.request)
+        except Exception as error:
+            self._failed(Failed("scene", asked.number, str(error)), error)
+        else:
+            self._inbox.put(SceneJudged(asked.number, likely))
 
     async def _prefilling(self, request: Request) -> None:
         try:

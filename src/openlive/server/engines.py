@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from openlive.config import Config, choose_llm, usable_memory
 from openlive.engines.cascade import Cascade
-from openlive.engines.protocols import LLM, STT, TTS, VAD, Addressee, Eyes, Responder, Tool, TurnDetector
+from openlive.engines.protocols import LLM, STT, TTS, VAD, Addressee, Eyes, Responder, Tool, TurnDetector, Watcher
 from openlive.engines.registry import Kind, Resources, load
 from openlive.engines.seeing import Seeing
 from openlive.engines.translating import Translating
@@ -38,6 +38,7 @@ class Engines(Struct, frozen=True):
     sampling: Sampling = Sampling()
     turn: TurnDetector | None = None
     addressee: Addressee | None = None
+    watcher: Watcher | None = None
     tools: Mapping[str, Tool] = MappingProxyType({})
 
     @property
@@ -84,10 +85,17 @@ def load_engines(
         sampling=getattr(model, "defaults", Sampling()),
         turn=make("turn", chosen.turn) if chosen.turn else None,
         addressee=make("addressee", addressee) if addressee else None,
+        watcher=_watcher(model, writer),
         tools={
             kind: make(kind, spec, config.tools.settings) for kind in TOOLS if (spec := getattr(config.tools, kind))
         },
     )
+
+
+def _watcher(model: LLM, writer: Any) -> Watcher | None:
+    """`writer`: the model, with eyes where it needs some. None where it sees nothing, or cannot tell when to speak."""
+    sees = writer is not model or getattr(model, "sees", False)
+    return writer if sees and hasattr(model, "notices") else None
 
 
 async def warm(responder: Responder) -> None:
