@@ -362,8 +362,8 @@ class TestBody:
         glad, seen = Heard("I got the job.", 0, 9, "en", "excited"), Image("image/png", b"\x89PNG")
         alone, beside = Request("c", (Message("user", (glad,)),)), Request("c", (Message("user", (seen, glad)),))
         [message] = openai.body(alone, "m", images=images)["messages"]
-        assert message["content"] == "I got the job. (I sound excited.)"
-        assert "I got the job. (I sound excited.)" in str(openai.body(beside, "m", images=images)["messages"])
+        assert message["content"] == "I got the job. (My voice is lively.)"
+        assert "I got the job. (My voice is lively.)" in str(openai.body(beside, "m", images=images)["messages"])
 
     def test_sampling_and_functions(self) -> None:
         request = Request(

@@ -1,4 +1,6 @@
-from openlive.engines.prompt import DONE, FAILED, LOOK, RUNNING, TELL, content, worded
+import pytest
+
+from openlive.engines.prompt import DONE, FAILED, LOOK, REMARKS, RUNNING, TELL, content, worded
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Text, Thought
 
 
@@ -62,7 +64,7 @@ def test_a_result_of_a_word_says_what_was_done() -> None:
 def test_how_it_was_said_comes_behind_the_words() -> None:
     plain, glad = (Message("user", (Heard("I got the job.", 0, 9, *mood),)) for mood in ((), ("en", "excited", True)))
     assert content(plain) == "I got the job."
-    assert content(glad) == "I got the job. (I sound very excited.)"
+    assert content(glad) == "I got the job. (My voice is agitated.)"
     assert glad.text == "I got the job."
 
 
@@ -74,3 +76,18 @@ def test_images_that_are_all_of_a_turn_are_to_be_told() -> None:
         "(a sign)\nWhat is it?",
         "(a sign)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "My voice is agitated"),
+        ("de", "Meine Stimme klingt sehr aufgeregt"),
+        ("", "Meine Stimme"),
+        ("fi", "My voice"),
+    ],
+)
+def test_how_something_was_said_is_told_in_the_language_that_was_spoken(language: str, words: str) -> None:
+    said = Heard("Ich habe gestern die neue Stelle bekommen.", 0, 1, language, "excited", strong=True)
+    assert words in content(Message("user", (said,)))
+    assert all(set(moods) == set(REMARKS["en"]) for moods in REMARKS.values())

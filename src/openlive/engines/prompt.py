@@ -131,11 +131,40 @@ def content(message: Message, calls: Mapping[str, FunctionCall] = _NO_CALLS) -> 
     return words.strip() if message.role != "model" else words.rstrip()
 
 
-REMARKS: Mapping[Mood, tuple[str, str]] = {
-    "excited": ("I sound excited", "I sound very excited"),
-    "subdued": ("I sound subdued", "I sound sad or tired"),
-    "flat": ("My voice is flat", "My voice is very flat"),
+REMARKS: Mapping[str, Mapping[Mood, tuple[str, str]]] = {
+    "en": {
+        "excited": ("My voice is lively", "My voice is agitated"),
+        "subdued": ("My voice is subdued", "My voice sounds sad or tired"),
+        "flat": ("My voice is flat", "My voice is very flat"),
+    },
+    "de": {
+        "excited": ("Meine Stimme klingt lebhaft", "Meine Stimme klingt sehr aufgeregt"),
+        "subdued": ("Meine Stimme klingt gedämpft", "Meine Stimme klingt traurig oder müde"),
+        "flat": ("Meine Stimme klingt eintönig", "Meine Stimme klingt sehr eintönig"),
+    },
+    "es": {
+        "excited": ("Mi voz suena animada", "Mi voz suena muy agitada"),
+        "subdued": ("Mi voz suena apagada", "Mi voz suena triste o cansada"),
+        "flat": ("Mi voz suena monótona", "Mi voz suena muy monótona"),
+    },
+    "fr": {
+        "excited": ("Ma voix est animée", "Ma voix est très agitée"),
+        "subdued": ("Ma voix est éteinte", "Ma voix semble triste ou fatiguée"),
+        "flat": ("Ma voix est monotone", "Ma voix est très monotone"),
+    },
+    "it": {
+        "excited": ("La mia voce è vivace", "La mia voce è molto agitata"),
+        "subdued": ("La mia voce è spenta", "La mia voce suona triste o stanca"),
+        "flat": ("La mia voce è monotona", "La mia voce è molto monotona"),
+    },
+    "pt": {
+        "excited": ("A minha voz está animada", "A minha voz está muito agitada"),
+        "subdued": ("A minha voz está apagada", "A minha voz soa triste ou cansada"),
+        "flat": ("A minha voz está monótona", "A minha voz está muito monótona"),
+    },
 }
+"""By the language that was spoken: behind German or Spanish an English remark makes the 1.5B answer in English. Lively
+voices may be glad or angry, so none is called excited: the model then congratulates whoever complains."""
 
 
 def remark(part: Text | Heard) -> str:
@@ -143,7 +172,8 @@ def remark(part: Text | Heard) -> str:
     while they were spoken stays valid."""
     if not isinstance(part, Heard) or not part.mood:
         return ""
-    return f" ({REMARKS[part.mood][part.strong]}.)"
+    language = part.language or language_of(part.text)
+    return f" ({REMARKS.get(language, REMARKS['en'])[part.mood][part.strong]}.)"
 
 
 def written(call: FunctionCall) -> str:
