@@ -11,7 +11,7 @@ import pytest
 from openlive.config import LimitSettings
 from openlive.engines.scripted import Fault, ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream
 from openlive.server.engines import Engines
-from openlive.types import FunctionCall, Request, Speech, Text, Thought, Transcript, Usage, Voice
+from openlive.types import Request, Speech, Text, Transcript, Voice, Written
 from tests.faults.neighbour import Talkative, undisturbed
 from tests.raw import MANUAL, TALK, TEXT, Raw, audio, client, kinds, reason, text, transcript
 from tests.serving import Scripted, Server, serving, silence, tone
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 LIMITS = LimitSettings(detector_seconds=0.4, recogniser_seconds=0.4, reply_seconds=0.4)
 FAULTS: list[Fault] = ["raise", "hang", "late"]
 SENTENCE = tone(0.5) + silence(0.8)
-FAILED = ("vad 1 failed", "stt 1 failed", "reply 1 failed")
+FAILED = ("vad 1 failed", "stt 1 failed", "reply 1 failed", "turn 1: nothing came from the model for 0.4 s")
 
 
 @contextmanager
@@ -172,7 +172,7 @@ async def test_late_but_not_too_late(stage: str) -> None:
 @pytest.mark.parametrize("speaks", [False, True])
 async def test_a_model_in_the_middle_of_its_reply(ending: Fault, speaks: bool) -> None:
     class Halting(ScriptedLLM):
-        async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
+        async def generate(self, request: Request) -> AsyncIterator[Written]:
             fault = self.faults.get(self.uses + 1)
             async for piece in super().generate(request):
                 yield piece

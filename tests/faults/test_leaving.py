@@ -13,7 +13,7 @@ import pytest
 from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream
 from openlive.server.connection import Connection
 from openlive.server.engines import Engines
-from openlive.types import FunctionCall, Request, Speech, Text, Thought, Transcript, Usage, Voice
+from openlive.types import Request, Speech, Transcript, Voice, Written
 from tests.faults.neighbour import Talkative, undisturbed
 from tests.raw import TALK, TEXT, Raw, client
 from tests.serving import SECONDS, Scripted, Server, serving, silence, tone
@@ -72,7 +72,7 @@ class BusySTT(ScriptedSTT, kw_only=True):
 class BusyLLM(ScriptedLLM, kw_only=True):
     busy: Any
 
-    async def generate(self, request: Request) -> AsyncIterator[Thought | Text | FunctionCall | Usage]:
+    async def generate(self, request: Request) -> AsyncIterator[Written]:
         self.busy.begin("llm")
         try:
             async for piece in super().generate(request):

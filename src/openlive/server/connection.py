@@ -224,7 +224,7 @@ class Connection:
             case Prepared():
                 self._metrics.prepared(command)
             case Overdue(turn, seconds):
-                told = "nothing came from the model for %.0f s (limits.reply_seconds), so its answer is given up"
+                told = "nothing came from the model for %g s (limits.reply_seconds), so its answer is given up"
                 _LOG.error(f"session %s: turn %d: {told}", self._id, turn, seconds)
             case Mark(turn, step, at):
                 self._turns.mark(self._id, turn, step, at)
