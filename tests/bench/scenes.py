@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from openlive import models
+from openlive.core.watching import NOTEWORTHY
 from openlive.engines.registry import Resources, load
 from openlive.engines.seeing import NOTHING, SHOWN, Seeing
 from openlive.types import Image, Message, Request, Text
@@ -72,7 +73,7 @@ async def score(llm: Any, groups: dict[str, list[Scene]]) -> None:
             begun = time.perf_counter()
             likely = await watcher.notices(scene.request())
             took.append(time.perf_counter() - begun)
-            correct = (likely >= 0.5) == scene.speaks
+            correct = (likely >= NOTEWORTHY) == scene.speaks
             for key in ((group, scene.speaks), (scene.language, scene.speaks), ("all", scene.speaks)):
                 right.setdefault(key, []).append(correct)
             if not correct:

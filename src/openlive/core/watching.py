@@ -29,11 +29,13 @@ class Watching:
 
     def look(self) -> list[Command]:
         """What follows from how things are; to be called after whatever happened."""
+        if not (self._asked or self._fresh):
+            return []
         free = self._dialogue.free
         if self._asked and not free:
             self._asked, self._fresh = (), True
             return [DropScene(self._number)]
-        if not self._fresh or self._asked or not free:
+        if self._asked or not free:
             return []
         self._fresh = False
         scene = self._dialogue.scene()

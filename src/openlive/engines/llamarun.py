@@ -174,7 +174,8 @@ class Reply:
     def _receive(self, chunk: Chunk) -> bool:
         if chunk.cached is not None:
             self._progressed = True
-            self.cached = self.cached if self._ids else chunk.cached
+            if not self._ids:
+                self.cached = chunk.cached
         stop = self._read(chunk)
         self._signal.set()
         return stop
