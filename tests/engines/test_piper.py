@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import jiwer
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -114,7 +115,8 @@ async def test_what_joe_says_is_understood() -> None:
         engine.close()
     audio = np.frombuffer(b"".join(piece.pcm for piece in speech), "<i2")
     heard = soxr.resample(audio, OUTPUT_RATE, 16_000).astype("<i2").tobytes()
-    assert words(await _heard(moonshine("", resources(1)), heard)) == "the quick brown fox jumps over the lazy dog"
+    said, understood = "the quick brown fox jumps over the lazy dog", await _heard(moonshine("", resources(1)), heard)
+    assert jiwer.wer(said, words(understood)) < 0.2, f"{understood}: the voice draws noise, so one word may be misheard"
 
 
 async def _heard(stt: Any, audio: bytes) -> str:
