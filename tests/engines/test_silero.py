@@ -2,31 +2,34 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from openlive.engines import silero
-from openlive.engines.silero import FRAME, SileroVAD
+from openlive.engines.registry import EngineError, Resources
+from openlive.engines.silero import SileroVAD
+from openlive.engines.silero_network import FRAME, MEMORY, MOST, Floats, Network, weights
 from tests.engines.speech import CHUNK, pcm, resources
 
 
-class Network:
-    """Says 1 for frames that are at their peak, counts in the state how many it saw; fails at `poison`."""
+class Counting:
+    """Says how loud a frame is, counts in the memory how many it saw, fails at `poison`."""
 
     def __init__(self) -> None:
         self.lanes: list[int] = []
         self.poison: float | None = None
 
-    def run(self, _outputs: None, feed: dict[str, Any]) -> list[Any]:
-        frames, state = feed["input"], feed["state"]
-        assert frames.shape[1:] == (576,)
-        assert state.shape == (2, len(frames), 128)
-        if self.poison is not None and (abs(frames - self.poison) < 1e-6).any():
+    def __call__(self, samples: Floats, memory: Floats) -> tuple[Floats, Floats]:
+        frames = samples.reshape(len(samples), -1, FRAME)
+        assert frames.shape[0] * frames.shape[1] <= MOST
+        assert memory.shape == (len(samples), MEMORY)
+        if self.poison is not None and (abs(samples - self.poison) < 1e-6).any():
             raise RuntimeError("not a number")
-        self.lanes.append(len(frames))
-        return [frames.max(axis=1, keepdims=True), state + 1]
+        self.lanes += [len(samples)] * frames.shape[1]
+        return frames.max(axis=2), memory + frames.shape[1]
 
 
 def audio(frames: float, value: int = 0) -> bytes:
@@ -35,7 +38,7 @@ def audio(frames: float, value: int = 0) -> bytes:
 
 def test_an_odd_number_of_bytes_is_refused() -> None:
     async def push() -> None:
-        await SileroVAD(Network()).stream().push(b"\0\0\0")
+        await SileroVAD(Counting()).stream().push(b"\0\0\0")
 
     with pytest.raises(ValueError, match="even number of bytes, not 3"):
         asyncio.run(push())
@@ -43,7 +46,7 @@ def test_an_odd_number_of_bytes_is_refused() -> None:
 
 def test_what_does_not_fill_a_frame_waits() -> None:
     async def push() -> None:
-        stream = SileroVAD(Network()).stream()
+        stream = SileroVAD(Counting()).stream()
         assert await stream.push(b"") == ()
         assert await stream.push(audio(0.75, 16384)) == ()
         assert await stream.push(audio(1.5, 16384)) == [(0.5, FRAME), (0.5, FRAME)]
@@ -52,19 +55,8 @@ def test_what_does_not_fill_a_frame_waits() -> None:
     asyncio.run(push())
 
 
-def test_a_frame_is_seen_with_the_64_samples_before_it() -> None:
-    async def push() -> None:
-        stream = SileroVAD(Network()).stream()
-        loud_end = np.zeros(FRAME, "<i2")
-        loud_end[-64] = 16384
-        await stream.push(loud_end.tobytes())
-        assert await stream.push(audio(2)) == [(0.5, FRAME), (0.0, FRAME)]
-
-    asyncio.run(push())
-
-
 def test_pushes_of_the_same_moment_are_one_batch() -> None:
-    network = Network()
+    network = Counting()
 
     async def push() -> None:
         vad = SileroVAD(network)
@@ -77,7 +69,7 @@ def test_pushes_of_the_same_moment_are_one_batch() -> None:
 
 def test_pushes_of_neighbouring_moments_are_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(silero, "GATHER", 0.2)
-    network = Network()
+    network = Counting()
 
     async def push() -> None:
         vad = SileroVAD(network)
@@ -96,7 +88,7 @@ def test_who_is_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(silero, "GATHER", 0.2)
 
     async def push() -> None:
-        vad = SileroVAD(Network())
+        vad = SileroVAD(Counting())
         for _ in range(2):
             begun = time.monotonic()
             await vad.stream().push(audio(1))
@@ -107,7 +99,7 @@ def test_who_is_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_error_stays_with_its_stream() -> None:
-    network = Network()
+    network = Counting()
     network.poison = 0.25
 
     async def push() -> None:
@@ -125,7 +117,7 @@ def test_an_error_stays_with_its_stream() -> None:
 
 def test_a_long_push_lets_others_in_and_ends_complete() -> None:
     async def push() -> None:
-        vad = SileroVAD(Network())
+        vad = SileroVAD(Counting())
         long = asyncio.create_task(vad.stream().push(audio(5000, 16384)))
         await asyncio.sleep(0)
         other = vad.stream()
@@ -139,7 +131,7 @@ def test_a_long_push_lets_others_in_and_ends_complete() -> None:
 
 def test_a_closed_stream_takes_nothing_and_holds_nobody_up() -> None:
     async def push() -> None:
-        vad = SileroVAD(Network())
+        vad = SileroVAD(Counting())
         stream = vad.stream()
         long = asyncio.create_task(stream.push(audio(5000)))
         await asyncio.sleep(0)
@@ -154,7 +146,7 @@ def test_a_closed_stream_takes_nothing_and_holds_nobody_up() -> None:
 
 def test_a_cancelled_push_is_dropped() -> None:
     async def push() -> None:
-        vad = SileroVAD(Network())
+        vad = SileroVAD(Counting())
         stream = vad.stream()
         long = asyncio.create_task(stream.push(audio(5000)))
         await asyncio.sleep(0)
@@ -217,3 +209,39 @@ def test_five_minutes_in_one_push_leave_the_loop_and_other_sessions_alone(vad: S
     print(f"loop late by {late * 1000:.1f} ms at most, another session waited {waited * 1000:.1f} ms at most")
     assert late < 0.5
     assert waited < 0.5
+
+
+@pytest.mark.weights
+def test_the_network_says_what_onnxruntime_says() -> None:
+    """Two recordings of people, three frames at a time; the reference gets frame by frame what it asks for."""
+    import onnxruntime
+
+    path = resources().weights("silero-vad") / "silero_vad.onnx"
+    reference, network = onnxruntime.InferenceSession(path), Network(weights(path))
+    sounds = [pcm(f"human/{name}.wav") for name in ("goforward", "something")]
+    frames = min(map(len, sounds)) // (2 * FRAME) // 3 * 3
+    whole = np.stack([np.frombuffer(sound, "<i2", frames * FRAME) for sound in sounds])
+    samples = np.multiply(whole, 1 / 32768, dtype=np.float32)
+    memory, state = np.zeros((2, MEMORY), np.float32), np.zeros((2, 2, 128), np.float32)
+    with_context = np.pad(samples, ((0, 0), (64, 0)))
+    for at in range(0, frames, 3):
+        said, memory = network(samples[:, at * FRAME : (at + 3) * FRAME], memory)
+        for frame in range(at, at + 3):
+            seen = with_context[:, frame * FRAME : frame * FRAME + 64 + FRAME]
+            expected, state = reference.run(None, {"input": seen, "state": state, "sr": np.array(16_000)})
+            assert said[:, frame - at] == pytest.approx(expected[:, 0], abs=1e-4)
+    assert frames > 60
+
+
+@pytest.mark.weights
+def test_another_network_is_refused_by_what_it_lacks() -> None:
+    smart_turn = resources().weights("smart-turn") / "smart-turn-v3.2-cpu.onnx"
+    with pytest.raises(EngineError, match=r"smart-turn.*no tensor encoder\.0\.reparam_conv\.weight"):
+        silero.create(str(smart_turn), Resources(lambda name: smart_turn.parent, threads=1, memory=0))
+
+
+def test_a_file_that_is_no_network_is_refused_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(EngineError, match=r"mine\.onnx could not be loaded"):
+        silero.create(str(path), Resources(lambda name: tmp_path, threads=1, memory=0))

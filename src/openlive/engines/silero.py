@@ -1,12 +1,11 @@
 """Voice activity: Silero VAD, one model for all sessions.
 
-A frame is 512 samples (32 ms); the model sees it with the 64 samples before it and carries a state of [2, N, 128] from
-frame to frame. Pushes that are waiting at the same moment form one batch, a lane each: N lanes cost about
-(45 + 28 N) µs a frame. Work begins at the end of the event loop's tick, but no sooner than `GATHER` after the last one
-began: one session never waits, and many fill a batch together. A thread hop costs as much as a frame and more on a busy
-machine, so work below `INLINE` is done in the event loop (a push of 100 ms: about 0.25 ms). Anything longer goes to one
-worker thread in slices of at most `SLICE` lane-frames (about 5 ms); between slices whoever came meanwhile gets a lane,
-so a whole file in one push holds nobody up.
+A frame is 512 samples (32 ms); the network (`silero_network.py`) carries a memory from frame to frame. Pushes that are
+waiting at the same moment form one batch, a lane each. Work begins at the end of the event loop's tick, but no sooner
+than `GATHER` after the last one began: one session never waits, and many fill a batch together. A thread hop costs as
+much as a frame and more on a busy machine, so work below `INLINE` is done in the event loop (a push of 100 ms: about
+0.15 ms). Anything longer goes to one worker thread, `MOST` frames at a time (a few ms); in between, whoever came
+meanwhile gets a lane, so a whole file in one push holds nobody up.
 """
 
 from __future__ import annotations
@@ -17,25 +16,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
+from threadpoolctl import ThreadpoolController
 
 from openlive.engines.registry import EngineError, Resources
-from openlive.types import INPUT_RATE
+from openlive.engines.silero_network import FRAME, MEMORY, MOST, Floats, Network, weights
 
-FRAME = 512
-CONTEXT = 64
 GATHER = 0.008
 """Seconds between the beginnings of two batches: a quarter of a frame, by which a judgement may come later. With 60
 sessions a batch has 15 lanes, which costs less than half of 15 batches."""
 INLINE = 0.0015
 """Seconds of estimated work that are done in the event loop itself."""
-SLICE = 64
-"""Lane-frames that the worker computes in one go."""
-LANES = 64
+LANES = MOST
 """Streams in one batch; larger batches gain nothing more."""
 
 _log = logging.getLogger(__name__)
@@ -68,8 +63,7 @@ class SileroStream:
         self._rest = b""
         self._order = asyncio.Lock()
         self.closed = False
-        self.context: npt.NDArray[np.float32] = np.zeros(CONTEXT, np.float32)
-        self.state: npt.NDArray[np.float32] = np.zeros((2, 128), np.float32)
+        self.memory: Floats = np.zeros(MEMORY, np.float32)
 
     async def push(self, audio: bytes) -> Sequence[tuple[float, int]]:
         if len(audio) % 2:
@@ -89,13 +83,13 @@ class SileroStream:
         """Frees the stream; a push that is still running returns the frames that it has."""
         self.closed = True
         self._rest = b""
-        self.context = self.state = np.empty(0, np.float32)
+        self.memory = np.empty(0, np.float32)
 
 
 class SileroVAD:
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self._rate = np.array(INPUT_RATE, np.int64)
+    def __init__(self, network: Callable[[Floats, Floats], tuple[Floats, Floats]]) -> None:
+        """`network`: as `Network` is called."""
+        self._network = network
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="silero")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Job] = deque()
@@ -131,11 +125,11 @@ class SileroVAD:
         self._begun = self._loop.time()
         while jobs := self._next_lanes():
             if cost(jobs) > INLINE or len(self._waiting) > len(jobs):
-                slice_ = self._worker.submit(self._advance, jobs, SLICE)
+                slice_ = self._worker.submit(self._advance, jobs)
                 slice_.add_done_callback(_on_loop(self._loop, self._pump))
                 return
             for _ in range(len(jobs)):  # each round ends the shortest of them
-                self._advance(jobs, max(job.left for job in jobs) * len(jobs))
+                self._advance(jobs)
         self._busy = False
 
     def _next_lanes(self) -> list[_Job]:
@@ -151,45 +145,37 @@ class SileroVAD:
         self._waiting = open_jobs
         return lanes
 
-    def _advance(self, jobs: list[_Job], budget: int) -> None:
-        """Computes equally many frames of each job: what the shortest has and `budget` lane-frames allow."""
+    def _advance(self, jobs: list[_Job]) -> None:
+        """Computes equally many frames of each job: what the shortest has and one call of the network takes."""
         jobs = [job for job in jobs if job.left]
         if not jobs:
             return
-        rounds = max(1, min(budget // len(jobs), *(job.left for job in jobs)))
+        rounds = max(1, min(MOST // len(jobs), *(job.left for job in jobs)))
         try:
             self._run(jobs, rounds)
         except Exception as error:
             if len(jobs) > 1:  # find out whose it is; the others must not suffer
                 for job in jobs:
-                    self._advance([job], rounds)
+                    self._advance([job])
             elif not jobs[0].stream.closed:
                 _log.warning("The voice activity detector failed for one stream: %s", error)
                 jobs[0].error = error
 
     def _run(self, jobs: list[_Job], rounds: int) -> None:
-        frames = np.empty((rounds, len(jobs), CONTEXT + FRAME), np.float32)
-        for lane, job in enumerate(jobs):
-            new = job.samples[job.at * FRAME : (job.at + rounds) * FRAME].astype(np.float32) / 32768
-            signal = np.concatenate((job.stream.context, new))
-            for i in range(rounds):
-                frames[i, lane] = signal[i * FRAME : i * FRAME + CONTEXT + FRAME]
-        state = np.stack([job.stream.state for job in jobs], axis=1)
-        heard = np.empty((rounds, len(jobs)), np.float32)
-        for i in range(rounds):
-            out, state = self._session.run(None, {"input": frames[i], "state": state, "sr": self._rate})
-            heard[i] = out[:, 0]
-        for lane, job in enumerate(jobs):
-            job.probabilities += heard[:, lane].tolist()
+        new = np.stack([job.samples[job.at * FRAME : (job.at + rounds) * FRAME] for job in jobs])
+        heard, memories = self._network(
+            np.multiply(new, 1 / 32768, dtype=np.float32), np.stack([job.stream.memory for job in jobs])
+        )
+        for job, probabilities, memory in zip(jobs, heard.tolist(), memories, strict=True):
+            job.probabilities += probabilities
             job.at += rounds
             if not job.stream.closed:
-                job.stream.context = frames[-1, lane, -CONTEXT:].copy()
-                job.stream.state = state[:, lane].copy()
+                job.stream.memory = memory.copy()
 
 
 def cost(jobs: Sequence[_Job]) -> float:
     """Seconds that computing all frames of `jobs` takes, estimated for a batch as wide as they are many."""
-    return max((job.left for job in jobs), default=0) * (45 + 28 * len(jobs)) * 1e-6
+    return max((job.left for job in jobs), default=0) * (45 + 12 * len(jobs)) * 1e-6
 
 
 def _on_loop(loop: asyncio.AbstractEventLoop, step: Callable[[], None]) -> Callable[[ThreadFuture[None]], None]:
@@ -201,13 +187,12 @@ def _on_loop(loop: asyncio.AbstractEventLoop, step: Callable[[], None]) -> Calla
 
 
 def create(argument: str, resources: Resources) -> SileroVAD:
-    """Loads the detector. `argument`: the path of another Silero v5 ONNX file, '' for the catalogue's."""
-    path = argument or str(resources.weights("silero-vad") / "silero_vad.onnx")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    """Loads the detector. `argument`: the path of another Silero v5 or v6 ONNX file, '' for the catalogue's."""
+    path = Path(argument) if argument else resources.weights("silero-vad") / "silero_vad.onnx"
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        network = Network(weights(path))
     except Exception as error:
         raise EngineError(f"The voice activity detector {path} could not be loaded: {error}") from error
-    return SileroVAD(session)
+    # Products this small take twice as long on two cores as on one.
+    ThreadpoolController().select(internal_api="openblas").limit(limits=1)
+    return SileroVAD(network)
