@@ -171,7 +171,7 @@ class Connection:
 
     def _handle(self, event: Event | None) -> None:
         try:
-            commands = self._session.handle(event, anyio.current_time())
+            commands = self._session.handle(event, asyncio.get_running_loop().time())
         except Exception:
             _LOG.exception("session %s: the core failed", self._id)
             commands = [Close(INTERNAL.code, close_reason(f"{INTERNAL.reason} (session {self._id})"))]
