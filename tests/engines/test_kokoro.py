@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 import time
@@ -17,7 +18,7 @@ import pytest
 import soxr
 
 from openlive.engines.kokoro import MOST, Kokoro, create
-from openlive.engines.kokoro_voices import NATIVE, VOICES, Styles, canonical, timbre
+from openlive.engines.kokoro_voices import NATIVE, VOICES, Styles, canonical, shared, timbre
 from openlive.engines.pauses import FRAME, LEAD, LEVEL
 from openlive.engines.phonemes import Dialect
 from openlive.engines.registry import EngineError, Resources
@@ -60,11 +61,13 @@ class Hum:
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+        self.paces: list[float] = []
 
     def __call__(self, tokens: npt.NDArray[np.int64], style: Any, speed: float) -> npt.NDArray[np.float32]:
         assert style.shape == (1, 256)
+        self.paces.append(speed)
         self.sizes.append(tokens.shape[1])
-        sound = np.full((tokens.shape[1] - 2) * 2400, 0.5, np.float32)
+        sound = np.full(round((tokens.shape[1] - 2) * 2400 / speed), 0.5, np.float32)
         return np.pad(sound, 12000)
 
 
@@ -205,6 +208,31 @@ def test_names_keep_their_gender_in_every_language() -> None:
     assert (timbre("Kore", "fr"), timbre("Kore", "de"), timbre("Puck", "de")) == ("ff_siwis", "if_sara", "em_alex")
     assert timbre("Kore", "mr") == timbre("Kore", "hi")
     assert timbre("af_heart", "fr") == "af_heart"
+
+
+@pytest.mark.parametrize("language", [*NATIVE, "de", "ru"])
+def test_names_that_share_a_voice_are_told_apart_by_pitch_or_pace(language: str) -> None:
+    """By half a semitone or a twentieth: both are above what listeners just notice."""
+    manners = {name: shared(Voice(name, language), language) for name in VOICES}
+    for one, other in itertools.combinations(VOICES, 2):
+        if timbre(one, language) == timbre(other, language):
+            mine, theirs = manners[one], manners[other]
+            paces = sorted((mine.speed, theirs.speed))
+            assert abs(mine.pitch - theirs.pitch) >= 0.5 or paces[1] / paces[0] >= 1.045, (one, other)
+    assert max(abs(voice.pitch) for voice in manners.values()) <= 2
+    assert max(abs(voice.speed - 1) for voice in manners.values()) < 0.081
+
+
+def test_a_voice_of_ones_own_is_spoken_as_it_is(hum: Hum, letters: Letters, voices: Path) -> None:
+    assert shared(Voice("Leda"), "en") == Voice("Leda")
+    assert shared(Voice("em_alex"), "es") == Voice("em_alex")
+    assert shared(Voice("Puck"), "es", {"Puck": "em_santa"}) == Voice("Puck")
+    assert shared(Voice("Leda", pitch=1.0, speed=1.1), "de") != Voice("Leda", pitch=1.0, speed=1.1)
+    engine = Kokoro(hum, voices, letters)
+    lengths = {name: len(engine.render("Guten Tag.", Voice(name), "de").pcm) for name in ("Leda", "Kore", "Gacrux")}
+    assert hum.paces[1] == 1.0, "Kore speaks as the voice does"
+    assert hum.paces[0] == pytest.approx(1.03 / 2 ** (2 / 12)), "so that, played higher, it is a little faster"
+    assert lengths["Leda"] < lengths["Kore"] < lengths["Gacrux"]
 
 
 def test_operators_give_names_other_voices(hum: Hum, letters: Letters, voices: Path) -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from openlive.engines.clauses import Cutter
 from openlive.engines.kokoro_network import Infer, network
-from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, timbre
+from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, shared, timbre
 from openlive.engines.manner import pace, played
 from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
 from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect
@@ -89,7 +89,7 @@ class Kokoro:
         phonemes = self._phonemizer.phonemes(spoken, _dialect(language, voice.language, name)) if spoken else ""
         if not phonemes:
             return Speech(b"", clause)
-        style = self._styles[name]
+        style, voice = self._styles[name], shared(voice, language, self._chosen)
         pieces = [trimmed(self._run(run, style, voice), run[-1]) for run in _runs(phonemes)]
         audio = np.concatenate([piece for piece, _ in pieces])
         end = len(audio) - len(pieces[-1][0]) + pieces[-1][1]

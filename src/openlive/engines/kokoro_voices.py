@@ -2,7 +2,7 @@
 
 In English every name has a timbre of its own: a voice of Kokoro's (its published grade and the name's character
 decided), or the mean of two where the male ones run out. In the other languages there are one to four voices; names
-share them, by gender.
+share them, by gender, and are told apart by pitch and pace.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
+
+from openlive.types import Voice
 
 Style = npt.NDArray[np.float32]
 """float32[510, 1, 256]: row n is for n phonemes."""
@@ -70,6 +73,42 @@ ELSEWHERE = (("if_sara",), ("em_alex",))
 both have a WER of 5 %, the French woman 37 %, the Spanish one 32 %, English voices 31 % and more."""
 NATIVE |= dict.fromkeys(("bn", "gu", "kn", "ml", "mr", "ta", "te"), NATIVE["hi"]) | {"ko": NATIVE["ja"]}
 
+MANNERS: dict[str, tuple[float, float]] = {
+    "Puck": (1.0, 1.06),
+    "Charon": (-0.5, 1.0),
+    "Kore": (0.0, 1.0),
+    "Fenrir": (1.5, 1.08),
+    "Aoede": (0.5, 1.08),
+    "Leda": (2.0, 1.03),
+    "Orus": (0.0, 0.97),
+    "Zephyr": (1.0, 1.03),
+    "Callirrhoe": (-0.5, 0.95),
+    "Autonoe": (1.5, 1.0),
+    "Enceladus": (0.5, 0.92),
+    "Iapetus": (0.5, 0.98),
+    "Umbriel": (-0.5, 0.95),
+    "Algieba": (-1.0, 0.96),
+    "Despina": (-1.0, 0.98),
+    "Erinome": (0.5, 0.97),
+    "Algenib": (-2.0, 0.94),
+    "Rasalgethi": (0.0, 1.02),
+    "Laomedeia": (1.0, 1.08),
+    "Achernar": (0.5, 0.92),
+    "Alnilam": (-1.5, 1.0),
+    "Schedar": (-1.0, 1.01),
+    "Gacrux": (-2.0, 0.96),
+    "Pulcherrima": (-0.5, 1.05),
+    "Achird": (1.0, 1.0),
+    "Zubenelgenubi": (-0.5, 1.06),
+    "Vindemiatrix": (0.0, 0.93),
+    "Sadachbia": (2.0, 1.06),
+    "Sadaltager": (-1.5, 0.95),
+    "Sulafat": (-1.5, 0.94),
+}
+"""Semitones and pace by which a name speaks a voice that it shares, in keeping with its character: bright, youthful and
+lively ones are higher, gravelly and mature ones lower, excitable and upbeat ones faster, soft and gentle ones slower.
+Two that share a voice differ by half a semitone or a twentieth of the pace at least, which listeners tell apart."""
+
 SPEAKS = {"a": "en", "b": "en", "e": "es", "f": "fr", "h": "hi", "i": "it", "j": "ja", "p": "pt", "z": "zh"}
 """First letter of a voice -> its language."""
 
@@ -96,6 +135,16 @@ def timbre(name: str, language: str, chosen: Mapping[str, str] | None = None) ->
     female, male = NATIVE.get(language, ELSEWHERE)
     choice = female if english[1] == "f" else male
     return choice[list(VOICES).index(name) % len(choice)]
+
+
+def shared(voice: Voice, language: str, chosen: Mapping[str, str] | None = None) -> Voice:
+    """How a name speaks in a language (a bare code): as it is where the voice is its own, else in its manner."""
+    if voice.name not in VOICES:
+        return voice
+    if timbre(voice.name, language, chosen) in {VOICES[voice.name], (chosen or {}).get(voice.name)}:
+        return voice
+    pitch, pace = MANNERS[voice.name]
+    return replace(voice, pitch=voice.pitch + pitch, speed=voice.speed * pace)
 
 
 class Styles:
