@@ -174,6 +174,19 @@ const scenarios = {
     return turn();
   },
 
+  async moods() {
+    const options = { model: 'gemini-2.5-flash-preview-native-audio-dialog', httpOptions: { apiVersion: 'v1alpha' } };
+    const answers = [];
+    for (const enableAffectiveDialog of [true, false]) {
+      const { session, turn } = await start({ ...audio, ...BOTH, enableAffectiveDialog }, options);
+      session.sendRealtimeInput({ audio: blob(pcm) });
+      session.sendRealtimeInput({ audioStreamEnd: true });
+      answers.push(await turn());
+      session.close();
+    }
+    return answers;
+  },
+
   async vertex() {
     const { session, turn, first } = await start(BOTH, { vertexai: true, model: 'gemini-live-2.5-flash' });
     session.sendClientContent({ turns: 'vertex' });

@@ -19,6 +19,7 @@ from openlive.config import ServerSettings
 from openlive.engines.scripted import ScriptedAddressee, ScriptedLLM, ScriptedSTT
 from openlive.profiles import PROFILES
 from openlive.server.auth import Key
+from openlive.types import Heard, Voice
 from tests.engines.signs import encoded, picture
 from tests.serving import MODEL, Scripted, Server, certificates, serving, tone
 
@@ -206,6 +207,19 @@ def test_the_model_speaks_up_about_a_frame(packages: Path, speech: tuple[Path, P
         turn = run(packages, "scenarios.mjs", address(server, "https"), *speech, "watching", frame)["watching"]
     assert turn["text"] == "There is the exit."
     assert turn["kinds"] == ["text", "generationComplete", "turnComplete"]
+
+
+def test_the_users_mood_reaches_the_model_and_the_voice(packages: Path, speech: tuple[Path, Path]) -> None:
+    """A tone is somebody who says one syllable, on one note."""
+    scripted = Scripted(stt=ScriptedSTT(transcripts=(WORDS,)))
+    with serving(scripted.engines) as server:
+        turns = run(packages, "scenarios.mjs", address(server, "https"), *speech, "moods")["moods"]
+    assert [turn["heard"] for turn in turns] == [WORDS, WORDS]
+    told = [part for request in scripted.llm.requests for part in request.messages[-1].parts]
+    assert [part.mood for part in told if isinstance(part, Heard)] == ["subdued", ""]
+    voices = [voice for _, voice in scripted.tts.spoken]  # of each clause
+    assert voices[0].speed < 1
+    assert voices[-1] == Voice("Puck")
 
 
 def test_a_bad_key_is_told_by_onclose(packages: Path, speech: tuple[Path, Path]) -> None:
