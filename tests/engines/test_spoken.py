@@ -41,6 +41,9 @@ TABLES = {
         Version 2.0.1 | Version 2.0.1
         50% of 1,000,000 is 3.14 | 50% of 1,000,000 is 3.14
         the 21st | the 21st
+        Mm-hm. | um-hum.
+        Hm, 5 mm of it, in mm | hmm, five millimeters of it, in mm
+        "Mmm," he said, mhm! HM the King. | "hmm," he said, um-hum! HM the King.
     """,
     "de": """
         5 €, 1 € und 3,50 € | fünf Euro, ein Euro und drei Euro fünfzig
@@ -63,6 +66,7 @@ TABLES = {
         1 Stunde, 1 Hund | eine Stunde, ein Hund
         Das war Punkt 3. Dann kam mehr. | Das war Punkt 3. Dann kam mehr.
         5,5 % | 5,5 %
+        Hmm, ja. Mhm. | hm, ja. emhem.
     """,
     "es": """
         5 €, 1 € y 3,50 € | cinco euros, un euro y tres euros con cincuenta
@@ -95,6 +99,7 @@ TABLES = {
         a@b.fr | a arobase b point F R
         2 + 2 = 4 | 2 plus 2 égale 4
         20 % | 20 %
+        Mm. Hmm, oui. | hmm. hmm, oui.
     """,
     "it": """
         5 €, 1 € e 3,50 € | cinque euro, un euro e tre euro e cinquanta

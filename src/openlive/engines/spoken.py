@@ -42,6 +42,8 @@ DOMAIN = re.compile(
 )
 RANGE = re.compile(r"(?<![\w.,:/–-])(\d{1,4}(?:[.,]\d{1,2})?)(?:-|\s?–\s?)(\d{1,4}(?:[.,]\d{1,2})?)(?![\w:/–-]|[.,]\d)")
 PHONE = re.compile(r"(?<![\w.,])(?:\+\d[\d ()-]{6,}\d|(?:\(?\d{3}\)?[ -])?\d{3}-\d{4})(?!\w)")
+MURMUR = re.compile(r"(?<![\w'’-])(?:([Mm]+-?[Hh]m+)|[Hh]m+|[Mm]mm+|^[Mm]m)(?![\w'’-])")
+"""Two letters alone may be millimetres, too, which begin no clause."""
 FRACTIONS = {"1/2": "½", "1/3": "⅓", "2/3": "⅔", "1/4": "¼", "3/4": "¾"}
 FRACTION = re.compile(r"(?<![\w./])(?:1/2|1/3|2/3|1/4|3/4)(?![\w/])")
 BY_DIGITS = frozenset({"en", "de"})
@@ -73,6 +75,7 @@ def spoken(text: str, language: str, hint: str = "") -> str:
     region = hint.partition("-")[2].upper()
     text = text.replace("\u2212", "-")
     if known := LANGUAGES.get(language):
+        text = MURMUR.sub(lambda m: known.murmurs[m[1] is not None], text)
         text = _abbreviations(_addresses(text, known), language)
         text = times.spoken_times(text, language, region, partial(say, language=language))
     if any(c.isdigit() for c in text):

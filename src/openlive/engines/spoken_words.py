@@ -36,6 +36,8 @@ class Words(Struct, frozen=True):
     date: str
     money: dict[str, Money]
     abbreviations: dict[str, str]
+    murmurs: tuple[str, str]
+    """What sounds like "hmm" and like "mm-hm", whose letters espeak-ng would tell."""
     feminine: frozenset[str]
     """Units of CLDR that are feminine."""
     signs: dict[str, str] = {}
@@ -80,6 +82,7 @@ LANGUAGES: dict[str, Words] = {
             Ltd. = limited
             Prof. = Professor
         """),
+        murmurs=("hmm", "um-hum"),
         feminine=frozenset(),
     ),
     "de": Words(
@@ -126,6 +129,7 @@ LANGUAGES: dict[str, Words] = {
             Std. = Stunden
             Min. = Minuten
         """),
+        murmurs=("hm", "emhem"),
         feminine=_units(
             "duration-hour duration-minute duration-second length-mile mass-tonne mass-ounce energy-kilocalorie "
             "energy-kilowatt-hour"
@@ -166,6 +170,7 @@ LANGUAGES: dict[str, Words] = {
             Avda. = avenida
             Av. = avenida
         """),
+        murmurs=("um", "umjum"),
         feminine=_units(
             "duration-hour length-mile length-inch length-yard mass-pound mass-ounce mass-tonne energy-kilocalorie "
             "area-hectare"
@@ -200,6 +205,7 @@ LANGUAGES: dict[str, Words] = {
             n° = numéro
             tél. = téléphone
         """),
+        murmurs=("hmm", "um-hum"),
         feminine=_units("duration-hour duration-minute duration-second mass-pound mass-ounce mass-tonne"),
         signs={"&": "et"},
     ),
@@ -235,6 +241,7 @@ LANGUAGES: dict[str, Words] = {
             tel. = telefono
             cfr. = confronta
         """),
+        murmurs=("um", "umum"),
         feminine=_units("duration-hour length-yard mass-pound mass-ounce mass-tonne energy-kilocalorie"),
         signs={"&": "e"},
     ),
@@ -269,6 +276,7 @@ LANGUAGES: dict[str, Words] = {
             tel. = telefone
             Av. = avenida
         """),
+        murmurs=("hum", "uhum"),
         feminine=_units(
             "duration-hour length-mile length-inch length-yard mass-pound mass-ounce mass-tonne energy-kilocalorie"
         ),
