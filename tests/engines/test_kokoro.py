@@ -17,13 +17,15 @@ import numpy.typing as npt
 import pytest
 import soxr
 
+from openlive.engines.cascade import Cascade
 from openlive.engines.kokoro import MOST, Kokoro, create
 from openlive.engines.kokoro_voices import NATIVE, VOICES, Styles, canonical, shared, timbre
 from openlive.engines.pauses import FRAME, LEAD, LEVEL
 from openlive.engines.phonemes import Dialect
 from openlive.engines.registry import EngineError, Resources
+from openlive.engines.scripted import ScriptedLLM
 from openlive.engines.speakable import language_of, speakable
-from openlive.types import OUTPUT_RATE, Speech, Voice
+from openlive.types import OUTPUT_RATE, Message, Output, Request, Speech, Text, Voice
 
 PUCK = Voice("Puck")
 
@@ -287,6 +289,8 @@ def test_the_language_of_a_text(text: str, hint: str, language: str) -> None:
 
 def test_the_language_stays_where_a_text_does_not_tell() -> None:
     assert language_of("Madrid.", otherwise="es") == "es"
+    assert language_of("Está chovendo.", otherwise="pt") == "pt"
+    assert language_of("Está lloviendo.", otherwise="es") == "es"
 
 
 # With the weights.
@@ -402,6 +406,34 @@ async def test_sums_and_dates_are_understood(
     assert "".join(s.text for s in speech) == text
     understood = heard(whisper, speech, language).lower().replace("-", " ").replace(" €", "€")
     assert any(words in understood for words in alternatives), understood
+
+
+READ_OUT = re.compile(
+    "aster|stern|hash|tag|raute|pound|slash|schrägstrich|http|www|backtick|bracket|klammer|emoji|smil|lächel|grin"
+)
+
+
+@pytest.mark.weights
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("language", "words", "understood"),
+    [
+        ("en", ("Good news!", "the updated page", "Wait", "minute"), ("good news", "updated page", "wait a minute")),
+        ("es", ("¡Buenas noticias!", "la nueva página", "Espera", "minuto"), ("noticias", "página", "minuto")),
+    ],
+)
+async def test_nobody_hears_a_symbol(
+    kokoro: Kokoro, whisper: Any, language: str, words: tuple[str, ...], understood: tuple[str, ...]
+) -> None:
+    written = "**{}** 😀 [{}](https://www.example.com/a/b?c=1#d).\n\n## Plan\n- *{}* a `{}`".format(*words)
+    out: list[Output] = []
+    request = Request("c", (Message("user", (Text("?"),)),), voice=Voice("Kore", language))
+    await Cascade(ScriptedLLM(replies=(written,)), kokoro).reply(request, out.append)
+    speech = [piece for piece in out if isinstance(piece, Speech)]
+    assert "".join(piece.text for piece in speech) == written, "transcripts keep what was written"
+    told = plain(heard(whisper, speech, language))
+    assert all(words in told for words in understood), told
+    assert not READ_OUT.search(told), told
 
 
 @pytest.mark.weights

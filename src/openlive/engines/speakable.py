@@ -62,7 +62,7 @@ COMMON: dict[str, frozenset[str]] = {
     es el los las un una es son está están y de del que en por para con no sí lo su tu mi yo usted muy más hola gracias
     fr le les des un une est sont et du que qui dans pour avec ne pas je tu il elle nous vous mon votre très plus oui
     it il gli un una è sono e di del della che nel per con non sì lo mi ti ho ha molto più ciao grazie come cosa anche
-    pt o os as um uma é são e do da dos das que em no na por para com não sim eu você seu meu muito mais olá também
+    pt o os as um uma é são e do da dos das que em no na por para com não sim eu você seu meu muito mais está olá também
     de der die das ein eine einen ist sind und oder zu von den dem in im nicht ich du sie wir es mit für auf wie was ja
     """.strip().splitlines()
 }
