@@ -3,6 +3,9 @@
 Speaks five sentences per code (`languages.json`) with Kokoro and with espeak-ng, each by five voices, has Whisper base
 write down what it hears with the language as a hint, and prints how much of it differs: words (WER), or characters
 (CER) in scripts without spaces. Whisper's own mistakes are in it: what nobody speaks badly, it may still hear badly.
+
+`--voice Leda` tells what the manner of a name costs: Kokoro says all the sentences as Leda does, and as she would with
+neither her pitch nor her pace.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import itertools
 import json
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from rich.table import Table
 from openlive.engines import kokoro
 from openlive.engines.espeak_voice import EspeakVoice
 from openlive.engines.kokoro import Kokoro
+from openlive.engines.kokoro_voices import VOICES, timbre
 from openlive.engines.languages import bare
 from openlive.engines.phonemes import Espeak
 from openlive.engines.registry import Resources
@@ -32,7 +36,7 @@ from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Speech, Voice
 
 SENTENCES: Mapping[str, Sequence[str]] = json.loads(Path(__file__).with_name("languages.json").read_text("utf-8"))
-VOICES = ("Kore", "Puck", "Aoede", "Fenrir", "Leda")
+CAST = ("Kore", "Puck", "Aoede", "Fenrir", "Leda")
 SCRIPTS = {
     "hi": "नमस्ते, आप कैसे हैं?",
     "mr": "नमस्कार, तुम्ही कसे आहात?",
@@ -56,26 +60,28 @@ UNSPACED = frozenset({"ja", "zh", "th"})
 @click.command()
 @click.option("--only", multiple=True, help="A code, such as de-DE.")
 @click.option("--engine", type=click.Choice(["kokoro", "espeak"]), multiple=True, help="One of the two alone.")
+@click.option("--voice", multiple=True, type=click.Choice(list(VOICES)), help="A name, with its manner and without.")
 @click.option("--verbose", is_flag=True, help="Show what was heard.")
-def main(only: Sequence[str], engine: Sequence[str], verbose: bool) -> None:
+def main(only: Sequence[str], engine: Sequence[str], voice: Sequence[str], verbose: bool) -> None:
     """Measure the round trip of every language."""
     threads = os.cpu_count() or 1
-    voices: dict[str, Kokoro | EspeakVoice] = {}
-    if "espeak" not in engine:
-        voices["kokoro"] = kokoro.create("", Resources(ensure, threads, 0))
-    if "kokoro" not in engine:
-        voices["espeak"] = EspeakVoice(Espeak())
+    engines: dict[str, Kokoro | EspeakVoice] = {}
+    if voice or "espeak" not in engine:
+        engines["kokoro"] = kokoro.create("", Resources(ensure, threads, 0))
+    if not voice and "kokoro" not in engine:
+        engines["espeak"] = EspeakVoice(Espeak())
     whisper = recogniser(threads)
     console = Console(soft_wrap=True, highlight=False)
-    table = Table("code", "measure", *voices, box=None)
+    table = Table(
+        "code", "measure", *(column for name in voice for column in (name, "plain")), *(() if voice else engines)
+    )
+    table.box = None
     for code in only or SENTENCES:
         said = [plain(text, code) for text in SENTENCES[code]]
         lines = [
-            [
-                plain(listen(whisper, one.render(text, Voice(name, code), bare(code)), code), code)
-                for text, name in cast(code)
-            ]
-            for one in voices.values()
+            [plain(listen(whisper, one.render(text, Voice(name, code), bare(code)), code), code) for text, name in cast]
+            for one in engines.values()
+            for cast in casts(code, voice)
         ]
         if verbose:
             for row in zip(said, *lines, strict=True):
@@ -84,13 +90,18 @@ def main(only: Sequence[str], engine: Sequence[str], verbose: bool) -> None:
         console.print(code, *scores)
         table.add_row(code, "CER" if bare(code) in UNSPACED else "WER", *scores)
     console.print(table)
-    for one in voices.values():
+    for one in engines.values():
         one.close()
 
 
-def cast(code: str) -> list[tuple[str, str]]:
-    """Each sentence of a language with the voice that speaks it."""
-    return list(zip(SENTENCES[code], itertools.cycle(VOICES)))
+def casts(code: str, names: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
+    """Each sentence of a language with the voice that speaks it: five in turn, or for each of `names` itself, and the
+    voice of Kokoro's that it shares."""
+    if not names:
+        yield list(zip(SENTENCES[code], itertools.cycle(CAST)))
+    for name in names:
+        for one in (name, timbre(name, bare(code))):
+            yield [(text, one) for text in SENTENCES[code]]
 
 
 def recogniser(threads: int) -> Any:

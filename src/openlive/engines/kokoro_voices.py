@@ -107,7 +107,8 @@ MANNERS: dict[str, tuple[float, float]] = {
 }
 """Semitones and pace by which a name speaks a voice that it shares, in keeping with its character: bright, youthful and
 lively ones are higher, gravelly and mature ones lower, excitable and upbeat ones faster, soft and gentle ones slower.
-Two that share a voice differ by half a semitone or a twentieth of the pace at least, which listeners tell apart."""
+Two that share a voice differ by half a semitone or a twentieth of the pace at least, which listeners tell apart; none
+is understood worse for it (docs/engines.md)."""
 
 SPEAKS = {"a": "en", "b": "en", "e": "es", "f": "fr", "h": "hi", "i": "it", "j": "ja", "p": "pt", "z": "zh"}
 """First letter of a voice -> its language."""
