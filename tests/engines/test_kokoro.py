@@ -304,7 +304,7 @@ def weights(name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def kokoro() -> Iterator[Kokoro]:
-    engine = create("", Resources(weights, threads=1, memory=0))
+    engine = create("", Resources(weights, threads=2, memory=0))
     yield engine
     engine.close()
 
@@ -331,14 +331,10 @@ def plain(text: str) -> str:
 
 ENGLISH = [
     ("The quick brown fox jumps", " over the lazy dog."),
-    ("The capital of France", " is Paris."),
     ("Of course,", " I can help you with that."),
-    ("What would you like to know", " about the weather tomorrow?"),
     ("She bought a little bottle", " of water from the city shop."),
     ("The boy enjoyed the noisy toys", " in the square."),
     ("Photosynthesis converts carbon dioxide", " and water into sugar and oxygen."),
-    ("My favorite colors are yellow,", " orange, purple and green."),
-    ("Good morning, Anna,", " how are you feeling today?"),
     ("Shakespeare wrote many famous plays,", " such as Hamlet and Macbeth."),
 ]
 
@@ -368,18 +364,18 @@ def test_no_two_timbres_are_alike() -> None:
 
 @pytest.mark.weights
 @pytest.mark.anyio
-@pytest.mark.parametrize("name", ["Kore", "Puck"])
 @pytest.mark.parametrize(
-    ("language", "text"),
+    ("language", "name", "text"),
     [
-        ("es", "La capital de España es Madrid, una ciudad muy grande."),
-        ("fr", "Bonjour, je voudrais savoir quel temps il fera demain."),
-        ("it", "La capitale della Francia è Parigi, una città molto bella."),
-        ("pt", "A capital do Brasil é uma cidade moderna e muito bonita."),
+        ("es", "Kore", "La capital de España es Madrid, una ciudad muy grande."),
+        ("es", "Puck", "La capital de España es Madrid, una ciudad muy grande."),
+        ("fr", "Kore", "Bonjour, je voudrais savoir quel temps il fera demain."),
+        ("it", "Puck", "La capitale della Francia è Parigi, una città molto bella."),
+        ("pt", "Kore", "A capital do Brasil é uma cidade moderna e muito bonita."),
     ],
 )
 async def test_other_languages_are_understood(
-    kokoro: Kokoro, whisper: Any, name: str, language: str, text: str
+    kokoro: Kokoro, whisper: Any, language: str, name: str, text: str
 ) -> None:
     speech = await spoken(kokoro, text, voice=Voice(name))
     assert jiwer.wer(plain(text), plain(heard(whisper, speech, language))) <= 0.1
