@@ -19,3 +19,12 @@ def test_the_padding_counts_to_the_nearest_frame(padding: int, frames: int) -> N
     assert changes == [None] * (frames - 1) + [Change.STARTED]
     assert activity.onset == FRAME
     assert abs(frames * 32 - padding) <= 16 or frames == 1
+
+
+@pytest.mark.parametrize(("judged", "milliseconds"), [(False, 96), (True, 160)])
+def test_the_first_silence_is_longer_where_it_is_judged(judged: bool, milliseconds: int) -> None:
+    activity = Activity(Policy(judged=judged))
+    for _ in range(10):
+        activity.push(1.0, FRAME)
+    frames = milliseconds // 32
+    assert [activity.push(0.0, FRAME) for _ in range(frames)] == [None] * (frames - 1) + [Change.PAUSED]

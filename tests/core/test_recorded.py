@@ -116,7 +116,7 @@ def offsets(world: World, kind: str) -> list[float]:
 def test_the_silence_decides_whether_a_pause_ends_the_turn() -> None:
     pieces = [pause(0.3), recording("q_pause_a"), pause(0.7), recording("q_pause_b"), pause(4)]
     patient = Recorded(detection(silenceDurationMs=2500), pieces).play()
-    hasty = Recorded(detection(silenceDurationMs=300), pieces).play()
+    hasty = Recorded(detection(silenceDurationMs=300), pieces, replies=[STORY]).play()
     assert patient.transcript == "piece1 piece3"
     assert len(offsets(patient, "ACTIVITY_END")) == 1
     assert len(offsets(hasty, "ACTIVITY_END")) == 2

@@ -26,7 +26,7 @@ PAUSES = (0.3, 0.5, 0.7, 1.0)
 """Seconds that speakers stop for."""
 GAP_MS = 100
 """Where a pause is put in: the quietest stretch of this length in the middle half of what is said."""
-WASTES = (1.0, 0.8, 0.5)
+WASTES = (1.0, 0.8, 0.4, 0.2)
 """Settings of `limits.speculation_waste` that are compared; 0 prepares nothing and wastes nothing."""
 _COUNT = re.compile(r'^openlive_prepared_(replies|seconds)_total\{outcome="(used|dropped)"\} (\S+)$', re.MULTILINE)
 
