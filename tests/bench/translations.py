@@ -1,9 +1,10 @@
 """How well the embedded default interprets: `python -m tests.bench.translations`.
 
 Each sentence of `translations.json` is put to the language model as a session with `translationConfig` puts it, typed;
-with `--spoken` Kokoro says it, the default ears hear it and tell its language, Kokoro speaks the translation, and
-Whisper base writes down what came. A translation is right where it is in the target language, has every word (or one of
-its alternatives) that the set asks for, and none that would be an answer.
+with `--spoken` Kokoro says it, the default ears hear it and tell its language (with `--hints` they know that it is one
+of the two), Kokoro speaks the translation, and Whisper base writes down what came. A translation is right where it is
+in the target language, has every word (or one of its alternatives) that the set asks for, and none that would be an
+answer.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ SET: Sequence[dict[str, Any]] = json.loads(Path(__file__).with_name("translation
 @click.command()
 @click.option("--only", multiple=True, help="A pair, such as de-en.")
 @click.option("--spoken", is_flag=True, help="By voice, in and out.")
-def main(only: Sequence[str], spoken: bool) -> None:
+@click.option("--hints", is_flag=True, help="Tell the recogniser the two languages, as clients may.")
+def main(only: Sequence[str], spoken: bool, hints: bool) -> None:
     """Measure the translations of the committed set."""
     chosen = [row for row in SET if not only or f"{row['from']}-{row['to']}" in only]
-    asyncio.run(measure(sorted(chosen, key=lambda row: str(row["to"])), spoken=spoken))
+    asyncio.run(measure(sorted(chosen, key=lambda row: str(row["to"])), spoken=spoken or hints, hints=hints))
 
 
-async def measure(rows: Sequence[dict[str, Any]], *, spoken: bool) -> None:
+async def measure(rows: Sequence[dict[str, Any]], *, spoken: bool, hints: bool) -> None:
     resources = Resources(ensure, 2, usable_memory())
     model = load("llm", choose_llm(usable_memory()).spec, resources)
     interpreter = Translating(model)
@@ -50,7 +52,8 @@ async def measure(rows: Sequence[dict[str, Any]], *, spoken: bool) -> None:
     for row in rows:
         said = Heard(row["text"], 0, 0, row["from"])
         if voice is not None and ears is not None:
-            said = await hear(ears, voice.render(row["text"], Voice("Kore", row["from"]), row["from"]).pcm)
+            languages = (row["from"], row["to"]) if hints else ()
+            said = await hear(ears, voice.render(row["text"], Voice("Kore", row["from"]), row["from"]).pcm, languages)
         translation = await interpret(interpreter, said, row["to"])
         heard = translation
         if voice is not None and translation:
@@ -64,7 +67,7 @@ async def measure(rows: Sequence[dict[str, Any]], *, spoken: bool) -> None:
     model.close()
 
 
-async def hear(ears: STT, pcm: bytes) -> Heard:
+async def hear(ears: STT, pcm: bytes, languages: Sequence[str]) -> Heard:
     import numpy as np
     import soxr
 
@@ -74,7 +77,7 @@ async def hear(ears: STT, pcm: bytes) -> Heard:
         yield np.pad(samples, 4000).astype("<i2").tobytes()
         yield b""
 
-    async for transcript in ears.transcribe(audio()):
+    async for transcript in ears.transcribe(audio(), languages=languages):
         if transcript.final:
             return Heard(transcript.text, 0, 0, transcript.language)
     return Heard("", 0, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
+from babel import Locale
 from msgspec.structs import replace
 
 from openlive.engines.cascade import closing
@@ -45,7 +46,8 @@ EXAMPLES: tuple[dict[str, str], ...] = (
 )
 """A question and a request, which small models would answer, and a longer sentence."""
 
-
+_OTHERS = Locale("en").languages
+"""What the languages are called that are none of the guide's, by CLDR."""
 SOURCES = ("pt", "en", "es", "de")
 """Of the examples, the target left out: the 1.5B model translates well into English, but leaves
 what is in a neighbour's language as it is unless an example shows them."""
@@ -109,8 +111,9 @@ def interpreted(request: Request, text: str, language: str, *, finished: bool = 
 
 
 def _asked(source: str, text: str, target: str) -> str:
-    """`target` '': `text` goes on."""
-    return f"{NAMES.get(source, 'Somebody')}: {text}" + (f"\n{NAMES.get(target, target)}:" if target else "")
+    """`target` '': `text` goes on. A language that is not known has no label: "Somebody" was translated, too."""
+    name = NAMES.get(source) or _OTHERS.get(source)
+    return (f"{name}: " if name else "") + text + (f"\n{NAMES.get(target, target)}:" if target else "")
 
 
 def _unanswered(messages: tuple[Message, ...]) -> Iterator[tuple[str, str]]:
