@@ -67,6 +67,13 @@ def test_slow_alone_is_not_subdued_and_soft_alone_neither() -> None:
     usual = known(PLAIN, PLAIN, PLAIN)
     assert affect.mood(replace(PLAIN, pace=3.4), usual)[0] == ""
     assert affect.mood(replace(PLAIN, level=-29.0, pitch=82.0), usual)[0] == ""
+    assert affect.mood(replace(PLAIN, pace=2.0, spread=5.5), usual)[0] == "", "slow reading"
+
+
+def test_slow_and_soft_is_subdued_and_so_are_three_of_four() -> None:
+    usual = known(PLAIN, PLAIN, PLAIN)
+    assert affect.mood(replace(PLAIN, pace=3.0, level=-26.0), usual)[0] == "subdued"
+    assert affect.mood(replace(PLAIN, level=-26.0, pitch=82.0, spread=4.5), usual)[0] == "subdued", "however slow"
 
 
 def test_a_yes_tells_nothing_and_teaches_nothing() -> None:

@@ -41,7 +41,7 @@ async def test_the_users_mood_reaches_the_model_and_the_voice(server: Server, sc
     [heard] = scripted.llm.requests[-1].messages[-1].parts
     _, voice = scripted.tts.spoken[-1]
     assert isinstance(heard, Heard)
-    assert (heard.mood, heard.strong) == ("subdued", True)
+    assert (heard.mood, heard.strong) == ("flat", True)
     assert voice.speed < 1
     assert voice.pitch < 0
     assert voice.gain < 0

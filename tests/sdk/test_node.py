@@ -216,7 +216,7 @@ def test_the_users_mood_reaches_the_model_and_the_voice(packages: Path, speech: 
         turns = run(packages, "scenarios.mjs", address(server, "https"), *speech, "moods")["moods"]
     assert [turn["heard"] for turn in turns] == [WORDS, WORDS]
     told = [part for request in scripted.llm.requests for part in request.messages[-1].parts]
-    assert [part.mood for part in told if isinstance(part, Heard)] == ["subdued", ""]
+    assert [part.mood for part in told if isinstance(part, Heard)] == ["flat", ""]
     voices = [voice for _, voice in scripted.tts.spoken]  # of each clause
     assert voices[0].speed < 1
     assert voices[-1] == Voice("Puck")

@@ -27,8 +27,9 @@ VARIES = Prosody(pitch=1.5, spread=2.0, level=3.0, pace=0.9, voiced=0.0)
 as people do."""
 AROUSED, EVEN = 1.5, 1.25
 """Standard deviations from where on it is a mood; twice that is a strong one."""
-SLOW = 0.5
-"""And how slow somebody has to be for it to be sadness, not a quiet voice."""
+LOW = 0.5
+"""And from where on a single measure is low: sadness is slow and soft, or three of slow, soft, low and even. Without
+that a quiet voice would be sad, and somebody who reads slowly."""
 
 
 class Usual(Struct, frozen=True):
@@ -73,7 +74,8 @@ def mood(heard: Prosody | None, usual: Usual) -> tuple[Mood, bool]:
     arousal = (far.pitch + far.spread + far.level + far.pace) / 2
     if arousal >= AROUSED:
         return "excited", arousal >= 2 * AROUSED
-    if arousal <= -AROUSED and far.pace <= -SLOW:
+    low = [measure <= -LOW for measure in (far.pace, far.level, far.pitch, far.spread)]
+    if arousal <= -AROUSED and (all(low[:2]) or sum(low) >= 3):
         return "subdued", arousal <= -2 * AROUSED
     if far.spread <= -EVEN:
         return "flat", far.spread <= -2 * EVEN
