@@ -281,6 +281,13 @@ def test_symbols_are_not_read_out(text: str, said: str) -> None:
         ("こんにちは", "", "ja"),
         ("मी ठीक आहे", "mr-IN", "mr"),
         ("Привет", "", "ru"),
+        ("Paris ist 東京", "de-DE", "de"),
+        ("The word is Привет.", "en-US", "en"),
+        ("The word is Привет.", "", "en"),
+        ("Слово «the» по-русски.", "en-US", "ru"),
+        ("The word is नमस्ते।", "en-US", "en"),
+        ("我用Python编程。", "", "zh"),
+        ("東京都庁の前", "", "ja"),
     ],
 )
 def test_the_language_of_a_text(text: str, hint: str, language: str) -> None:

@@ -70,13 +70,14 @@ TELLING = {"ñ": "es", "¿": "es", "¡": "es", "ß": "de", "ã": "pt", "õ": "pt
 
 
 def language_of(text: str, hint: str = "", otherwise: str = "en") -> str:
-    """The language to speak `text` in, a bare code. A script that `hint` is not written with outweighs it; among
-    languages in Latin letters it decides, and without it common words do. `otherwise` stands where nothing tells.
+    """The language to speak `text` in, a bare code. A script that `hint` is not written with outweighs it, if most of
+    the text is in it; among languages in Latin letters it decides, and without it common words do. `otherwise` stands
+    where nothing tells.
     """
     hint = hint.partition("-")[0].lower()
-    for low, high, language, writers in SCRIPTS:
-        if any(low <= c <= high for c in text):
-            return hint if hint in writers else otherwise if otherwise in writers else language
+    if script := script_of(text):
+        language, writers = script
+        return hint if hint in writers else otherwise if otherwise in writers else language
     if hint:
         return hint
     lowered = text.lower()
@@ -86,6 +87,19 @@ def language_of(text: str, hint: str = "", otherwise: str = "en") -> str:
         scores[language] += 2 * (sign in lowered)
     best = max(scores.values())
     return otherwise if best == 0 or scores.get(otherwise) == best else max(scores, key=lambda key: scores[key])
+
+
+def script_of(text: str) -> tuple[str, frozenset[str]] | None:
+    """The script that most of `text` is in: the language to assume and all that it may be; None where it is another
+    one than those of `SCRIPTS`, or none. A sign that is a syllable or a word counts as two letters; kana anywhere make
+    Han Japanese."""
+    letters = [c for c in text if c.isalpha()]
+    counts = [sum(low <= c <= high for c in letters) for low, high, _, _ in SCRIPTS]
+    others = len(letters) - sum(counts)
+    kana, han, hangul, *_ = counts
+    counts[:3] = (2 * (kana + han), 0, 2 * hangul) if kana else (0, 2 * han, 2 * hangul)
+    most = max(counts)
+    return SCRIPTS[counts.index(most)][2:] if most > others else None
 
 
 def timed(clause: str, start: int, end: int) -> Iterator[Word]:
