@@ -14,10 +14,11 @@ import itertools
 import json
 import os
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import click
 import jiwer
 import numpy as np
@@ -31,9 +32,10 @@ from openlive.engines.kokoro import Kokoro
 from openlive.engines.kokoro_voices import VOICES, timbre
 from openlive.engines.languages import bare
 from openlive.engines.phonemes import Espeak
+from openlive.engines.protocols import TTS
 from openlive.engines.registry import Resources
 from openlive.models import ensure
-from openlive.types import INPUT_RATE, OUTPUT_RATE, Speech, Voice
+from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 
 SENTENCES: Mapping[str, Sequence[str]] = json.loads(Path(__file__).with_name("languages.json").read_text("utf-8"))
 CAST = ("Kore", "Puck", "Aoede", "Fenrir", "Leda")
@@ -79,7 +81,7 @@ def main(only: Sequence[str], engine: Sequence[str], voice: Sequence[str], verbo
     for code in only or SENTENCES:
         said = [plain(text, code) for text in SENTENCES[code]]
         lines = [
-            [plain(listen(whisper, one.render(text, Voice(name, code), bare(code)), code), code) for text, name in cast]
+            [plain(listen(whisper, speech(one, text, Voice(name, code)), code), code) for text, name in cast]
             for one in engines.values()
             for cast in casts(code, voice)
         ]
@@ -110,10 +112,22 @@ def recogniser(threads: int) -> Any:
     return WhisperModel(str(ensure("whisper-base")), device="cpu", compute_type="int8", cpu_threads=threads)
 
 
-def listen(whisper: Any, speech: Speech, code: str) -> str:
+def speech(engine: TTS, text: str, voice: Voice) -> bytes:
+    """As a session speaks it: the voice itself finds the language, by the code in `voice`."""
+
+    async def clauses() -> AsyncIterator[str]:
+        yield text
+
+    async def spoken() -> bytes:
+        return b"".join([piece.pcm async for piece in engine.speak(clauses(), voice)])
+
+    return anyio.run(spoken)
+
+
+def listen(whisper: Any, pcm: bytes, code: str) -> str:
     """What Whisper understands, told which language it is."""
-    pcm = np.frombuffer(speech.pcm, "<i2").astype(np.float32) / 32768
-    audio = np.pad(soxr.resample(pcm, OUTPUT_RATE, INPUT_RATE), INPUT_RATE // 4)
+    samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
+    audio = np.pad(soxr.resample(samples, OUTPUT_RATE, INPUT_RATE), INPUT_RATE // 4)
     segments, _ = whisper.transcribe(
         audio,
         language=bare(code),

@@ -26,7 +26,7 @@ from openlive.engines.speakable import language_of
 from openlive.engines.translating import Translating
 from openlive.models import ensure
 from openlive.types import Heard, Message, Request, Sampling, Text, Translation, Voice
-from tests.bench.languages import listen, plain, recogniser
+from tests.bench.languages import listen, plain, recogniser, speech
 
 SET: Sequence[dict[str, Any]] = json.loads(Path(__file__).with_name("translations.json").read_text("utf-8"))
 
@@ -57,7 +57,7 @@ async def measure(rows: Sequence[dict[str, Any]], *, spoken: bool, hints: bool) 
         translation = await interpret(interpreter, said, row["to"])
         heard = translation
         if voice is not None and translation:
-            heard = listen(whisper, voice.render(translation, Voice("Kore", row["to"]), row["to"]), row["to"])
+            heard = listen(whisper, speech(voice, translation, Voice("Kore", row["to"])), row["to"])
         right = is_right(row, heard)
         for group in ("all", f"{row['from']} to {row['to']}"):
             scores[group].append(right)

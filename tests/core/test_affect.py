@@ -11,7 +11,10 @@ from openlive.core import affect
 from openlive.core.affect import NOBODY, USUAL, Usual
 from openlive.core.commands import Listen, Respond, Stop
 from openlive.core.profile import Profile
+from openlive.core.settings import from_setup
 from openlive.types import Heard, Message, Prosody, Text, Voice
+from openlive.wire.errors import ProtocolError
+from openlive.wire.setup import GenerationConfig, Setup
 from tests.core.world import MODEL, TALK, World, words
 
 NATIVE = Profile(MODEL, affective_dialog=True)
@@ -197,7 +200,16 @@ def test_other_models_refuse_it_by_path(vertex: bool) -> None:
     assert one.closed is not None
     where = "'setup.generation_config.enable_affective_dialog'"
     assert one.closed.code == 1007
-    assert one.closed.reason.startswith(f"Invalid value at {where}: not on this model; leave it out, or use a")
+    assert one.closed.reason == f"Invalid value at {where}: not on this model; leave it out."
+
+
+def test_a_model_that_has_it_is_named() -> None:
+    """Which one it is follows from no name: the interpreter and the 3.x ones are native audio, too."""
+    offered = {"gemini-3": Profile("gemini-3"), "interpreter": Profile("interpreter"), MODEL: NATIVE}
+    setup = Setup(model="models/gemini-3", generation_config=GenerationConfig(enable_affective_dialog=True))
+    with pytest.raises(ProtocolError) as refused:
+        from_setup(setup, offered, "v1alpha")
+    assert str(refused.value).endswith(f": not on this model; use {MODEL}.")
 
 
 def test_vertex_knows_it_in_every_version() -> None:

@@ -25,6 +25,7 @@ def test_there_are_thirty_and_native_audio_lacks_the_starred_ones() -> None:
         ("es", "es-US"),
         ("PT-br", "pt-BR"),
         ("cmn", "cmn-CN"),
+        ("zh", "cmn-CN"),
     ],
 )
 def test_case_does_not_matter_and_the_region_may_be_missing(asked: str, meant: str) -> None:

@@ -9,9 +9,13 @@ import pytest
 from openlive.core.commands import JudgeAddressee, Respond, Stop
 from openlive.core.events import Failed
 from openlive.core.profile import Profile
+from openlive.core.settings import from_setup
 from openlive.types import FunctionCall, Heard
+from openlive.wire.errors import ProtocolError
+from openlive.wire.setup import ProactivityConfig, Setup
 from tests.core.world import MODEL, TALK, World, spoken, words
 
+PATH = "setup.proactivity.proactive_audio"
 NATIVE = Profile(MODEL, proactive=True, addressee=True)
 PROACTIVE = {**TALK, "proactivity": {"proactiveAudio": True}}
 ASIDE = words("honey where are my keys", 0.5)
@@ -30,7 +34,7 @@ def session(setup: dict[str, Any], *, version: str = "v1alpha", profile: Profile
     ("proactivity", "version", "profile", "reason"),
     [
         ({}, "v1beta", NATIVE, "Unknown name \"proactivity\" at 'setup': Cannot find field."),
-        ({"proactiveAudio": True}, "v1alpha", Profile(MODEL), "'setup.proactivity.proactive_audio': not on this model"),
+        ({"proactiveAudio": True}, "v1alpha", Profile(MODEL), f"'{PATH}': not on this model; leave it out."),
         (
             {"proactiveAudio": True},
             "v1alpha",
@@ -52,6 +56,14 @@ def test_nothing_asked_for_is_to_be_had_of_every_model(proactivity: dict[str, bo
     world.stream(6)
     assert "audio" in world.kinds()
     assert not world.of(JudgeAddressee)
+
+
+def test_a_model_that_has_it_is_named() -> None:
+    offered = {"interpreter": Profile("interpreter"), MODEL: NATIVE}
+    setup = Setup(model="models/interpreter", proactivity=ProactivityConfig(proactive_audio=True))
+    with pytest.raises(ProtocolError) as refused:
+        from_setup(setup, offered, "v1alpha")
+    assert str(refused.value) == (f"Invalid value at '{PATH}': not on this model; use {MODEL}.")
 
 
 # --- a turn of its own ------------------------------------------------------------------------------------------------

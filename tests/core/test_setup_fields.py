@@ -69,6 +69,7 @@ ROWS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (speech(languageCode="de-DE"), {"language": "de-DE", "languages": ("de-DE",), "voice": Voice("Puck", "de-DE")}),
     (speech(voiceConfig={"prebuiltVoiceConfig": {"voiceName": "Kore"}}), {"voice": Voice("Kore")}),
     (speech(voiceConfig={"voice": "kore"}), {"voice": Voice("Kore")}),
+    (speech(voiceConfig={"prebuiltVoiceConfig": {"voiceName": ""}}, languageCode=""), {}),
     (heard(), {"transcribe_input": True}),
     (heard(languageCodes=["de-DE", "en"]), {"transcribe_input": True, "languages": ("de-DE", "en")}),
     (heard(languageHints={"languageCodes": ["fr"]}), {"transcribe_input": True, "languages": ("fr",)}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import threading
 import time
@@ -17,9 +18,11 @@ import numpy.typing as npt
 import pytest
 import soxr
 
+from openlive.core.languages import LANGUAGES
 from openlive.engines.cascade import Cascade
 from openlive.engines.kokoro import MOST, Kokoro, create
 from openlive.engines.kokoro_voices import NATIVE, VOICES, Styles, canonical, shared, timbre
+from openlive.engines.languages import bare
 from openlive.engines.pauses import FRAME, LEAD, LEVEL
 from openlive.engines.phonemes import Dialect
 from openlive.engines.registry import EngineError, Resources
@@ -249,6 +252,12 @@ def test_operators_give_names_other_voices(hum: Hum, letters: Letters, voices: P
         Kokoro(hum, voices, letters, {"Puck": "am_nobody"})
 
 
+@pytest.mark.parametrize("voices", ["am_liam", ["x"], {"Puck": 3}])
+def test_what_is_no_table_of_voices_is_refused(voices: Any, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=re.escape(f"kokoro: voices = {voices!r} is no table of names.")):
+        create("", Resources(lambda _: tmp_path, 1, 0, {"voices": voices}))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -292,6 +301,25 @@ def test_symbols_are_not_read_out(text: str, said: str) -> None:
 )
 def test_the_language_of_a_text(text: str, hint: str, language: str) -> None:
     assert language_of(text, hint) == language
+
+
+SENTENCES: dict[str, list[str]] = json.loads((Path(__file__).parents[1] / "bench/languages.json").read_text("utf-8"))
+NATIVES = {"en": "a", "zh": "z", "es": "e", "fr": "f", "hi": "h", "ja": "j", "ko": "j", "pt": "p"}
+NATIVES |= dict.fromkeys(("bn", "gu", "kn", "ml", "mr", "ta", "te"), "h")
+"""Where a voice of Kokoro's comes from, by its first letter; Italian stands in elsewhere."""
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_every_code_of_the_guide_has_one_name_everywhere(code: str) -> None:
+    """From the session's hint to the voice: Mandarin must not be `cmn` here and `zh` there."""
+    for sentence in SENTENCES[code]:
+        language = language_of(sentence, code)
+        assert language == bare(code)
+        assert timbre("Kore", language)[0] == NATIVES.get(language, "i")
+
+
+def test_a_chosen_chinese_voice_speaks_mandarin() -> None:
+    assert timbre("Kore", language_of("法国的首都是巴黎。", "cmn-CN"), {"Kore": "zf_xiaobei"}) == "zf_xiaobei"
 
 
 def test_the_language_stays_where_a_text_does_not_tell() -> None:

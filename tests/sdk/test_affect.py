@@ -60,7 +60,11 @@ async def test_it_is_off_by_default(server: Server, scripted: Scripted) -> None:
     [
         ("v1", NATIVE, "Unknown name \"enableAffectiveDialog\" at 'setup.generation_config'"),
         ("v1beta", NATIVE, "Unknown name \"enableAffectiveDialog\" at 'setup.generation_config'"),
-        ("v1alpha", "gemini-3.8-live", "'setup.generation_config.enable_affective_dialog': not on this model"),
+        (
+            "v1alpha",
+            "gemini-3.8-live",
+            "'setup.generation_config.enable_affective_dialog': not on this model; use gemini-live-2.5",
+        ),
     ],
 )
 async def test_where_it_is_refused(server: Server, version: str, model: str, reason: str) -> None:

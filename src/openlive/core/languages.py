@@ -25,7 +25,7 @@ def language(asked: str, accepted: Sequence[str], model: str) -> str:
 
 
 def find(asked: str, accepted: Sequence[str]) -> str:
-    """The code as it is written in `accepted`, whatever its case; a bare `de` means the first of its regions there. ''
-    where it is none of them."""
-    wanted = asked.lower()
+    """The code as it is written in `accepted`, whatever its case; a bare `de` means the first of its regions there, and
+    `zh` is Mandarin. '' where it is none of them."""
+    wanted = "cmn" if asked.lower() == "zh" else asked.lower()
     return next((code for code in accepted if wanted in {code.lower(), code.partition("-")[0].lower()}), "")

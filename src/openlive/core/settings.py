@@ -119,7 +119,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
     interruptible = _interruptible(realtime.activity_handling, translation)
     detection = realtime.automatic_activity_detection or AutomaticActivityDetection()
     _refuse(setup)
-    proactive = _proactive_audio(setup, profile)
+    proactive = _proactive_audio(setup, profile, profiles)
     return Settings(
         profile=profile,
         instructions=instructions(setup.system_instruction),
@@ -129,7 +129,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         thoughts=bool(thinking.include_thoughts),
         translation=translation,
         voice=Voice(voice_name, spoken) if modality is Modality.AUDIO else None,
-        affective=_affective(generation, profile),
+        affective=_affective(generation, profile, profiles),
         language=spoken,
         activity=_policy(detection, coverage, vertex=vertex, judged=profile.turn_detector, addressed=proactive),
         interruptible=interruptible,
@@ -198,14 +198,13 @@ def _refuse_alpha(setup: Setup, version: str) -> None:
         raise errors.unknown_name("proactivity", "setup").error()
 
 
-def _proactive_audio(setup: Setup, profile: Profile) -> bool:
+def _proactive_audio(setup: Setup, profile: Profile, profiles: Mapping[str, Profile]) -> bool:
     asked = setup.proactivity
     if asked is None:
         return False
     path = "setup.proactivity.proactive_audio"
     if asked.proactive_audio and not profile.proactive:
-        told = "not on this model; leave it out, or use a native-audio one"
-        raise ProtocolError(f"Invalid value at '{path}': {told}.")
+        raise _elsewhere(path, next((p.name for p in profiles.values() if p.proactive), ""))
     if asked.proactive_audio and not profile.addressee:
         raise ProtocolError(f"Invalid value at '{path}': this server cannot tell who is spoken to; leave it out.")
     return bool(asked.proactive_audio)
@@ -267,7 +266,7 @@ def _modality(generation: GenerationConfig, profile: Profile) -> Modality:
 
 def _voice_name(speech: SpeechConfig, profile: Profile, modality: Modality) -> str:
     asked = speech.voice_name
-    if asked is None:
+    if not asked:
         return profile.default_voice
     if modality is not Modality.AUDIO:
         raise errors.VOICE_WITHOUT_AUDIO.error()
@@ -303,11 +302,17 @@ def _thinking(config: ThinkingConfig, profile: Profile) -> int:
     return THINKING if profile.thinking or config.include_thoughts else 0
 
 
-def _affective(generation: GenerationConfig, profile: Profile) -> bool:
+def _affective(generation: GenerationConfig, profile: Profile, profiles: Mapping[str, Profile]) -> bool:
     if generation.enable_affective_dialog and not profile.affective_dialog:
-        where = "setup.generation_config.enable_affective_dialog"
-        raise ProtocolError(f"Invalid value at '{where}': not on this model; leave it out, or use a native-audio one.")
+        path = "setup.generation_config.enable_affective_dialog"
+        raise _elsewhere(path, next((p.name for p in profiles.values() if p.affective_dialog), ""))
     return bool(generation.enable_affective_dialog)
+
+
+def _elsewhere(path: str, able: str) -> ProtocolError:
+    """A feature that this model lacks; `able` is one that has it, '' where there is none. Few words: a close has room
+    for 123 bytes."""
+    return ProtocolError(f"Invalid value at '{path}': not on this model; {f'use {able}' if able else 'leave it out'}.")
 
 
 def _image_tokens(resolution: MediaResolution | None) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -63,14 +62,6 @@ def key_and_model(url: str, resources: Resources) -> tuple[str, str]:
     """As the settings `api_key` and `model` have them, or the environment and the endpoint (blocking)."""
     api_key = str(resources.settings.get("api_key") or os.environ.get("OPENLIVE_OPENAI_API_KEY", ""))
     return api_key, str(resources.settings.get("model") or _first_model(url, api_key))
-
-
-def names(settings: Mapping[str, Any], key: str) -> dict[str, str]:
-    """A setting that gives names other names."""
-    value = settings.get(key, {})
-    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value.values()):
-        raise EngineError(f'openai: {key} = {value!r} is no table of names. Write {key} = {{ Puck = "alloy" }}.')
-    return value
 
 
 def refusal(response: httpx.Response, content: bytes) -> str:

@@ -19,7 +19,7 @@ from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, sha
 from openlive.engines.manner import pace, played
 from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
 from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect
-from openlive.engines.registry import EngineError, Resources
+from openlive.engines.registry import EngineError, Resources, voices_in
 from openlive.engines.speakable import language_of, speakable, timed
 from openlive.engines.workers import Abort, Workers
 from openlive.types import OUTPUT_RATE, Speech, Voice
@@ -108,7 +108,7 @@ def create(argument: str, resources: Resources) -> Kokoro:
         raise EngineError(f"The tts engine 'kokoro' takes no argument; it was given {argument!r}.")
     model = resources.weights("kokoro") / "kokoro-v1.0.int8.onnx"
     threads = int(resources.settings.get("threads", resources.threads))
-    chosen = resources.settings.get("voices", {})
+    chosen = voices_in(resources.settings, "kokoro", "am_liam")
     engine = Kokoro(network(model, threads), resources.weights("kokoro-voices"), Espeak(), chosen)
     engine.warm()
     return engine

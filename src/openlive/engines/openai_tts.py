@@ -17,9 +17,9 @@ from typing import Any
 
 import httpx
 
-from openlive.engines.endpoint import Endpoint, EndpointError, base_url, key_and_model, names, refusal
+from openlive.engines.endpoint import Endpoint, EndpointError, base_url, key_and_model, refusal
 from openlive.engines.kokoro_voices import VOICES
-from openlive.engines.registry import EngineError, Resources
+from openlive.engines.registry import EngineError, Resources, voices_in
 from openlive.engines.speakable import language_of, speakable
 from openlive.types import OUTPUT_RATE, Speech, Voice
 
@@ -123,7 +123,7 @@ class _Script:
 def create(argument: str, resources: Resources) -> OpenAIVoice:
     """`argument` is the endpoint's base URL, with its `/v1`."""
     url = base_url(argument)
-    voices = names(resources.settings, "voices")
+    voices = voices_in(resources.settings, "openai", "alloy")
     voice = resources.settings.get("voice", "")
     if not isinstance(voice, str):
         raise EngineError(f'openai: voice = {voice!r} is no name. Write voice = "alloy", for example.')

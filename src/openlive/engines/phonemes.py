@@ -86,7 +86,6 @@ DIALECTS: dict[str, Dialect] = {
     "en-gb": Dialect("en", TIED + ENGLISH + BRITISH),
     "pt": Dialect("pt-br", TIED),
     "zh": Dialect("cmn", TIED),
-    "cmn": Dialect("cmn", TIED),
 }
 """What is not spoken just as espeak-ng writes it. Chinese comes without its tones and Japanese without its kanji
 (espeak-ng tells neither): to be understood they want a phonemizer of their own.

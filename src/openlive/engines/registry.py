@@ -7,7 +7,7 @@ to a factory. Tools of the server's are found alike: `openlive.google_search`, `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -43,6 +43,16 @@ class Factory(Protocol):
     def __call__(self, argument: str, resources: Resources) -> Any:
         """Loads the engine (blocking; called in a thread). `argument` is what followed the colon, or ''."""
         ...
+
+
+def voices_in(settings: Mapping[str, Any], engine: str, example: str) -> dict[str, str]:
+    """The setting `voices` of an engine, which says what voice of its own each name is. Raises `EngineError`."""
+    value = settings.get("voices", {})
+    if not isinstance(value, dict) or not all(isinstance(voice, str) for voice in value.values()):
+        raise EngineError(
+            f'{engine}: voices = {value!r} is no table of names. Write voices = {{ Puck = "{example}" }}.'
+        )
+    return value
 
 
 def find(kind: Kind, name: str) -> EntryPoint:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 
+from openlive.engines.languages import bare
 from openlive.engines.spoken import spoken
 from openlive.types import Word
 
@@ -41,7 +42,7 @@ def is_picture(c: str) -> bool:
 # Ranges of characters, the language to assume for them, and all that write with them.
 SCRIPTS: tuple[tuple[str, str, str, frozenset[str]], ...] = (
     ("\u3040", "\u30ff", "ja", frozenset({"ja"})),
-    ("\u4e00", "\u9fff", "zh", frozenset({"zh", "cmn", "ja"})),
+    ("\u4e00", "\u9fff", "zh", frozenset({"zh", "ja"})),
     ("\uac00", "\ud7af", "ko", frozenset({"ko"})),
     ("\u0400", "\u04ff", "ru", frozenset({"ru", "uk", "bg"})),
     ("\u0600", "\u06ff", "ar", frozenset({"ar", "fa", "ur"})),
@@ -74,7 +75,7 @@ def language_of(text: str, hint: str = "", otherwise: str = "en") -> str:
     the text is in it; among languages in Latin letters it decides, and without it common words do. `otherwise` stands
     where nothing tells.
     """
-    hint = hint.partition("-")[0].lower()
+    hint = bare(hint)
     if script := script_of(text):
         language, writers = script
         return hint if hint in writers else otherwise if otherwise in writers else language
