@@ -56,6 +56,13 @@ class TestInstructions:
 
 
 class TestHistoryConfig:
+    def test_it_is_computed_before_anybody_speaks(self) -> None:
+        world = World({**TEXT, "historyConfig": {"initialHistoryInClientContent": True}})
+        world.text("A long story.")
+        assert conversation(world.of(Prefill)[-1].request) == [("user", "A long story.")]
+        world.text("It goes on.", complete=False)
+        assert conversation(world.of(Prefill)[-1].request)[-1] == ("user", "It goes on.")
+
     def test_thoughts_in_it_are_left_out(self) -> None:
         world = World({**TEXT, "historyConfig": {"initialHistoryInClientContent": True}})
         parts = [{"text": "Hm, who is that?", "thought": True}, {"text": "Hello."}]

@@ -114,6 +114,19 @@ class TestWhileTheUserSpeaks:
         assert speech_first.messages[-1].text == "and what about the trains to Rome"
         assert [type(p) for p in result_last.messages[-1].parts] == [FunctionResponse]
 
+    @pytest.mark.parametrize("waste", [0.0, 1.0])
+    @pytest.mark.parametrize("after", [6.5, 8.3])  # while words come, and in the silence after them
+    def test_a_silent_result_is_in_the_next_request(self, waste: float, after: float) -> None:
+        plan = words("and what about the trains to Rome", 6.0)
+        world = World(tools("weather", slow=True), replies=[WEATHER], plan=plan, limits=Limits(waste=waste))
+        world.text("Weather?")
+        world.stream(after)
+        respond(world, answer(asked(world)[0], scheduling="SILENT"))
+        world.stream(6)
+        results = [p for m in world.requests[-1].messages for p in m.parts if isinstance(p, FunctionResponse)]
+        assert results[-1].response == {"sky": "blue"}
+        assert world.requests[-1].messages[-1].text == "and what about the trains to Rome"
+
     def test_it_is_told_once_nothing_was_said_after_all(self) -> None:
         noise = Word(6.0, 7.0, "")
         world = World(tools("weather", slow=True), replies=[WEATHER], plan=[noise])

@@ -79,6 +79,7 @@ class Dialogue:
         if self.loading:
             self.loading = not complete
             self.history.load(messages)
+            self.prepare()
             return
         if self._calls.waits_for_client and self.settings.profile.queues_during_calls:
             self._unsaid.waiting += [(message, complete) for message in messages or [Message("user", ())]]
@@ -91,6 +92,7 @@ class Dialogue:
             self._respond()
         else:
             self._context.slide()
+            self.prepare()
 
     def text(self, text: str, *, speaking: bool) -> None:
         """Realtime text counts as activity; while the user speaks it joins that turn."""
@@ -122,17 +124,17 @@ class Dialogue:
         self._guesses.confirm()
         message = self._unsaid.turn(parts)
         self.loading = False
-        self._unsaid.end_turn()
-        if not message.parts:
-            self.drop_held()
-            return
         held = self._reply if self._reply is not None and self._reply.held else None
-        if held is not None and same(held.request.messages[-1], message):
+        if held is not None and not self._unsaid.silent and same(held.request.messages[-1], message):
+            self._unsaid.end_turn(held.request.messages[-1])
             self.history.add(held.request.messages[-1])
             self._mark(held, steps)
             self._release(held)
             return
+        self._unsaid.end_turn(message)
         self.drop_held()
+        if not message.parts:
+            return
         if not self.settings.interruptible and (self._reply is not None or self._blocked):
             self._unsaid.waiting.append((message, True))
             return
@@ -165,9 +167,11 @@ class Dialogue:
         return bool(self._unsaid.typed) or self._unsaid.begun is not None
 
     def speculate(self, heard: Heard) -> None:
-        """The user may have finished: the reply is prepared, and held until that is decided."""
+        """The user may have finished: the reply is prepared, and held until that is decided. Not where something waits
+        that the next request has to hold."""
         self.drop_held()
-        if self._reply is not None or self._blocked or not self._guesses.guess():
+        worth = self._guesses.guess()
+        if self._reply is not None or self._blocked or self._unsaid.silent or not worth:
             return
         try:
             self._context.slide()
@@ -182,6 +186,7 @@ class Dialogue:
 
     def drop_held(self) -> None:
         if self._reply is not None and self._reply.held:
+            self._guesses.dropped()
             self.out += [Stop(self._reply.turn), self._reply.prepared(self.now, used=False)]
             self._reply = None
 
@@ -451,6 +456,7 @@ class Dialogue:
     # What may change during the session.
 
     def update(self, instructions: str | None, functions: tuple[FunctionDeclaration, ...] | None) -> None:
+        self.drop_held()
         self._context.update(instructions, functions)
         self.prepare()
 

@@ -25,6 +25,11 @@ class Unsaid:
         self._room = room
         self._all_video = all_video
 
+    @property
+    def silent(self) -> bool:
+        """Something waits that gets no answer of its own, so that the next request has to hold it."""
+        return any(not answered for _, answered in self.waiting)
+
     def type(self, text: str) -> None:
         self.typed.append(Text(text))
 
@@ -57,16 +62,29 @@ class Unsaid:
 
     def shown(self, images: tuple[Image, ...]) -> Message:
         """A turn in which nothing is said: `images`, which are in no later one."""
-        self.seen = [seen for seen in self.seen if not any(seen is image for image in images)]
+        self._leave(images)
         return Message("user", images)
 
-    def end_turn(self) -> None:
-        self.seen.clear()
+    def _leave(self, told: tuple[Part, ...]) -> None:
+        self.seen = [seen for seen in self.seen if not any(seen is part for part in told)]
+
+    def end_turn(self, turn: Message) -> None:
+        """What was seen after `turn` was put together is for the next one."""
+        self._leave(turn.parts)
         self.typed.clear()
         self.begun = None
 
 
 def same(guess: Message, said: Message) -> bool:
-    """The guess was answered; does the answer fit what was said in the end?"""
-    others = [p for p in guess.parts if not isinstance(p, Heard)], [p for p in said.parts if not isinstance(p, Heard)]
-    return others[0] == others[1] and normalised(guess.text) == normalised(said.text)
+    """The guess was answered; does the answer fit what was said in the end? Of a camera that runs, frames come after it
+    as well; they change nothing, but the first image of a turn does."""
+    if normalised(guess.text) != normalised(said.text) or bool(_images(guess)) != bool(_images(said)):
+        return False
+    return [p for p in guess.parts if not isinstance(p, _OPEN)] == [p for p in said.parts if not isinstance(p, _OPEN)]
+
+
+_OPEN = (Heard, Image)
+
+
+def _images(message: Message) -> list[Part]:
+    return [part for part in message.parts if isinstance(part, Image)]
