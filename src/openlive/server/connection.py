@@ -297,6 +297,8 @@ class Connection:
                 pcm += self._input.push(blob.data or b"", blob.mime_type or "audio/pcm", f"realtime_input.{path}")
             else:
                 images.append(RealtimeInput(media_chunks=(blob,)))
+        if pcm and said == RealtimeInput(audio=said.audio):  # nothing else is in almost every message
+            return [pcm]
         if said.audio_stream_end or said.activity_end is not None:
             pcm += self._input.flush()
         start = RealtimeInput(activity_start=said.activity_start)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import msgspec
+from msgspec import UNSET, UnsetType
+
 from openlive.wire.content import Blob, Content, FunctionResponse
 from openlive.wire.errors import ProtocolError
-from openlive.wire.json import parse
+from openlive.wire.json import parse, reader
 from openlive.wire.proto import Message
 from openlive.wire.setup import Instruction, Setup
 from openlive.wire.tools import Tool
@@ -79,7 +82,7 @@ class ClientMessage(Message, frozen=True, kw_only=True):
 
 def parse_message(frame: str | bytes) -> ClientMessage:
     """Reads one frame, text or binary. Raises ProtocolError, whatever the frame holds, and nothing else."""
-    message = parse(ClientMessage, frame)
+    message = _audio_alone(frame) or parse(ClientMessage, frame)
     if message == _EMPTY:
         raise ProtocolError(
             "Invalid JSON payload received. A message has one of setup, clientContent, realtimeInput, toolResponse, "
@@ -90,3 +93,45 @@ def parse_message(frame: str | bytes) -> ClientMessage:
 
 
 _EMPTY = ClientMessage()
+
+
+# --- almost every message ---------------------------------------------------------------------------------------------
+
+
+class _Blob(msgspec.Struct, forbid_unknown_fields=True):
+    data: str
+    camel: str | UnsetType = msgspec.field(default=UNSET, name="mimeType")
+    snake: str | UnsetType = msgspec.field(default=UNSET, name="mime_type")
+
+
+class _Input(msgspec.Struct, forbid_unknown_fields=True):
+    audio: _Blob
+
+
+class _Audio(msgspec.Struct, forbid_unknown_fields=True):
+    camel: _Input | UnsetType = msgspec.field(default=UNSET, name="realtimeInput")
+    snake: _Input | UnsetType = msgspec.field(default=UNSET, name="realtime_input")
+
+
+_decoder = msgspec.json.Decoder(_Audio)
+_data = reader(bytes)
+
+
+def _audio_alone(frame: str | bytes) -> ClientMessage | None:
+    """A message with one piece of audio and nothing else, read by a typed decoder: a fifth of what the walk takes.
+
+    None for every other frame, broken ones included: the walk has the rules and the errors.
+    """
+    try:
+        found = _decoder.decode(frame)
+        said = found.camel or found.snake
+        if not said or (found.camel and found.snake):
+            return None
+        blob = said.audio
+        mime = blob.snake if blob.camel is UNSET else blob.camel
+        if mime is UNSET or (blob.camel is not UNSET and blob.snake is not UNSET):
+            return None
+        audio = Blob(mime_type=mime, data=_data(blob.data, ""))
+    except (msgspec.DecodeError, UnicodeError, ProtocolError):
+        return None
+    return ClientMessage(realtime_input=RealtimeInput(audio=audio))
