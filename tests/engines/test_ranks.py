@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from openlive.engines import chatml
-from openlive.engines.llamacpp import Llama
+from openlive.engines.hold import Hold, enter
+from openlive.engines.llamacpp import SLOTS, Llama
 from openlive.engines.llamaserver import Chunk
 from openlive.types import Image, Message, Progress, Request, Sampling, Text
 
@@ -171,6 +172,92 @@ def test_a_reply_that_is_cancelled_while_it_waits_holds_nobody_up(llm: Llama) ->
             await holding
             await llm.prefill(waits("idle"))
         assert not llm._silent
+
+    asyncio.run(run())
+
+
+async def prepare(llm: Llama, request: Request, hold: Hold) -> None:
+    """All of an answer that nobody waits for before it is released."""
+    enter(hold)
+    async with aclosing(llm.generate(request)) as pieces:  # type: ignore[type-var]
+        async for _ in pieces:
+            pass
+
+
+def test_an_answer_that_is_held_comes_at_once_where_nobody_waits(llm: Llama, runtime: Runtime) -> None:
+    async def run() -> None:
+        idle = asyncio.create_task(llm.prefill(waits("idle")))
+        await until(lambda: ("+", 0) in runtime.log)
+        async with asyncio.timeout(10):
+            await prepare(llm, asks("held"), Hold())
+            assert ("!", 0) not in runtime.log, "not even a prefill was waited for"
+            await idle
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_is_held_makes_way_for_one_that_is_waited_for(llm: Llama, runtime: Runtime) -> None:
+    async def run() -> None:
+        held = asyncio.create_task(prepare(llm, asks("held", LONG), Hold()))
+        await until(lambda: ("+", 0) in runtime.log)
+        await first(llm, asks("waiting", LONG))
+        assert ("!", 0) not in runtime.log, "it was not waited for"
+        async with asyncio.timeout(10):
+            await held
+        begun_anew = [i for i, entry in enumerate(runtime.log) if entry == ("+", 0)]
+        assert begun_anew[1] > runtime.log.index(("!", 1)), "not beside the first words"
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_is_held_keeps_nobody_from_going_on(llm: Llama, runtime: Runtime) -> None:
+    async def run() -> None:
+        async with aclosing(llm.generate(asks("early", tokens=20))) as early:  # type: ignore[type-var]
+            await anext(early)
+            await anext(early)
+            await until(lambda: not llm._runs)  # it has written ahead, and pauses
+            held = asyncio.create_task(prepare(llm, asks("held", 3 * LONG), Hold()))
+            await until(lambda: ("+", 1) in runtime.log)
+            async with asyncio.timeout(10):
+                async for _ in early:
+                    pass
+            assert ("!", 1) not in runtime.log, "it has not waited for the other's prompt"
+            await held
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_is_held_costs_no_other_conversation_its_cache(llm: Llama) -> None:
+    async def run() -> None:
+        for i in range(SLOTS):
+            await first(llm, asks(f"going on {i}"))
+        owners = {slot.owner for slot in llm._slots._slots}
+        hold = Hold()
+        held = asyncio.create_task(prepare(llm, asks("hesitant"), hold))
+        await asyncio.sleep(10 * STEP)
+        assert {slot.owner for slot in llm._slots._slots} == owners
+        assert not held.done()
+        hold.release()
+        async with asyncio.timeout(10):
+            await held
+        assert "hesitant" in {slot.owner for slot in llm._slots._slots}
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_is_released_goes_before_prefills_at_once(llm: Llama, runtime: Runtime) -> None:
+    async def run() -> None:
+        hold = Hold()
+        held = asyncio.create_task(prepare(llm, asks("held", LONG), hold))
+        await until(lambda: ("+", 0) in runtime.log)
+        talking = asyncio.create_task(llm.prefill(asks("talking", LONG)))
+        await until(lambda: ("+", 1) in runtime.log)  # beside it, as neither is waited for
+        hold.release()
+        async with asyncio.timeout(10):
+            await held
+            assert ("!", 1) not in runtime.log
+            await talking
+        assert runtime.log.index(("-", 1)) < runtime.log.index(("!", 0)), "it has made way"
 
     asyncio.run(run())
 

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from openlive.engines.hold import Hold, enter
 from openlive.engines.workers import Abort, AbortedError, Workers
 
 
@@ -41,6 +42,32 @@ def test_the_urgent_goes_first_and_equals_keep_their_order() -> None:
 
     asyncio.run(main())
     assert order == ["a", "b", "c", "d"]
+
+
+def test_what_nobody_waits_for_yet_goes_last_until_it_is_released() -> None:
+    order: list[str] = []
+
+    async def main() -> None:
+        workers, gate = Workers(1, "test"), Gate()
+
+        async def work(name: str, priority: int, held: Hold | None) -> None:
+            enter(held)
+            await workers.run(lambda _: order.append(name), priority)
+
+        first = asyncio.create_task(workers.run(gate))
+        await begun(gate)
+        released, kept = Hold(), Hold()
+        jobs = [
+            asyncio.create_task(work(*job))
+            for job in (("kept", 0, kept), ("released", 0, released), ("later", 1, None), ("first", 0, None))
+        ]
+        await asyncio.sleep(0)  # they have queued up
+        released.release()
+        gate.go.set()
+        await asyncio.gather(first, *jobs)
+
+    asyncio.run(main())
+    assert order == ["released", "first", "later", "kept"]
 
 
 def test_cancelled_work_is_dropped_while_it_waits() -> None:

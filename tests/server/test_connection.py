@@ -14,6 +14,8 @@ import pytest
 
 from openlive.core.events import Event, Opened
 from openlive.core.session import Session
+from openlive.engines.hold import Hold, current
+from openlive.engines.scripted import ScriptedLLM
 from openlive.server import connection
 from openlive.server.admission import Admission, Places, Visit
 from openlive.server.app import profiles
@@ -27,6 +29,7 @@ from openlive.server.metrics import Metrics
 from openlive.server.store import MemoryStore
 from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
+from openlive.types import Request, Text, Written
 from tests.core.world import PROFILES
 from tests.raw import TALK, TEXT, kind
 from tests.serving import SECONDS, Scripted, silence, tone
@@ -205,6 +208,32 @@ def test_a_client_that_takes_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> 
             socket.ask("hello")
 
     through(test)  # it ends although the client neither reads nor leaves
+
+
+def test_engines_are_told_that_nobody_waits_for_a_reply_until_the_turn_is_decided() -> None:
+    holds: list[Hold | None] = []
+
+    class Waiting(ScriptedLLM):
+        async def generate(self, request: Request) -> AsyncIterator[Written]:
+            holds.append(current())
+            while current() is not None:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+            yield Text("Well.")
+
+    async def test() -> None:
+        async with connected(TALK, Scripted(llm=Waiting())) as (socket, _):
+            socket.speak(tone(0.6) + silence(0.3))
+            while not holds:  # noqa: ASYNC110 - the engine has no event for it
+                await anyio.sleep(0.001)
+            assert isinstance(holds[0], Hold)
+            socket.speak(silence(1))
+            await socket.until(lambda: "turnComplete" in socket.kinds)
+            assert len(holds) == 1, "it was released, and not made anew"
+            socket.ask("hello")
+            await socket.until(lambda: socket.kinds.count("turnComplete") == 2)
+            assert holds[1:] == [None]
+
+    through(test)
 
 
 def test_the_engines_forget_the_session() -> None:

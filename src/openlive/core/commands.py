@@ -106,8 +106,11 @@ class Prefill(Struct, frozen=True, tag=True):
 
 
 class Respond(Struct, frozen=True, tag=True):
+    """A reply to `request` is wanted. `held`: it is prepared, and nobody waits for it before `Prepared` says `used`."""
+
     turn: int
     request: Request
+    held: bool = False
 
 
 class Stop(Struct, frozen=True, tag=True):

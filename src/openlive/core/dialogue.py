@@ -220,7 +220,7 @@ class Dialogue:
             now=self.now,
             spent=spent,
         )
-        self.out.append(Respond(self._turn, request))
+        self.out.append(Respond(self._turn, request, held))
         return self._reply
 
     def _mark(self, reply: Reply, steps: Mapping[Step, float]) -> None:

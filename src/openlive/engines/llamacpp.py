@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,7 @@ from weakref import WeakSet
 
 from msgspec.structs import replace
 
-from openlive.engines import chatml, noticing, routing, template
+from openlive.engines import chatml, hold, noticing, routing, template
 from openlive.engines.beginning import Beginning
 from openlive.engines.llamarun import DEFAULTS, Rank, Reply, Run, Signal, sampling_of
 from openlive.engines.llamaserver import LlamaServer
@@ -144,10 +144,13 @@ class Llama:
 
     async def _run(self, key: str, reply: Reply) -> AsyncGenerator[Any, None]:
         """Its pieces. What was generated is remembered for the next prompts."""
+        held = hold.current()
+        reply.held = held is not None
         try:
-            async with aclosing(self._pull(key, reply)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            with held.watched(partial(self._wanted, reply)) if held else nullcontext():
+                async with aclosing(self._pull(key, reply)) as pieces:
+                    async for piece in pieces:
+                        yield piece
         finally:
             reply.stop()
             if reply in self._silent:
@@ -160,7 +163,7 @@ class Llama:
         """What the reply gives; runs the model as long as somebody takes it."""
         while True:
             releases, finished = self._releases, reply.finished
-            if reply.run is None and reply.rank is Rank.FIRST:
+            if reply.is_hungry() and reply.rank is Rank.FIRST:
                 self._silent.add(reply)
             if reply.is_hungry() and self._start(
                 key, reply.next_run, reply.prompt, len(reply.prompt) + reply.limit, reply.rank
@@ -263,10 +266,8 @@ class Llama:
             raise LLMError("The language model has been shut down.")
         if not self._may_start(rank):
             return False
-        for run in tuple(self._runs):
-            if run.rank is Rank.IDLE or (run.rank is Rank.TALKING and rank is Rank.FIRST):
-                run.make_way()
-        speculative = rank >= Rank.TALKING
+        self._make_way(rank)
+        speculative = rank >= Rank.HELD
         lease = self._slots.claim(conversation, cells, time.monotonic(), prompt=prompt, speculative=speculative)
         if lease is None:
             return False
@@ -277,6 +278,21 @@ class Llama:
             self._runs.add(run)
         Thread(target=self._work, args=(run, lease, again), name="openlive-llm", daemon=True).start()
         return True
+
+    def _make_way(self, rank: Rank) -> None:
+        """For a run of that rank."""
+        last = Rank.NEXT if rank is Rank.FIRST else Rank.TALKING
+        for run in tuple(self._runs):
+            if run.rank > last:
+                run.make_way()
+
+    def _wanted(self, reply: Reply) -> None:
+        """It was held, and is waited for from now on."""
+        reply.held = False
+        if reply.run and not reply.run.ended:
+            reply.run.rank = reply.rank
+            self._make_way(reply.rank)
+        self._let_others_try()
 
     def _may_start(self, rank: Rank) -> bool:
         if rank is Rank.FIRST:

@@ -51,9 +51,11 @@ class Rank(IntEnum):
     """The first words of an answer."""
     NEXT = 1
     """What follows them: a voice is speaking meanwhile."""
-    TALKING = 2
+    HELD = 2
+    """An answer that is prepared: nobody waits for it unless the turn is over."""
+    TALKING = 3
     """A prefill while the user speaks."""
-    IDLE = 3
+    IDLE = 4
     """A prefill while nobody does, such as that of instructions."""
 
 
@@ -130,6 +132,8 @@ class Reply:
         """Nothing more will be generated; `take` may still give some."""
         self.run: Run | None = None
         """The run that is under way, or was the last one."""
+        self.held = False
+        """Nobody waits for it yet."""
         self._sampling = sampling
         self._ids: list[int] = []
         self._buffer: deque[Text | Thought | FunctionCall] = deque()
@@ -154,7 +158,9 @@ class Reply:
     @property
     def rank(self) -> Rank:
         """Of the next run."""
-        return Rank.FIRST if self.run is None else Rank.NEXT
+        if self.held:
+            return Rank.HELD
+        return Rank.NEXT if self._ids else Rank.FIRST
 
     def take(self) -> Text | Thought | FunctionCall | Progress | None:
         """The next piece; None where there is none yet."""

@@ -1,19 +1,23 @@
 """A few threads for inference, with priorities.
 
-Priorities are small numbers, the smallest first; equals keep their order. Work that nobody awaits any more is dropped
-while it waits, and told through its `Abort` while it runs.
+Priorities are small numbers, the smallest first; equals keep their order. Work on a reply that is held (`hold`) comes
+after all other, whatever its priority. Work that nobody awaits any more is dropped while it waits, and told through its
+`Abort` while it runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import Struct
+
+from openlive.engines import hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,18 +63,33 @@ class Abort:
                 self._call = None
 
 
+class _Job(Struct, eq=False):
+    priority: int
+    number: int
+    work: Callable[[Abort], Any]
+    abort: Abort
+    result: Future[Any]
+    hold: hold.Hold | None
+
+    @property
+    def place(self) -> tuple[bool, int, int]:
+        """Smaller ones go first."""
+        return self.hold is not None and not self.hold.released, self.priority, self.number
+
+
 class Workers:
     def __init__(self, threads: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix=name)
         self._lock = threading.Lock()
         self._order = itertools.count()
-        self._queue: list[tuple[int, int, Abort, Callable[[Abort], Any], Future[Any]]] = []
+        self._queue: list[_Job] = []
 
     async def run(self, work: Callable[[Abort], T], priority: int = 0) -> T:
         """Runs `work` in a thread once it is its turn. Cancelling the caller drops it, or aborts it if it runs."""
         abort, result = Abort(), Future[T]()
+        job = _Job(priority, next(self._order), work, abort, result, hold.current())
         with self._lock:
-            heapq.heappush(self._queue, (priority, next(self._order), abort, work, result))
+            self._queue.append(job)
         self._pool.submit(self._next)
         try:
             return await asyncio.wrap_future(result)
@@ -80,11 +99,13 @@ class Workers:
 
     def _next(self) -> None:
         with self._lock:
-            _, _, abort, work, result = heapq.heappop(self._queue)
+            job = min(self._queue, key=lambda waiting: waiting.place)
+            self._queue.remove(job)
+        result = job.result
         if not result.set_running_or_notify_cancel():
             return
         try:
-            value = work(abort)
+            value = job.work(job.abort)
         except BaseException as error:
             result.set_exception(error)
         else:

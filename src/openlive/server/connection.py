@@ -63,6 +63,7 @@ from openlive.core.events import (
     TurnJudged,
 )
 from openlive.core.session import Session
+from openlive.engines.hold import Hold, enter
 from openlive.engines.prompt import MalformedCallError
 from openlive.engines.prosody import measured
 from openlive.server.admission import Visit
@@ -125,6 +126,8 @@ class Connection:
         self._streams: dict[int, tuple[Mailbox[tuple[int, int]], anyio.CancelScope]] = {}
         self._utterances: dict[int, tuple[Mailbox[bytes], anyio.CancelScope]] = {}
         self._replies: dict[int, anyio.CancelScope] = {}
+        self._hold: Hold | None = None
+        """Of the latest reply, where that began before the turn was decided."""
         self._runs: dict[str, anyio.CancelScope] = {}
         """The tools that run, by the id of the call."""
         self._prefill = anyio.CancelScope()
@@ -200,9 +203,10 @@ class Connection:
             case Prefill(request):
                 self._prefill.cancel()
                 self._prefill = self._start(self._prefilling, request)
-            case Respond(turn, request):
+            case Respond(turn, request, held):
                 self._prefill.cancel()
-                self._replies[turn] = self._start(self._responding, turn, request)
+                self._hold = Hold() if held else None
+                self._replies[turn] = self._start(self._responding, turn, request, self._hold)
             case Stop(turn):
                 if turn in self._replies:
                     self._replies.pop(turn).cancel()
@@ -223,6 +227,8 @@ class Connection:
         match command:
             case Prepared():
                 self._metrics.prepared(command)
+                if command.used and self._hold is not None:
+                    self._hold.release()
             case Overdue(turn, seconds):
                 told = "nothing came from the model for %g s (limits.reply_seconds), so its answer is given up"
                 _LOG.error(f"session %s: turn %d: {told}", self._id, turn, seconds)
@@ -445,7 +451,8 @@ class Connection:
         except Exception as error:  # a preparation: the reply itself will tell
             _LOG.warning("session %s: prefill failed: %r", self._id, error)
 
-    async def _responding(self, turn: int, request: Request) -> None:
+    async def _responding(self, turn: int, request: Request, hold: Hold | None) -> None:
+        enter(hold)
         try:
             await self._engines.responder.reply(request, lambda output: self._inbox.put(Produced(turn, output)))
         except MalformedCallError as error:
