@@ -131,13 +131,15 @@ class Sampling(Struct, frozen=True):
 
 class Voice(Struct, frozen=True):
     """How to speak: a voice name of the API (`Puck`, `Kore`, …), a BCP-47 language ('' = the text's own), a pace (a
-    factor), and how far from the voice's own pitch (semitones) and loudness (dB)."""
+    factor), and how far from the voice's own pitch (semitones) and loudness (dB). `expected` is the language that the
+    conversation is in (a bare code, '' = English): a text is in it unless it clearly isn't."""
 
     name: str
     language: str = ""
     speed: float = 1.0
     pitch: float = 0.0
     gain: float = 0.0
+    expected: str = ""
 
 
 class Translation(Struct, frozen=True):

@@ -7,11 +7,12 @@ import pytest
 
 from openlive.engines.cascade import SPOKEN, Cascade
 from openlive.engines.scripted import ScriptedError, ScriptedLLM, ScriptedTTS
-from openlive.types import FunctionCall, Message, Output, Request, Speech, Text, Thought, Usage, Voice
+from openlive.types import FunctionCall, Heard, Message, Output, Request, Speech, Text, Thought, Usage, Voice
 
 pytestmark = pytest.mark.anyio
 
 TEXT = Request("c", (Message("user", (Text("Hi"),)),), instructions="Be kind.")
+TWELVE = Message("user", (Text("12?"),))
 SPEECH = Request("c", TEXT.messages, TEXT.instructions, voice=Voice("Puck"), language="en")
 NOTHING: tuple[str, ...] = ()
 LONG = "The first clause comes, the second one follows it. The third one is the last of all."
@@ -111,6 +112,26 @@ async def test_the_voice_gets_the_language_of_the_user_unless_it_has_one() -> No
     await collect(Cascade(ScriptedLLM(), tts), SPEECH)
     await collect(Cascade(ScriptedLLM(), tts), Request("c", TEXT.messages, voice=Voice("Kore", "de"), language="en"))
     assert [voice for _, voice in tts.spoken[::2]] == [Voice("Puck", "en"), Voice("Kore", "de")]
+
+
+@pytest.mark.parametrize(
+    ("messages", "language"),
+    [
+        ((Message("user", (Heard("Ja.", 0, 9, "nl"),)),), "nl"),
+        ((Message("user", (Text("Wie spät ist es?"),)),), "de"),
+        ((Message("user", (Text("Wie spät ist es?"),)), Message("model", (Text("Six."),)), TWELVE), "de"),
+        ((Message("user", (Text("Wie spät ist es?"),)), Message("user", (Heard("And now?", 0, 9, "en"),))), "en"),
+        ((Message("user", (Heard("Oui.", 0, 9, "fr"), Heard("Ja.", 0, 9, "nl", overheard=True))),), "fr"),
+        ((TWELVE,), ""),
+    ],
+)
+async def test_the_voice_expects_the_language_that_the_user_spoke_or_wrote_last(
+    messages: tuple[Message, ...], language: str
+) -> None:
+    llm, tts = ScriptedLLM(), ScriptedTTS()
+    await collect(Cascade(llm, tts), Request("c", messages, voice=Voice("Puck")))
+    assert tts.spoken[0][1] == Voice("Puck", expected=language)
+    assert llm.requests[0].instructions == SPOKEN, "the model finds out by itself: it may be asked for another one"
 
 
 async def test_a_call_alone_is_not_spoken() -> None:

@@ -24,11 +24,11 @@ from openlive.engines.kokoro import MOST, Kokoro, create
 from openlive.engines.kokoro_voices import NATIVE, VOICES, Styles, canonical, shared, timbre
 from openlive.engines.languages import bare
 from openlive.engines.pauses import FRAME, LEAD, LEVEL
-from openlive.engines.phonemes import Dialect
+from openlive.engines.phonemes import Dialect, dialect
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.scripted import ScriptedLLM
 from openlive.engines.speakable import language_of, speakable
-from openlive.types import OUTPUT_RATE, Message, Output, Request, Speech, Text, Voice
+from openlive.types import OUTPUT_RATE, Heard, Message, Output, Request, Speech, Text, Voice
 
 PUCK = Voice("Puck")
 
@@ -78,7 +78,12 @@ class Hum:
 
 @pytest.fixture
 def voices(tmp_path: Path) -> Path:
-    for name in {part for voice in VOICES.values() for part in voice.split("+")} | {"em_alex", "em_santa", "if_sara"}:
+    for name in {part for voice in VOICES.values() for part in voice.split("+")} | {
+        "em_alex",
+        "em_santa",
+        "if_sara",
+        "ff_siwis",
+    }:
         np.zeros((510, 1, 256), np.float32).tofile(tmp_path / f"{name}.bin")
     return tmp_path
 
@@ -283,7 +288,8 @@ def test_symbols_are_not_read_out(text: str, said: str) -> None:
         ("Non lo so.", "", "it"),
         ("Eu não sei.", "", "pt"),
         ("Das weiß ich nicht.", "", "de"),
-        ("Paris.", "", "en"),
+        ("Paris.", "", ""),
+        ("मी ठीक आहे, मला माहीत नाही.", "", "mr"),
         ("Paris.", "fr-FR", "fr"),
         ("你好", "en-US", "zh"),
         ("東京", "ja-JP", "ja"),
@@ -324,8 +330,45 @@ def test_a_chosen_chinese_voice_speaks_mandarin() -> None:
 
 def test_the_language_stays_where_a_text_does_not_tell() -> None:
     assert language_of("Madrid.", otherwise="es") == "es"
+    assert language_of("Genau.", otherwise="de") == "de"
+    assert language_of("Dokładnie.", otherwise="pl") == "pl"
     assert language_of("Está chovendo.", otherwise="pt") == "pt"
     assert language_of("Está lloviendo.", otherwise="es") == "es"
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_a_clear_sentence_moves_the_language(code: str) -> None:
+    """Hindi for one of the Marathi sentences."""
+    for expected in ("", "en", "de"):
+        told = [language_of(sentence, otherwise=expected) for sentence in SENTENCES[code]]
+        assert told.count(bare(code)) >= 4
+
+
+SAID = (("nl", "Natuurlijk."), ("pl", "Dokładnie."), ("de", "Genau."), ("tr", "Tamam."), ("id", "Sama-sama."))
+
+
+def answered(language: str) -> Request:
+    """To something that the recogniser heard in that language."""
+    return Request("c", (Message("user", (Heard("…", 0, 16_000, language),)),), voice=Voice("Kore"))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("language", "reply"), SAID)
+async def test_a_short_answer_is_spoken_in_the_language_that_the_user_spoke(
+    hum: Hum, letters: Letters, voices: Path, language: str, reply: str
+) -> None:
+    cascade = Cascade(ScriptedLLM(replies=(reply,)), Kokoro(hum, voices, letters))
+    await cascade.reply(answered(language), lambda _: None)
+    assert letters.asked[-1] == (reply, dialect(language).espeak)
+
+
+@pytest.mark.anyio
+async def test_what_is_clearly_another_language_is_spoken_in_that(hum: Hum, letters: Letters, voices: Path) -> None:
+    """Who asks in German for a translation, and what follows it."""
+    reply = "Auf Französisch heißt das so. Pouvez-vous m'aider, s'il vous plaît ? Das war es schon."
+    cascade = Cascade(ScriptedLLM(replies=(reply,)), Kokoro(hum, voices, letters))
+    await cascade.reply(answered("de"), lambda _: None)
+    assert [accent for text, accent in letters.asked if text.endswith((".", "?"))] == ["de", "fr", "de"]
 
 
 # With the weights.
@@ -494,3 +537,12 @@ async def test_every_language_makes_some_sound(kokoro: Kokoro) -> None:
 def test_it_takes_no_argument() -> None:
     with pytest.raises(EngineError, match="no argument"):
         create("loud", Resources(weights, threads=1, memory=0))
+
+
+@pytest.mark.weights
+@pytest.mark.anyio
+async def test_a_word_is_understood_in_the_language_of_the_conversation(kokoro: Kokoro, whisper: Any) -> None:
+    """Said in English, this is "Ja, Jörn."."""
+    out: list[Output] = []
+    await Cascade(ScriptedLLM(replies=("Ja, gerne.",)), kokoro).reply(answered("de"), out.append)
+    assert plain(heard(whisper, [o for o in out if isinstance(o, Speech)], "de")) == "ja gerne"

@@ -73,11 +73,33 @@ async def test_the_target_language_is_repeated_or_left_alone() -> None:
     assert world.llm.requests == []
 
 
+@pytest.mark.parametrize(
+    ("text", "to"),
+    [
+        ("Hello there!", "en-US"),
+        ("Good morning.", "en-GB"),
+        ("Bonjour !", "fr-FR"),
+        ("Guten Tag!", "de-DE"),
+        ("Dank je wel, tot morgen.", "nl-NL"),
+        ("Dziękuję bardzo.", "pl-PL"),
+        ("Çok teşekkür ederim.", "tr-TR"),
+        ("Terima kasih banyak.", "id-ID"),
+        ("Xin chào!", "vi-VN"),
+        ("मला माहीत नाही.", "mr-IN"),
+    ],
+)
+async def test_what_is_typed_in_the_target_language_is_told_too(text: str, to: str) -> None:
+    world = World()
+    assert await world.say(typed(text), to=to) == ""
+    assert await world.say(typed(text), to=to, echo=True) == text
+    assert world.llm.requests == []
+
+
 async def test_what_waited_is_translated_turn_by_turn_and_nothing_twice() -> None:
     world = World()
     said = (typed("One."), Message("model", (Text("Eins."),)), heard("Two.", "en"), heard("Gut.", "de"), typed("Three"))
     answer = await world.say(*said)
-    assert world.asked == ["English: Two.", "Three"]
+    assert world.asked == ["English: Two.", "English: Three"]
     assert "  " not in answer
     await world.say(*said, echo=True)
 

@@ -52,7 +52,7 @@ async def test_it_is_off_by_default(server: Server, scripted: Scripted) -> None:
     [heard] = scripted.llm.requests[-1].messages[-1].parts
     assert isinstance(heard, Heard)
     assert heard.mood == ""
-    assert scripted.tts.spoken[-1][1] == Voice("Puck")
+    assert scripted.tts.spoken[-1][1] == Voice("Puck", expected="en")
 
 
 @pytest.mark.parametrize(

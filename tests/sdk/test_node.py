@@ -219,7 +219,7 @@ def test_the_users_mood_reaches_the_model_and_the_voice(packages: Path, speech: 
     assert [part.mood for part in told if isinstance(part, Heard)] == ["flat", ""]
     voices = [voice for _, voice in scripted.tts.spoken]  # of each clause
     assert voices[0].speed < 1
-    assert voices[-1] == Voice("Puck")
+    assert voices[-1] == Voice("Puck", expected="en")
 
 
 def test_a_bad_key_is_told_by_onclose(packages: Path, speech: tuple[Path, Path]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from openlive.engines.clauses import Cutter
 from openlive.engines.languages import NAMES, bare
 from openlive.engines.protocols import LLM, TTS, Emit
-from openlive.types import Request, Text, Voice
+from openlive.engines.speakable import language_of
+from openlive.types import Heard, Message, Request, Text, Voice
 
 Waiting = MemoryObjectReceiveStream[str]
 
@@ -37,6 +38,7 @@ class Cascade:
     def __init__(self, llm: LLM, tts: TTS) -> None:
         self._llm = llm
         self._tts = tts
+        language_of("Hello.")  # loads what tells languages apart, which takes a quarter of a second
 
     async def reply(self, request: Request, emit: Emit) -> None:
         if request.voice is None:
@@ -44,7 +46,8 @@ class Cascade:
                 async for piece in pieces:
                     emit(piece)
             return
-        voice = replace(request.voice, language=request.voice.language or request.language)
+        language = request.voice.language or request.language
+        voice = replace(request.voice, language=language, expected="" if language else conversed(request.messages))
         try:
             await self._speak(prepared(request), voice, emit)
         except BaseExceptionGroup as group:
@@ -114,6 +117,18 @@ def prepared(request: Request) -> Request:
     name = NAMES.get(bare(request.language))
     wishes = (SPOKEN if request.voice is not None else "", IN_LANGUAGE.format(name) if name else "")
     return replace(request, instructions="\n\n".join(filter(None, (request.instructions, *wishes))))
+
+
+def conversed(messages: Sequence[Message]) -> str:
+    """The language that the user spoke or wrote last, a bare code: what the answer will be in, unless something else
+    was asked for. '' where nothing tells."""
+    said = (part for m in reversed(messages) if m.role == "user" for part in reversed(m.parts))
+    for part in said:
+        if isinstance(part, Heard) and part.language and not part.overheard:
+            return bare(part.language)
+        if isinstance(part, Text) and (told := language_of(part.text)):
+            return told
+    return ""
 
 
 def alone(group: BaseExceptionGroup[BaseException]) -> BaseException:

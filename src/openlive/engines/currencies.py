@@ -10,7 +10,7 @@ from functools import lru_cache
 from babel import Locale, UnknownLocaleError
 from babel.numbers import get_currency_name
 
-from openlive.engines.speakable import COMMON, language_of
+from openlive.engines.speakable import language_of
 
 _TRADED = (
     "USD EUR JPY GBP CNY AUD CAD CHF HKD SGD SEK KRW NOK NZD INR MXN TWD ZAR BRL DKK PLN THB ILS IDR CZK AED TRY HUF"
@@ -20,6 +20,8 @@ _TRADED = (
 alone are those of the United States, "pounds" British."""
 _NOUN_FIRST = frozenset({"es", "pt", "fr", "it", "ca", "ro", "gl"})
 """Languages that say "peso mexicano" and not "Mexican peso"."""
+_SPOKEN = ("en", "es", "fr", "it", "pt", "de")
+"""Languages that are tried where the text's own names none."""
 _ALIKE = 4
 """Letters in which the adjective agrees with CLDR's, whatever its ending."""
 
@@ -27,7 +29,9 @@ _ALIKE = 4
 def named(text: str) -> dict[str, str]:
     """The codes of the currencies by the words that name them; empty where there are none. The language of a short text
     is guessed at: where it names none in it, the others are tried."""
-    return next(filter(None, (_named(text, language) for language in (language_of(text), *COMMON))), {})
+    return next(
+        filter(None, (_named(text, language) for language in (language_of(text, otherwise="en"), *_SPOKEN))), {}
+    )
 
 
 def _named(text: str, language: str) -> dict[str, str]:

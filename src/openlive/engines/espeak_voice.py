@@ -42,7 +42,7 @@ class EspeakVoice:
         if (name := canonical(voice.name)) not in VOICES:
             raise ValueError(f"espeak-ng has no voice named {voice.name!r}")
         speaker = replace(voice, name=name)
-        language = "en"
+        language = voice.expected or "en"
         async for clause in text:
             language = language_of(clause, voice.language, language)
             yield await self._workers.run(self._job(clause, speaker, language), 0)

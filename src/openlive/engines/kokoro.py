@@ -70,7 +70,7 @@ class Kokoro:
         if not (name := canonical(voice.name)) or timbre(name, "en") not in self._styles:
             raise ValueError(f"Kokoro has no voice named {voice.name!r}")
         speaker = replace(voice, name=name)
-        language = "en"
+        language = voice.expected or "en"
         priority = FIRST
         async for clause in text:
             for part in _parts(clause):

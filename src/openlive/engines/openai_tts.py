@@ -48,7 +48,7 @@ class OpenAIVoice:
 
     async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncGenerator[Speech]:
         connecting = asyncio.create_task(self._endpoint.warm())  # while the first clause is being written
-        language = "en"
+        language = voice.expected or "en"
         try:
             async for clause in text:
                 language = language_of(clause, voice.language, language)

@@ -105,7 +105,7 @@ def _tells_more(result: Mapping[str, Any]) -> bool:
 
 
 def _asked(question: str) -> str:
-    name = NAMES.get(language_of(question))
+    name = NAMES.get(language_of(question, otherwise="en"))
     return f"Speak {name}. I had said: {question}" if name else f"Speak the language in which I had said: {question}"
 
 

@@ -1,4 +1,4 @@
-"""What of a text is spoken, and in which language: markup and symbols out, a small guess by script and common words."""
+"""What of a text is spoken, and in which language: markup and symbols out, by its script and words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 
-from openlive.engines.languages import bare
+from openlive.engines.identifying import identified
+from openlive.engines.languages import NAMES, bare
 from openlive.engines.spoken import spoken
 from openlive.types import Word
 
@@ -56,38 +57,22 @@ SCRIPTS: tuple[tuple[str, str, str, frozenset[str]], ...] = (
     ("\u0e00", "\u0e7f", "th", frozenset({"th"})),
 )
 
-COMMON: dict[str, frozenset[str]] = {
-    line.split()[0]: frozenset(line.split()[1:])
-    for line in """
-    en the a an is are was were be and or of to in it that this you i my your we they he she have has not with for
-    es el los las un una es son está están y de del que en por para con no sí lo su tu mi yo usted muy más hola gracias
-    fr le les des un une est sont et du que qui dans pour avec ne pas je tu il elle nous vous mon votre très plus oui
-    it il gli un una è sono e di del della che nel per con non sì lo mi ti ho ha molto più ciao grazie come cosa anche
-    pt o os as um uma é são e do da dos das que em no na por para com não sim eu você seu meu muito mais está olá também
-    de der die das ein eine einen ist sind und oder zu von den dem in im nicht ich du sie wir es mit für auf wie was ja
-    """.strip().splitlines()
-}
-TELLING = {"ñ": "es", "¿": "es", "¡": "es", "ß": "de", "ã": "pt", "õ": "pt", "œ": "fr"}
+LATIN = ("en", "de", "es", "fr", "it", "pt", "nl", "pl", "id", "tr", "vi")
+"""The guide's languages that are written in Latin letters."""
 
 
-def language_of(text: str, hint: str = "", otherwise: str = "en") -> str:
+def language_of(text: str, hint: str = "", otherwise: str = "") -> str:
     """The language to speak `text` in, a bare code. A script that `hint` is not written with outweighs it, if most of
-    the text is in it; among languages in Latin letters it decides, and without it common words do. `otherwise` stands
-    where nothing tells.
+    the text is in it; among languages in Latin letters it decides, and without it the words do. `otherwise`, the
+    language that is expected, stands unless the text is clearly in another one.
     """
     hint = bare(hint)
     if script := script_of(text):
         language, writers = script
-        return hint if hint in writers else otherwise if otherwise in writers else language
-    if hint:
-        return hint
-    lowered = text.lower()
-    words = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", lowered.replace("’", "'"))
-    scores = {language: sum(w in common for w in words) for language, common in COMMON.items()}
-    for sign, language in TELLING.items():
-        scores[language] += 2 * (sign in lowered)
-    best = max(scores.values())
-    return otherwise if best == 0 or scores.get(otherwise) == best else max(scores, key=lambda key: scores[key])
+        if hint in writers or otherwise in writers:
+            return hint if hint in writers else otherwise
+        return identified(text, writers & NAMES.keys(), language)
+    return hint or identified(text, LATIN, otherwise)
 
 
 def script_of(text: str) -> tuple[str, frozenset[str]] | None:

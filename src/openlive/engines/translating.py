@@ -122,4 +122,4 @@ def _unanswered(messages: tuple[Message, ...]) -> Iterator[tuple[str, str]]:
     for message in messages[last + 1 :]:
         if text := message.text.strip():
             known = next((part.language for part in message.parts if isinstance(part, Heard) and part.language), "")
-            yield text, bare(known) if known else language_of(text, otherwise="")
+            yield text, bare(known) if known else language_of(text)
