@@ -24,7 +24,7 @@ def test_a_stop_that_arrives_while_a_chunk_is_looked_at_is_not_lost() -> None:
 def test_a_reply_pauses_when_nobody_takes_it_and_goes_on_where_it_was() -> None:
     async def run() -> None:
         reply = Reply([1, 2], Sampling(max_tokens=100, seed=5), 8192)
-        first = reply.next_run()
+        first = reply.run = reply.next_run()
         stops = [first.receive(Chunk(f"{i} ", (i,))) for i in range(AHEAD)]
         assert stops == [False] * (AHEAD - 1) + [True]
         assert first.receive(Chunk("dropped", (99,)))
@@ -32,7 +32,7 @@ def test_a_reply_pauses_when_nobody_takes_it_and_goes_on_where_it_was() -> None:
         assert not reply.is_hungry()
         taken = [reply.take() for _ in range(AHEAD // 2)]
         assert reply.is_hungry()
-        second = reply.next_run()
+        second = reply.run = reply.next_run()
         assert second.prompt == [1, 2, *range(AHEAD)]
         assert second.options["n_predict"] == 100 - AHEAD
         assert second.options["seed"] == 5 + AHEAD
@@ -51,7 +51,7 @@ def test_a_reply_pauses_when_nobody_takes_it_and_goes_on_where_it_was() -> None:
 def test_a_run_that_failed_is_not_repeated() -> None:
     async def run() -> None:
         reply = Reply([1], Sampling(), 8192)
-        failed = reply.next_run()
+        failed = reply.run = reply.next_run()
         failed.end(ValueError("no"))
         assert not reply.is_hungry()
         with pytest.raises(ValueError, match="no"):

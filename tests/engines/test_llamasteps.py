@@ -61,7 +61,7 @@ def play(make: Callable[[], Reply], chunks: Sequence[Chunk | str]) -> tuple[list
 
     async def main() -> tuple[list[object], Reply]:
         reply = make()
-        run = reply.next_run()
+        run = reply.run = reply.next_run()
         taken: list[object] = []
         for chunk in chunks:
             if run.receive(Chunk(chunk, tokens(chunk)) if isinstance(chunk, str) else chunk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -260,6 +261,37 @@ def test_an_answer_that_is_released_goes_before_prefills_at_once(llm: Llama, run
         assert runtime.log.index(("-", 1)) < runtime.log.index(("!", 0)), "it has made way"
 
     asyncio.run(run())
+
+
+def test_a_thread_that_cannot_start_costs_one_answer(llm: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                await first(llm, asks("unlucky"))
+        async with asyncio.timeout(10):
+            await prepare(llm, asks("another", tokens=30), Hold())
+            await first(llm, asks("unlucky"))
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "openlive-llm":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    start = threading.Thread.start
+    asyncio.run(run())
+
+
+def test_threads_are_as_many_as_there_was_work_at_once(llm: Llama) -> None:
+    async def run() -> None:
+        for _ in range(3):
+            async with asyncio.timeout(10):
+                await asyncio.gather(*(prepare(llm, asks(f"{i}", tokens=20), Hold()) for i in range(3)))
+            await until(lambda: not llm._runs)
+            await asyncio.sleep(10 * STEP)  # the threads wait for more
+
+    asyncio.run(run())
+    assert llm._threads.started <= 6, "and not one for each of the nine answers and of their pauses"
 
 
 def looks(name: str) -> Request:

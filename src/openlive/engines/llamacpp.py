@@ -13,13 +13,13 @@ import asyncio
 import atexit
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, nullcontext
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition
 from typing import Any
 from weakref import WeakSet
 
@@ -33,6 +33,7 @@ from openlive.engines.llamasteps import THINKING, THOUGHTS, Noticing, Routing, T
 from openlive.engines.prompt import LLMError, Piece, PromptTooLongError
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.slots import Lease, Slots
+from openlive.engines.threads import Threads
 from openlive.engines.tokens import Memory
 from openlive.types import FunctionCall, Message, Progress, Request, Text, Thought, Usage, Written
 
@@ -67,6 +68,7 @@ class Llama:
         self._slots = Slots(SLOTS, 2 * CONTEXT)
         self._mark_up = lru_cache(256)(partial(server.tokenize, special=True))
         self._encoders = ThreadPoolExecutor(1, "openlive-llm-tokens")
+        self._threads = Threads("openlive-llm")
         examples = [self._tokenize(text, False) for text in (routing.EXAMPLES, noticing.EXAMPLES)]
         self._beginnings = [Beginning(server, [*server.beginning, *tokens], name) for tokens in examples]
         self._memories: dict[str, Memory] = {}
@@ -163,12 +165,13 @@ class Llama:
         """What the reply gives; runs the model as long as somebody takes it."""
         while True:
             releases, finished = self._releases, reply.finished
-            if reply.is_hungry() and reply.rank is Rank.FIRST:
-                self._silent.add(reply)
-            if reply.is_hungry() and self._start(
-                key, reply.next_run, reply.prompt, len(reply.prompt) + reply.limit, reply.rank
-            ):
-                self._silent.discard(reply)
+            if reply.is_hungry():
+                if reply.rank is Rank.FIRST:
+                    self._silent.add(reply)
+                run = reply.next_run()
+                if self._start(key, run, len(reply.prompt) + reply.limit):
+                    reply.run = run
+                    self._silent.discard(reply)
             if piece := reply.take():
                 yield piece
             elif finished:
@@ -207,7 +210,7 @@ class Llama:
             raise PromptTooLongError(len(run.prompt), self.context)
         while not run.stopped:
             releases = self._releases
-            if self._start(key, lambda: run, run.prompt, len(run.prompt) + 1, run.rank):
+            if self._start(key, run, len(run.prompt) + 1):
                 await run.wait()
                 if not run.made_way:
                     break
@@ -234,6 +237,7 @@ class Llama:
                 run.stop()
             ended = self._ending.wait_for(lambda: not self._runs, timeout=10)
         self._encoders.shutdown()
+        self._threads.close()
         if ended:
             self._server.close()
 
@@ -253,30 +257,24 @@ class Llama:
         if run := self._prefills.pop(conversation, None):
             run.stop()
 
-    def _start(
-        self,
-        conversation: str,
-        make: Callable[[], Run],
-        prompt: Sequence[int],
-        cells: int,
-        rank: Rank,
-    ) -> bool:
-        """Starts the run if it is its turn and there is a slot for it now."""
+    def _start(self, conversation: str, run: Run, cells: int) -> bool:
+        """Starts the run if it is its turn and there is a slot for it now. Raises `RuntimeError` where there can be no
+        thread for it: before the slot is taken, since nobody would give that back."""
         if self._closed:
             raise LLMError("The language model has been shut down.")
-        if not self._may_start(rank):
+        if not self._may_start(run.rank):
             return False
-        self._make_way(rank)
-        speculative = rank >= Rank.HELD
-        lease = self._slots.claim(conversation, cells, time.monotonic(), prompt=prompt, speculative=speculative)
+        self._threads.ready()
+        self._make_way(run.rank)
+        speculative = run.rank >= Rank.HELD
+        lease = self._slots.claim(conversation, cells, time.monotonic(), prompt=run.prompt, speculative=speculative)
         if lease is None:
             return False
         memory = self._memories.get(conversation)
         again = {"n_cache_reuse": SHIFTED} if lease.own and memory and memory.steady else {}
-        run = make()
         with self._ending:
             self._runs.add(run)
-        Thread(target=self._work, args=(run, lease, again), name="openlive-llm", daemon=True).start()
+        self._threads.run(partial(self._work, run, lease, again))
         return True
 
     def _make_way(self, rank: Rank) -> None:
@@ -301,7 +299,7 @@ class Llama:
         return not (self._silent or Rank.FIRST in under_way or (rank is Rank.IDLE and under_way))
 
     def _work(self, run: Run, lease: Lease, again: dict[str, int]) -> None:
-        """In a thread of its own."""
+        """In a thread."""
         error: Exception | None = None
         try:
             for slot in lease.clear:

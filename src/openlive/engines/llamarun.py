@@ -60,7 +60,7 @@ class Rank(IntEnum):
 
 
 class Run:
-    """One call into llama.cpp, made in a thread of its own.
+    """One call into llama.cpp, made in a thread.
 
     `on` is asked there, after each chunk, whether to stop. The thread calls `end` once the call has returned.
     """
@@ -150,10 +150,10 @@ class Reply:
         return idle and not self.finished and len(self._buffer) <= AHEAD // 2
 
     def next_run(self) -> Run:
-        """Goes on after the last token. Tokens go in as ids, so the text is the same as without a pause."""
+        """Goes on after the last token. Tokens go in as ids, so the text is the same as without a pause. It becomes
+        `run` once it has begun."""
         options = {"n_predict": self.limit - self.generated, **self._options()}
-        self.run = Run([*self.prompt, *self._ids], options, self._signal, self._receive, rank=self.rank)
-        return self.run
+        return Run([*self.prompt, *self._ids], options, self._signal, self._receive, rank=self.rank)
 
     @property
     def rank(self) -> Rank:
