@@ -53,7 +53,15 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("certificate_key needs a certificate")
 
 
-UNLIMITED = ("sessions", "connection_seconds", "session_seconds", "video_seconds", "call_seconds", "tool_seconds")
+UNLIMITED = (
+    "sessions",
+    "wait_seconds",
+    "connection_seconds",
+    "session_seconds",
+    "video_seconds",
+    "call_seconds",
+    "tool_seconds",
+)
 """Limits that 0 switches off."""
 PRESETS: dict[str, dict[str, float]] = {
     "unlimited": {},
@@ -71,6 +79,7 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     first_byte_seconds: float = 5.0
     unauthenticated_sockets: int = 256
     sessions: int = 0
+    wait_seconds: float = 30.0
     detector_seconds: float = 10.0
     recogniser_seconds: float = 30.0
     reply_seconds: float = 60.0

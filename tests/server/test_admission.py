@@ -8,15 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
 from openlive.config import Config, LimitSettings, ServerSettings, keyring, load
+from openlive.engines.scripted import ScriptedLLM
 from openlive.server.admission import MINUTE, Places
 from openlive.server.auth import Credential, Key, Keyring, KeysError, Principal, Reread, parse_keys
-from openlive.wire.errors import API_KEY_INVALID, Refusal, Status, quota, server_full
+from openlive.server.waits import Waits
+from openlive.wire.errors import API_KEY_INVALID, Refusal, Status, quota, server_busy, server_full
 from tests.raw import TEXT, client, text
-from tests.serving import Server, serving, trust
+from tests.serving import Scripted, Server, serving, trust
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +75,7 @@ def test_whoever_comes_back_finds_a_place_beside_the_connection_that_is_still_co
 
 def test_new_sessions_within_a_minute() -> None:
     clock = Clock()
-    places = Places(0, clock)
+    places = Places(0, clock=clock)
     for at in (0.0, 10.0):
         clock.now = at
         assert places.take(ANNA, (0, 2)) is None
@@ -96,8 +99,29 @@ def test_a_refusal_for_lack_of_room_counts_as_no_new_session() -> None:
     assert places.take(ANNA, (1, 2)) is None
 
 
+def test_nobody_new_while_an_answer_waits_too_long() -> None:
+    clock = Clock()
+    waits = Waits(clock)
+    places = Places(0, waits, 30.0)
+    waits.begin("a", 1)
+    clock.now = 20.0
+    waits.begin("b", 1)
+    assert places.take(ANNA, (0, 0)) is None
+    clock.now = 31.0
+    assert places.take(ANNA, (0, 0)) == server_busy(31)
+    assert places.take(ANNA, (0, 0), resumes=True) is None, "who is in stays in"
+    waits.end("a", 1)
+    waits.end("a", 1)
+    assert waits.longest == 11.0
+    assert places.take(ANNA, (0, 0)) is None
+
+
 def test_refusals_are_clear_and_fit() -> None:
-    for refusal in (server_full(100_000), quota("new sessions a minute with this key: 100000.")):
+    for refusal in (
+        server_full(100_000),
+        server_busy(100_000),
+        quota("new sessions a minute with this key: 100000."),
+    ):
         assert (refusal.code, refusal.status) == (1011, Status.RESOURCE_EXHAUSTED)
         assert len(refusal.reason.encode()) <= 123
 
@@ -180,6 +204,18 @@ async def test_a_full_server() -> None:
         async with client(server, TEXT, **HERS), client(server, TEXT, **HIS):
             code, reason = await refused(server, HIS)
             assert (code, reason) == (1011, server_full(2).reason)
+
+
+async def test_a_server_whose_answers_wait() -> None:
+    scripted = Scripted(llm=ScriptedLLM(delay=3600))
+    with serving(scripted.engines, limits=LimitSettings(wait_seconds=0.2)) as server:
+        async with client(server, TEXT) as first:
+            await first.ask("hello")
+            await anyio.sleep(0.3)
+            code, reason = await refused(server, {})
+            assert (code, reason) == (1011, server_busy(0).reason)
+        async with client(server, TEXT):
+            pass  # nobody waits any more
 
 
 async def test_too_many_tokens_are_refused_with_429() -> None:

@@ -29,6 +29,7 @@ from openlive.server.metrics import Metrics
 from openlive.server.store import MemoryStore
 from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
+from openlive.server.waits import Waits
 from openlive.types import Request, Text, Written
 from tests.core.world import PROFILES
 from tests.raw import TALK, TEXT, kind
@@ -103,6 +104,7 @@ async def connected(
         engines,
         Turns(),
         Metrics(),
+        waits=Waits(),
         visit=visit,
         live=Live(store, engines.responder.forget),
         admitted=lambda: admitted.append(True),

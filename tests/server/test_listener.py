@@ -83,6 +83,14 @@ class Echo:
             pending.admit()
             await self.blocked.wait()
             return
+        if scope["path"] == "/pour":  # sends as long as anybody takes it
+            pending.admit()
+            with suppress(TimeoutError):
+                for i in range(1000):
+                    async with asyncio.timeout(0.5):
+                        await send({"type": "websocket.send", "bytes": bytes(8192)})
+                    self.events.append(i)
+            return
         if scope["path"] == "/crash":
             raise RuntimeError("a fault of the app")
         if scope["path"] == "/return":
@@ -855,5 +863,27 @@ asyncio.run(main())
             out, _ = await process.communicate()
             assert re.fullmatch(rb"connected \d+\n1007 API key not valid\.\n", out), out
             assert app.scopes[0]["path"].endswith("GenerativeService.BidiGenerateContent")
+
+    through(test)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system has no such option")
+def test_little_is_on_its_way_to_a_client_that_reads_slowly() -> None:
+    """What the kernel has taken, no interruption overtakes."""
+
+    async def test() -> None:
+        app = Echo()
+        async with running(app) as listener:
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            with sock:
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", listener.port))
+                connection = connect(f"ws://127.0.0.1:{listener.port}/pour", sock=sock, max_queue=1)
+                async with connection as client:
+                    client.transport.pause_reading()
+                    await app.done.wait()
+                    assert 8192 * len([e for e in app.events if isinstance(e, int)]) < 128 * 1024
+                    client.transport.abort()
 
     through(test)

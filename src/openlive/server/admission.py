@@ -23,6 +23,7 @@ from openlive.server.auth import LOCAL, Credential, Keyring, Principal
 from openlive.server.doors import Door
 from openlive.server.store import StoreError
 from openlive.server.tokens import Token, Tokens
+from openlive.server.waits import Waits
 from openlive.wire.errors import (
     API_KEY_EXPIRED,
     NOT_IMPLEMENTED,
@@ -31,6 +32,7 @@ from openlive.wire.errors import (
     ProtocolError,
     Refusal,
     quota,
+    server_busy,
     server_full,
 )
 from openlive.wire.setup import Setup
@@ -43,12 +45,22 @@ class Places:
     """How many sessions are open in this process, in all and by key, and how many each key began within a minute.
 
     A client that comes back may find the connection that it takes over still counted, so there are as many places
-    again for those who resume.
+    again for those who resume. Nobody new comes in while an answer has waited for longer than `wait` seconds: those
+    who are in would only wait longer.
     """
 
-    def __init__(self, sessions: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        sessions: int,
+        waits: Waits | None = None,
+        wait: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._sessions = sessions
         """In all; 0 is no limit."""
+        self._waits = waits or Waits(clock)
+        self._wait = wait
+        """0 is no limit."""
         self._clock = clock
         self._open: Counter[str] = Counter()
         self._begun: dict[str, deque[float]] = {}
@@ -62,6 +74,8 @@ class Places:
         factor = 2 if resumes else 1
         if self._sessions and len(self) >= factor * self._sessions:
             return server_full(self._sessions)
+        if self._wait and not resumes and self._waits.longest > self._wait:
+            return server_busy(round(self._waits.longest))
         if sessions and self._open[principal.name] >= factor * sessions:
             return quota(f"sessions at once with this key: {sessions}.")
         if not resumes and (refusal := self.count(principal.name, per_minute, "new sessions")):

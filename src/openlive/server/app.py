@@ -30,6 +30,7 @@ from openlive.server.rest import Rest
 from openlive.server.store import MemoryStore, Store
 from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
+from openlive.server.waits import Waits
 from openlive.wire.errors import UNAVAILABLE, Refusal
 from openlive.wire.setup import Modality
 
@@ -47,12 +48,13 @@ class App:
         store = MemoryStore(config.store.memory_bytes) if store is None else store
         self.live = Live(store, engines.responder.forget, config.store.resumption_seconds)
         self._engines = engines
+        self._waits = Waits()
         self._profiles = profiles(config, engines)
         self._admission = Admission(
             Keyring(config.server.keys) if keys is None else keys,
             Tokens(store),
             self._profiles,
-            Places(config.limits.sessions),
+            Places(config.limits.sessions, self._waits, config.limits.wait_seconds),
         )
         self._limits = Limits(
             setup=config.limits.setup_seconds,
@@ -111,6 +113,7 @@ class App:
             self._engines,
             self.turns,
             self.metrics,
+            waits=self._waits,
             visit=visit,
             live=self.live,
             admitted=admit,

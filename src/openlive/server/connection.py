@@ -74,7 +74,8 @@ from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics
 from openlive.server.scenes import Scenes
 from openlive.server.turns import Turns
-from openlive.types import INPUT_RATE, FunctionCall, Request, ToolResult
+from openlive.server.waits import Waits
+from openlive.types import INPUT_RATE, FunctionCall, Output, Progress, Request, ToolResult
 from openlive.wire import vertex
 from openlive.wire.client import ClientMessage, RealtimeInput, parse_message
 from openlive.wire.content import Blob
@@ -104,6 +105,7 @@ class Connection:
         turns: Turns,
         metrics: Metrics,
         *,
+        waits: Waits,
         visit: Visit,
         live: Live,
         admitted: Callable[[], None],
@@ -113,6 +115,7 @@ class Connection:
         self._engines = engines
         self._turns = turns
         self._metrics = metrics
+        self._waits = waits
         self._visit = visit
         self._live = live
         self._entered = False
@@ -452,9 +455,17 @@ class Connection:
             _LOG.warning("session %s: prefill failed: %r", self._id, error)
 
     async def _responding(self, turn: int, request: Request, hold: Hold | None) -> None:
+        session = self._id
+
+        def produced(output: Output) -> None:
+            if not isinstance(output, Progress):
+                self._waits.end(session, turn)
+            self._inbox.put(Produced(turn, output))
+
         enter(hold)
+        self._waits.begin(session, turn)
         try:
-            await self._engines.responder.reply(request, lambda output: self._inbox.put(Produced(turn, output)))
+            await self._engines.responder.reply(request, produced)
         except MalformedCallError as error:
             self._failed(Failed("call", turn, str(error)), error)
         except Exception as error:
@@ -462,6 +473,7 @@ class Connection:
         else:
             self._inbox.put(Finished(turn))
         finally:
+            self._waits.end(session, turn)
             self._replies.pop(turn, None)
 
     def _call(self, command: RunTool | StopTool | CallMark) -> None:

@@ -30,6 +30,9 @@ from openlive.server.websocket import WebSocketProtocol
 
 KEEP_ALIVE = 5
 """Seconds that an idle HTTP connection is kept."""
+UNSENT = 16 * 1024
+"""Bytes that the kernel takes beyond what the line takes: what it has, an interruption can't call back. A quarter of a
+second of an answer; megabytes by default."""
 TLS_SHUTDOWN = 2.0
 """Seconds for the client to answer the end of a TLS stream."""
 _BACKLOG = 1024
@@ -324,6 +327,8 @@ class Listener:
         limits = self._limits
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
             async with asyncio.timeout(limits.first_byte):
                 first = await _first_byte(sock)
             secure = first == _TLS_HANDSHAKE

@@ -30,7 +30,7 @@ from openlive.wire.errors import INTERNAL, UNAVAILABLE, close_reason
 
 Message = MutableMapping[str, Any]
 
-WRITE_BUFFER = 64 * 1024
+WRITE_BUFFER = 16 * 1024
 """Bytes after which a sender waits. Small, so that what is sent can still be overtaken in the app's own queue."""
 CLOSE_TIMEOUT = 5.0
 """Seconds for the client to answer a close frame."""

@@ -155,6 +155,11 @@ def server_full(sessions: int) -> Refusal:
     return Refusal(1011, reason, Status.RESOURCE_EXHAUSTED)
 
 
+def server_busy(seconds: int) -> Refusal:
+    reason = f"The service is currently unavailable: an answer has waited for {seconds} s. Try again later."
+    return Refusal(1011, reason, Status.RESOURCE_EXHAUSTED)
+
+
 # REST only
 
 
