@@ -111,6 +111,12 @@ def test_the_example_names_every_built_in_model_and_the_listener_agrees_with_the
         ("[store]\nmemory_bytes = 0", "memory_bytes and resumption_seconds must be positive"),
         ("[engines]\nllm = 3", "openlive.toml: engines.llm: Expected `str`, got `int`"),
         ("[engines]\nllm = ''", "openlive.toml: engines: llm names no engine"),
+        ("[engines.voices]\nPuck = ''", "openlive.toml: engines: voices.Puck names no engine"),
+        ("[engines.voices]\nPuck = 3", "openlive.toml: engines.voices[...]: Expected `str`, got `int`"),
+        (
+            "[engines.voices]\nPcuk = 'piper'",
+            "openlive.toml: engines.voices.Pcuk: no model offers this voice; did you mean 'Puck'?",
+        ),
         ("[engines]\nttl = ''", "openlive.toml: engines.ttl: there is no such option; did you mean"),
         ("[engines]\nthreads = -1", "threads must not be negative"),
         ("[engines.settings]\nopenai = 1", "openlive.toml: engines.settings[...]: Expected `object`, got `int`"),
@@ -249,7 +255,7 @@ def test_every_plain_option_has_a_variable() -> None:
         for section, struct in (("server", ServerSettings), ("limits", LimitSettings), ("engines", EngineSettings))
         for name in get_type_hints(struct)
     }
-    assert every - plain == {("server", "keys"), ("engines", "settings")}
+    assert every - plain == {("server", "keys"), ("engines", "settings"), ("engines", "voices")}
 
 
 def test_keys_come_together(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -141,10 +141,12 @@ class EngineSettings(Struct, frozen=True, forbid_unknown_fields=True):
     addressee: str = "auto"
     threads: int = 0
     settings: dict[str, dict[str, Any]] = {}
+    voices: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        for name in ("vad", "stt", "llm", "tts"):
-            if not getattr(self, name).partition(":")[0].strip():
+        named = {name: getattr(self, name) for name in ("vad", "stt", "llm", "tts")}
+        for name, spec in (named | {f"voices.{voice}": own for voice, own in self.voices.items()}).items():
+            if not spec.partition(":")[0].strip():
                 raise ValueError(f"{name} names no engine")
         if self.threads < 0:
             raise ValueError("threads must not be negative")
@@ -177,6 +179,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     engines: EngineSettings = EngineSettings()
     tools: ToolSettings = ToolSettings()
     models: dict[str, ProfileSettings] = msgspec.field(default_factory=lambda: dict(PROFILES))
+
+    def __post_init__(self) -> None:
+        offered = {voice for profile in self.models.values() for voice in profile.voices}
+        for name in self.engines.voices:
+            if name not in offered:
+                raise ValueError(f"engines.voices.{name}: no model offers this voice{_suggestion(name, offered)}")
 
     def profile(self, name: str) -> tuple[str, ProfileSettings] | None:
         """The profile behind a model name or alias, with or without `models/`, and its own name."""
@@ -276,7 +284,7 @@ def _refuse_unknown(data: Mapping[str, Any], struct: type[Struct], source: str, 
                     _refuse_unknown(entry, Key, source, (*path, f"{name}[{i}]"))
 
 
-def _suggestion(name: str, known: Mapping[str, Any]) -> str:
+def _suggestion(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else f". There are: {', '.join(known)}."
 

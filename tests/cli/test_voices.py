@@ -24,6 +24,15 @@ def test_the_table_tells_what_the_engine_calls_them(home: Path, monkeypatch: pyt
     assert [line.split() for line in lines if line.startswith("Puck")] == [["Puck", "upbeat", "am_liam", "em_alex"]]
 
 
+def test_names_with_an_engine_of_their_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "openlive.toml").write_text('[engines.voices]\nPuck = "piper:/v.onnx"\nKore = "espeak"\n')
+    monkeypatch.delenv("OPENLIVE_CONFIG")
+    lines = [line.split() for line in CliRunner().invoke(main, ["voices"]).stdout.splitlines()]
+    assert ["Puck", "upbeat", *["piper:/v.onnx"] * 2] in lines
+    assert ["Kore", "firm", "espeak", "espeak"] in lines
+    assert ["Charon", "informative", "bm_george", "em_alex"] in lines
+
+
 def test_samples_are_written(home: Path) -> None:
     result = CliRunner().invoke(main, ["voices", "--say", "Good morning.", "--out", "samples"])
     assert result.exit_code == 0, result.output

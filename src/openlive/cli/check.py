@@ -109,7 +109,7 @@ def _configuration(config_file: Path | None) -> tuple[Config, str]:
 
     config = configured(config_file)
     engines = config.engines
-    told = f"{engines.vad}, {engines.stt}, {engines.llm}, {engines.tts}"
+    told = ", ".join(dict.fromkeys((engines.vad, engines.stt, engines.llm, engines.tts, *engines.voices.values())))
     if engines.llm == "auto":
         told += f"; {choose_llm(usable_memory()).reason}"
     return config, told
@@ -160,7 +160,8 @@ def needed(config: Config) -> list[tuple[str, str]]:
         spec = getattr(config.engines, kind)
         if kind == "llm" and spec == "auto":
             spec = choose_llm(usable_memory()).spec
-        found += [(ROLES[kind], name) for name in engines.get(spec, ())]
+        specs = (spec, *(config.engines.voices.values() if kind == "tts" else ()))
+        found += [(ROLES[kind], name) for one in dict.fromkeys(specs) for name in engines.get(one, ())]
     return found
 
 

@@ -135,7 +135,8 @@ def refuse_early(config: Config) -> None:
     engines = config.engines
     registry.find("vad", engines.vad.partition(":")[0])
     registry.find("stt", engines.stt.partition(":")[0])
-    registry.find("tts", engines.tts.partition(":")[0])
+    for spec in (engines.tts, *engines.voices.values()):
+        registry.find("tts", spec.partition(":")[0])
     if engines.llm != "auto":
         registry.find("llm", engines.llm.partition(":")[0])
     try:

@@ -65,11 +65,12 @@ def _table(config: Config) -> None:
 def _voices(config: Config, name: str) -> tuple[str, str]:
     """What the configured engine calls it."""
     from openlive.engines.kokoro_voices import timbre
+    from openlive.engines.registry import voices_in
 
-    engine = config.engines.tts
+    engine = config.engines.voices.get(name, config.engines.tts)
     if engine != "kokoro":
         return engine, engine
-    chosen = config.engines.settings_of("tts", engine).get("voices", {})
+    chosen = voices_in(config.engines.settings_of("tts", engine), engine, "am_liam")
     return timbre(name, "en", chosen), timbre(name, "de", chosen)
 
 
@@ -78,14 +79,19 @@ def _samples(config: Config, say: str, out: Path, language: str) -> None:
 
     from openlive.audio import write_wav
     from openlive.cli.models import progress_bars
+    from openlive.engines.casting import load_cast
     from openlive.engines.registry import Resources, load
     from openlive.models import ensure
 
-    spec = config.engines.tts
-    settings = config.engines.settings_of("tts", spec)
+    chosen = config.engines
     with progress_bars() as progress:
-        threads = config.engines.threads or os.cpu_count() or 1
-        engine: TTS = load("tts", spec, Resources(lambda name: ensure(name, progress), threads, 0, settings))
+
+        def make(spec: str) -> TTS:
+            threads, settings = chosen.threads or os.cpu_count() or 1, chosen.settings_of("tts", spec)
+            engine: TTS = load("tts", spec, Resources(lambda name: ensure(name, progress), threads, 0, settings))
+            return engine
+
+        engine = load_cast(make, chosen.tts, chosen.voices)
     for number, name in enumerate(CHARACTERS, start=1):
         path = out / f"{name}.wav"
         write_wav(path, anyio.run(_speak, engine, say, Voice(name, language)), OUTPUT_RATE)

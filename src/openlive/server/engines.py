@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from openlive.config import Config, choose_llm, usable_memory
 from openlive.engines.cascade import Cascade
-from openlive.engines.protocols import LLM, STT, TTS, VAD, Addressee, Eyes, Responder, Tool, TurnDetector, Watcher
+from openlive.engines.casting import load_cast
+from openlive.engines.protocols import LLM, STT, VAD, Addressee, Eyes, Responder, Tool, TurnDetector, Watcher
 from openlive.engines.registry import Kind, Resources, load
 from openlive.engines.seeing import Seeing
 from openlive.engines.translating import Translating
@@ -65,7 +66,7 @@ def load_engines(
         choice = choose_llm(usable_memory())
         llm = choice.spec
         _LOG.info("The language model is %s", choice.reason)
-    tts: TTS = make("tts", chosen.tts)
+    tts = load_cast(lambda spec: make("tts", spec), chosen.tts, chosen.voices)
     model: LLM = make("llm", llm)
     writer = model
     if chosen.eyes and not getattr(model, "sees", False):
