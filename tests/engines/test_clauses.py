@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlive.engines.clauses import LIMITS, LONGEST, Cutter
+from openlive.engines.clauses import KEPT, LIMITS, LONGEST, Cutter
 
 
 def cut(*pieces: str) -> list[str]:
@@ -71,6 +71,53 @@ def test_what_cannot_be_spoken_stays_with_what_can() -> None:
 
 def test_a_break_does_not_part_words_that_lean_on_the_next() -> None:
     assert cut("Well I walked to the old station")[0] == "Well I walked"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Read [the docs for this thing, and more of it](https://a.b/c_(d)?e=f, g) now.",
+        "Go to https://a.b/one,two.three/four now, please.",
+        "It is $E = m c^2 + a + b + c + d + e$ or so, you see.",
+        "So \\(a + b, c + d, e + f, g\\) holds here.",
+        'Write <a href="https://a.b/c d, e f"> here and there, then.',
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_what_is_one_thing_stays_whole(text: str, size: int) -> None:
+    (kept,) = (found[0] for found in KEPT.finditer(text))
+    clauses = cut(*(text[i : i + size] for i in range(0, len(text), size)))
+    assert "".join(clauses) == text
+    assert sum(kept in clause for clause in clauses) == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("fence", ["```", "~~~", "````"])
+def test_a_block_of_code_is_a_clause(size: int, fence: str) -> None:
+    code = (
+        f"{fence}python\ndef add(a, b):\n\n    return a + b. So it is, and more words than a clause may have.\n{fence}"
+    )
+    text = f"Here it is: {code}\nDone."
+    clauses = cut(*(text[i : i + size] for i in range(0, len(text), size)))
+    assert "".join(clauses) == text
+    assert code in [clause.strip() for clause in clauses]
+
+
+def test_a_block_of_code_that_never_ends_is_the_rest() -> None:
+    assert cut("So: ", "```js\na = 1\n\nb", " = 2. Then c\n") == ["So: ", "```js\na = 1\n\nb = 2. Then c\n"]
+
+
+def test_a_bracket_that_opens_no_link_holds_nothing_up_for_long() -> None:
+    assert len(cut(*tokens("[" + "and so on, " * 60))) > 3
+
+
+def test_a_number_waits_for_what_may_belong_to_it() -> None:
+    assert cut("It has about 12 ", "500 of them.") == ["It has about", " 12 500 of them."]
+
+
+def test_no_is_a_word_unless_a_number_follows() -> None:
+    assert cut(*tokens("Is it? No. It is not.")) == ["Is it?", " No.", " It is not."]
+    assert cut(*tokens("See No. 5 there.")) == ["See No. 5 there."]
 
 
 written = st.text(st.sampled_from("abcé 1239.,;:!?…—'\"()\n*。，！你東日ー😀ह।"), max_size=120) | st.text(max_size=60)

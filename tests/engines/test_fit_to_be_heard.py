@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,25 @@ PIECES = (
     ),
     *("word ", "more words, ", "End. ", "Ja! ", "(so) ", "{", "}", "^2 ", "@me ", "& ", "C:\\dir "),
 )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("See [the docs for this thing](https://a.b/c_(d)?e=f_g) now.", "See the docs for this thing now."),
+        ("See:\n\n```python\nx = [1, 2]\nprint(x)\n```\n\nThat is all.", "See: code That is all."),
+        ("Like so:\n~~~\n\na < b\n", "Like so: code"),
+        ("```\nrm -rf /tmp\n```", "code"),
+        ("So `x = 5` is read.", "So x equals 5 is read."),
+        ("Is Pluto one? **No.** It is **No. 5** of them.", "Is Pluto one? No. It is number 5 of them."),
+        ("The area is $A = \\frac{a + b}{2}$ here.", "The area is A equals a plus b divided by 2 here."),
+    ],
+)
+def test_what_is_said_does_not_depend_on_how_it_arrives(text: str, said: str, size: int) -> None:
+    cutter = Cutter()
+    clauses = [clause for i in range(0, len(text), size) for clause in cutter.feed(text[i : i + size])]
+    assert " ".join(filter(None, (speakable(clause, "en") for clause in (*clauses, cutter.rest())))) == said
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=25), st.sampled_from(LANGUAGES))

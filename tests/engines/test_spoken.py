@@ -44,6 +44,23 @@ TABLES = {
         Mm-hm. | um-hum.
         Hm, 5 mm of it, in mm | hmm, five millimeters of it, in mm
         "Mmm," he said, mhm! HM the King. | "hmm," he said, um-hum! HM the King.
+        No. It is closed. | No. It is closed.
+        Is Pluto a planet? No. | Is Pluto a planet? No.
+        Nos. 3 and 4; max. 10, the max. is 5 | numbers 3 and 4; maximum 10, the max. is 5
+        See fig. 3 of modern art. | See figure 3 of modern art.
+        He sat. Look at the sun. | He sat. Look at the sun.
+        Mon-Fri 9am-5pm, on Sat. | Monday to Friday nine A.M. to five P.M., on Saturday.
+        example.com/path or /usr/local/bin | example dot com or slash usr slash local slash bin
+        €5/kg, 10 €/month, 10 MB/s | five euros per kilogram, ten euros per month, ten megabytes per second
+        24/7, 7/8, 5/8 inch, 8/10 | 24 7, seven eighths, five eighths inch, 8 out of 10
+        on 12/25, from 12/25 to 3/4 | on December twenty-fifth, from December twenty-fifth to three quarters
+        $5-10, $5–$10, -$5, $-5 | 5 to ten dollars, 5 to ten dollars, minus five dollars, minus five dollars
+        2 1/2 cups, 2½ cups, 1 3/4 | two and a half cups, two and a half cups, one and three quarters
+        5-10 km, 10%-20% | 5 to ten kilometers, 10% to 20%
+        9:05am, 10:30PM, 5-6pm | nine oh five A.M., ten thirty P.M., 5 to six P.M.
+        World War II, Louis XIV, Elizabeth II | World War two, Louis the fourteenth, Elizabeth the second
+        and/or, pros/cons, main.py | and or, pros or cons, main dot P Y
+        x² ≥ 4, √2 ≠ 3 | x squared greater than or equal to 4, square root of 2 not equal to 3
     """,
     "de": """
         5 €, 1 € und 3,50 € | fünf Euro, ein Euro und drei Euro fünfzig
@@ -67,6 +84,18 @@ TABLES = {
         Das war Punkt 3. Dann kam mehr. | Das war Punkt 3. Dann kam mehr.
         5,5 % | 5,5 %
         Hmm, ja. Mhm. | hm, ja. emhem.
+        Fr. Müller, Mo.-Fr. 9-17 Uhr | Frau Müller, Montag bis Freitag 9 bis siebzehn Uhr
+        Fr. bis So. | Freitag bis Sonntag.
+        das Min. und Max., in 5 Min. da | das Min. und Max., in 5 Minuten da
+        Z. B. Äpfel, Ca. 5 | Zum Beispiel Äpfel, Circa 5
+        10–12 Uhr, 9:00–17:00 Uhr, 17:05 h | 10 bis zwölf Uhr, neun Uhr bis siebzehn Uhr, siebzehn Uhr fünf
+        am 25.12., am 3.10. um 5 | am fünfundzwanzigsten Dezember, am dritten Oktober um 5
+        Version 3.10. da | Version 3.10. da
+        am 25.12.26 | am fünfundzwanzigsten Dezember zweitausendsechsundzwanzig
+        Heinrich VIII. war König, Teil II | Heinrich der achte war König, Teil zwei
+        24/7, 7/8, 2 1/2 Tassen | 24 7, sieben Achtel, zweieinhalb Tassen
+        5 €/kg, 10 €/Monat | fünf Euro pro Kilogramm, zehn Euro pro Monat
+        1 Name, 1 Nacht, und/oder | ein Name, eine Nacht, und oder
     """,
     "es": """
         5 €, 1 € y 3,50 € | cinco euros, un euro y tres euros con cincuenta
@@ -84,6 +113,11 @@ TABLES = {
         1 libro, 1 casa | un libro, una casa
         2 + 2 = 4 y -5 | 2 más 2 igual a 4 y  menos 5
         20 % | 20 %
+        1 día, 1 problema, 1 mapa, 1 mano, 1 agua, 1 noche | un día, un problema, un mapa, una mano, un agua, una noche
+        a las 3:30 p. m. y 9:05 a.m. hoy | a las tres y media de la tarde y nueve y cinco de la mañana hoy
+        24/7, 7/8, 2 1/2 tazas, 5 €/kg | 24 7, siete octavos, dos y media tazas, cinco euros por kilogramo
+        Felipe VI, Alfonso XIII, siglo XXI | Felipe sexto, Alfonso trece, siglo veintiuno
+        El A. C. Milan, 200 a. C. ya | El A. C. Milan, 200 antes de Cristo ya
     """,
     "fr": """
         5 €, 1 € et 3,50 € | cinq euros, un euro et trois euros cinquante
@@ -100,6 +134,10 @@ TABLES = {
         2 + 2 = 4 | 2 plus 2 égale 4
         20 % | 20 %
         Mm. Hmm, oui. | hmm. hmm, oui.
+        Il y en a 3 M. Le reste | Il y en a 3 M. Le reste
+        14h-16h, lun.-ven. 9h-18h | quatorze heures à seize heures, lundi à vendredi neuf heures à dix-huit heures
+        Louis XIV, 5 €/mois, 24/7 | Louis quatorze, cinq euros par mois, 24 7
+        les 12 500 habitants | les 12500 habitants
     """,
     "it": """
         5 €, 1 € e 3,50 € | cinque euro, un euro e tre euro e cinquanta
@@ -114,6 +152,10 @@ TABLES = {
         1 casa, 1 libro | una casa, un libro
         2 + 2 = 4 | 2 più 2 uguale 4
         20% | 20%
+        il suo n. è 3, n. 5 | il suo n. è 3, numero 5
+        1 mano, 1 zio, 1 studente, 1 zaino | una mano, uno zio, uno studente, uno zaino
+        1 ora, 1 amico, 1 yogurt, 1 problema | un'ora, un amico, uno yogurt, un problema
+        Luigi XIV, XX secolo, 5 €/kg | Luigi quattordicesimo, ventesimo secolo, cinque euro per chilogrammo
     """,
     "pt": """
         R$ 5, R$ 1 e R$ 3,50 | cinco reais, um real e três reais e cinquenta centavos
@@ -128,6 +170,9 @@ TABLES = {
         1 casa, a 2ª | uma casa, a segunda
         2 + 2 = 4 | 2 mais 2 igual a 4
         20% | 20%
+        1 dia, 1 problema, 1 mapa, 1 mão | um dia, um problema, um mapa, uma mão
+        2 horas, 2 casas, 2 dias, 2 livros | duas horas, duas casas, 2 dias, 2 livros
+        Pedro II, século XXI, 24/7, 5 €/mês | Pedro segundo, século vinte e um, 24 7, cinco euros por mês
     """,
     "ru": """
         5 km | 5 километров
@@ -190,6 +235,16 @@ def test_no_text_is_too_odd(text: str, language: str) -> None:
         ("**$5** for *one* `x == y` 🎉", "five dollars for one x equals y"),
         ("The formula $x$ is 3*4", "The formula x is 3 times 4"),
         ("`my_name` or [this](https://a.b/c), https://docs.python.org/3/", "my name or this, docs dot python dot org"),
+        ("$E = mc^2$ is \\frac{1}{4}", "E equals mc squared is one quarter"),
+        (
+            "$$\\sqrt{x_1} \\leq 2^n$$",
+            "square root of x 1 less than or equal to 2 to the power of n",
+        ),
+        ("<p><b>bold</b> &amp; C#<br/>or F#</p>", "bold & C sharp, or F sharp"),
+        ("a >= b, x != y, ==mark==, x == y", "a greater than or equal to b, x not equal to y, mark, x equals y"),
+        ("C:\\Users\\Ann or ~/.bashrc", "C: Users Ann or dot bashrc"),
+        ("| A | B |\n|---|:-:|\n| c | 5 |", "A, B, c, 5"),
+        ("[docs [x]](https://a.b/c_(d)) <https://www.a.org/x>", "docs x a dot org"),
         ("# Plan\n- 10:30 start\n- 5 km run", "Plan, ten thirty start, five kilometers run"),
     ],
 )  # fmt: skip

@@ -2,10 +2,12 @@
 
 A voice renders a clause as a whole, so the first one is short (speech starts early) and the next ones grow, which
 sounds better, as fast as the audio before them gives time. Nothing is lost or added: the clauses joined are the text.
+No clause ends in a link, a formula or the like; a block of code is a clause of its own.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 LIMITS = (4, 10, 24)
@@ -28,8 +30,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 ABBREVIATIONS = _words("""
-    dr mr mrs ms prof st sr jr gen col sgt capt lt rev hon mt vs etc inc ltd co dept est approx fig vol pp tel
-    bzw usw ca nr str evtl ggf inkl zzgl sra srta dra ud uds avda mme mlle sig sigg dott avv ecc pag art
+    dr mr mrs ms prof st sr jr gen col sgt capt lt rev hon mt vs etc inc ltd co dept est approx tel
+    bzw usw ca nr str evtl ggf inkl zzgl sra srta dra ud uds avda mme mlle sig sigg dott avv ecc fr hr
     ej ee uu aprox núm pág env sog vgl zzgl ing cfr prof chr mio mrd ad es
 """)
 """What keeps its full stop inside a sentence. Single letters do too: e.g., U.S., a.m., z.B."""
@@ -49,6 +51,33 @@ OPENING = _words("""
     mas com para é
 """)
 
+NAMES = _words(
+    "Mon Tue Tues Wed Thu Thur Thurs Fri Sat Mo Di Mi Do Fr Sa V X II III IV VI VII VIII IX XI XII XIII XIV XV XVI"
+)
+"""Written so, days and Roman numerals do: Mo. bis Fr., Heinrich VIII. von England."""
+NUMBERED = _words("no nos apt art ch fig vol pag p pp")
+"""Abbreviations in front of a number only; elsewhere their stop ends a sentence."""
+
+KEPT = re.compile(
+    r"(?P<fence>`{3,}|~{3,})[^`\n]*\n(?:.*?\n)?[ \t]*(?P=fence)"  # a block of code
+    r"|\[(?:[^\[\]\n]|\[[^\[\]\n]*\])*\]\((?:[^()\n]|\([^()\n]*\))*\)"  # a link
+    r"|(?:https?://|www\.)\S*?(?=[.,;:!?)\]]*\s)"
+    r"|\$\$.+?\$\$|\\\[.+?\\\]|\\\(.+?\\\)|\$[A-Za-z\\][^$\n]*\$"  # a formula
+    r"|</?[A-Za-z][^<>\n]*>|&#?\w+;"
+    # What may become one of these when more of the text is there:
+    r"|(?P<open>`{3,}[^`\n]*(?:\n.*)?\Z|~{3,}[^\n]*(?:\n.*)?\Z"
+    r"|\[(?:[^\[\]\n]|\[[^\[\]\n]*\])*(?:\[[^\[\]\n]*)?(?:\]?|\]\((?:[^()\n]|\([^()\n]*\))*(?:\([^()\n]*)?)\Z"
+    r"|(?:https?://|www\.)\S*\Z"
+    r"|\$\$(?:(?!\$\$).)*\Z|\\\[(?:(?!\\\]).)*\Z|\\\((?:(?!\\\)).)*\Z|\$[A-Za-z\\][^$\n]*\Z"
+    r"|</?[A-Za-z][^<>\n]*\Z)",
+    re.DOTALL,
+)
+"""What no clause ends in."""
+PATIENCE = 300
+"""The most characters that wait for the end of such a thing, but for a block of code."""
+MASK = "ˣ"
+"""A letter that nobody writes, in place of every character of it."""
+
 
 class Cutter:
     """Feed it the pieces of one reply; it gives back the clauses that are complete. `rest` gives what is left."""
@@ -62,7 +91,8 @@ class Cutter:
         self._text += piece
         clauses: list[str] = []
         start = 0
-        while (end := find(self._text, start, *self._bounds())) is not None:
+        text = masked(self._text)
+        while (end := find(text, start, *self._bounds())) is not None:
             clauses.append(self._text[start:end])
             start = end
             self._cut += 1
@@ -80,6 +110,22 @@ class Cutter:
         return most, max(2, most // 3)
 
 
+def masked(text: str) -> str:
+    """`text` with what has to stay whole as one word, a block of code as a line; up to what is not known yet."""
+    done, parts = 0, []
+    for found in KEPT.finditer(text):
+        parts.append(text[done : found.start()])
+        done = found.start()
+        if found["open"] is not None:
+            code = found[0].startswith(("```", "~~~"))
+            if code or len(found[0]) < PATIENCE:
+                return "".join(parts) + ("\n" if code and "\n" in found[0] else "")
+            break
+        parts.append(("\n" if found["fence"] else MASK) + MASK * (len(found[0]) - 1))
+        done = found.end()
+    return "".join(parts) + text[done:]
+
+
 def find(text: str, start: int, most: int, least: int) -> int | None:
     """Where the clause that begins at `start` ends, or None while that is not known yet."""
     words = 0.0  # complete ones and the one under way
@@ -91,10 +137,16 @@ def find(text: str, start: int, most: int, least: int) -> int | None:
             if spoken and c == "\n":
                 return i
             if words >= most and spoken:
-                return best_break(text, start, i, most)
+                unsure = text[i - 1].isdigit() and not text[i:].strip()  # 12 500, 5 km
+                return None if unsure else best_break(text, start, i, most)
             continue
         unspaced = is_unspaced(c)
-        if spoken and ((unspaced and words >= most) or i - start >= LONGEST) and not unicodedata.combining(c):
+        if (
+            spoken
+            and ((unspaced and words >= most) or i - start >= LONGEST)
+            and c != MASK
+            and not unicodedata.combining(c)
+        ):
             return best_break(text, start, i, most) if i - start >= LONGEST else i
         words += 0.5 if unspaced else 0 if in_word else 1
         in_word = True
@@ -116,6 +168,9 @@ def boundary(text: str, i: int) -> int | None:
     word = text[max(0, i - 64) : i].rsplit(maxsplit=1)[-1] if i and not text[i - 1].isspace() else ""
     if text[i] == "." and end == i + 1 and keeps_stop(word):
         return None
+    if text[i] == "." and word.lstrip('("*_').lower() in NUMBERED:
+        after = text[end:].lstrip(" *_")
+        return end if after and not after[0].isdigit() else None
     if end == len(text):
         return end if text[i] in AT_ONCE and word.replace("'", "").replace("’", "").isalpha() else None
     return end if text[end].isspace() or is_unspaced(text[end]) else None
@@ -123,9 +178,15 @@ def boundary(text: str, i: int) -> int | None:
 
 def keeps_stop(word: str) -> bool:
     """Whether a full stop after `word` does not end a sentence: abbreviations, initials, `1.` of a list."""
-    bare = word.lstrip("(\"'“‘«¿¡*_").lower()
+    written = word.lstrip("(\"'“‘«¿¡*_")
+    bare = written.lower()
     last = bare.rsplit(".", 1)[-1]
-    return last in ABBREVIATIONS or (len(last) == 1 and last.isalpha()) or (len(bare) <= 2 and bare.isdigit())
+    return (
+        last in ABBREVIATIONS
+        or written in NAMES
+        or (len(last) == 1 and last.isalpha())
+        or (len(bare) <= 2 and bare.isdigit())
+    )
 
 
 def best_break(text: str, start: int, end: int, most: int) -> int:

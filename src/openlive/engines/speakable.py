@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 
+from openlive.engines import markup
 from openlive.engines.identifying import identified
 from openlive.engines.languages import NAMES, bare
 from openlive.engines.spoken import spoken
+from openlive.engines.spoken_signs import SIGNS
 from openlive.types import Word
-
-FENCE = re.compile(r"```\w*|~~~\w*")
-LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-URL = re.compile(r"(?:https?://|www\.)(?:www\.)?([^\s/?#]+)\S*?(?=[.,;:!?)\]]*(?:\s|$))", re.IGNORECASE)
-LINE = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]*|[-*+•][ \t]+|[-=|: \t]{3,}$)", re.MULTILINE)
-EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])")
-MARKS = re.compile(r"[*`~|\\^<>{}\[\]#]+|(?<!\w)_+|_+(?!\w)")
-BREAK = re.compile(r"(?<![\s.,;:!?…。！？，])[ \t]*\n+\s*(?=\S)")
 
 
 def speakable(text: str, language: str = "", hint: str = "") -> str:
-    """`text` without what would be read out as a symbol: markdown, emoji, the paths of links. '' if nothing is left.
-    With a language (a bare code; `hint` may tell the region), what signs stand for is written out."""
-    text = LINE.sub("", LINK.sub(r"\1", FENCE.sub(" ", text)))
-    text = EMPHASIS.sub(r"\2", URL.sub(r"\1", text))
-    text = MARKS.sub(" ", spoken(text, language, hint) if language else text)
-    text = BREAK.sub(", ", text.strip())
+    """`text` without what would be read out as a symbol: markup, emoji, the paths of links. '' if nothing is left.
+    With a language (a bare code; `hint` may tell the region), what signs stand for is written out, and a block of code
+    is called one instead of being read."""
+    known = SIGNS.get(language)
+    text = markup.plain(text, known.code if known else "")
+    text = markup.bare(spoken(text, language, hint) if language else text)
     text = " ".join("".join(c for c in text if not is_picture(c)).split())
     return text if any(c.isalnum() for c in text) else ""
 

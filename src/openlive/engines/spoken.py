@@ -19,7 +19,10 @@ from babel.numbers import get_currency_name, get_decimal_symbol
 from babel.units import UnknownUnitError, format_unit
 from unicode_rbnf import RbnfEngine
 
+from openlive.engines import spoken_signs as signs
 from openlive.engines import spoken_times as times
+from openlive.engines.spoken_nouns import counted
+from openlive.engines.spoken_roman import numerals
 from openlive.engines.spoken_words import CURRENCIES, LANGUAGES, UNITS, Words
 
 NUMBER = r"\d{1,3}(?:[.,'’\u00a0\u202f ]\d{3})+(?![\d])(?:[.,]\d+)?|\d+(?:[.,]\d+)?"
@@ -38,24 +41,25 @@ UNIT = re.compile(
 )
 EMAIL = re.compile(r"\b[\w+-]+(?:\.[\w+-]+)*@(?:[\w-]+\.)+[A-Za-z]{2,}\b")
 DOMAIN = re.compile(
-    r"\b(?:[A-Za-z0-9-]+\.)+(?:com|org|net|edu|gov|info|dev|app|io|ai|co|eu|uk|de|es|fr|it|br|pt)\b", re.IGNORECASE
+    r"\b(?:[A-Za-z0-9-]+\.)+(?:com|org|net|edu|gov|info|dev|app|io|ai|co|eu|uk|de|es|fr|it|br|pt)\b(?:[:/?#]\S*?(?=[.,;:!?)\]]*(?:\s|$)))?",
+    re.IGNORECASE,
 )
-RANGE = re.compile(r"(?<![\w.,:/–-])(\d{1,4}(?:[.,]\d{1,2})?)(?:-|\s?–\s?)(\d{1,4}(?:[.,]\d{1,2})?)(?![\w:/–-]|[.,]\d)")
+"""With its path, which is not spoken."""
+RANGE = re.compile(
+    rf"(?<![\w.,:/–-])({SIGN})?\s?(\d{{1,4}}(?:[.,]\d{{1,2}})?)(?:-|\s?–\s?)(?:\1\s?)?(\d{{1,4}}(?:[.,]\d{{1,2}})?)"
+    r"(?![\d:/–-]|[.,]\d)"
+)
+"""Of numbers and of sums; the sign of a sum goes with the second number."""
+MINUS = re.compile(rf"(?<![\w)–-])(?:[-–]\s?(?=(?:{SIGN})\s?\d)|({SIGN})-(?=\d))")
+EACH = "|".join(re.escape(u) for u in sorted(UNITS, key=len, reverse=True) if "/" not in u and u.isalpha())
+PER = re.compile(
+    rf"((?:{SIGN})\s?(?:{NUMBER})|(?<![\w.,])(?:{NUMBER})\s?(?:{SIGN}|{EACH}))\s?/\s?({EACH}|[^\W\d_]{{2,}})(?!\w)"
+)
 PHONE = re.compile(r"(?<![\w.,])(?:\+\d[\d ()-]{6,}\d|(?:\(?\d{3}\)?[ -])?\d{3}-\d{4})(?!\w)")
 MURMUR = re.compile(r"(?<![\w'’-])(?:([Mm]+-?[Hh]m+)|[Hh]m+|[Mm]mm+|^[Mm]m)(?![\w'’-])")
 """Two letters alone may be millimetres, too, which begin no clause."""
-FRACTIONS = {"1/2": "½", "1/3": "⅓", "2/3": "⅔", "1/4": "¼", "3/4": "¾"}
-FRACTION = re.compile(r"(?<![\w./])(?:1/2|1/3|2/3|1/4|3/4)(?![\w/])")
 BY_DIGITS = frozenset({"en", "de"})
 """Where digits after the point are read one by one."""
-ONE_MORE = re.compile(r"(?<![\w.,:/-])1 (?=([^\W\d_]{3,}))")
-ENDINGS = {
-    "de": ("e", "ung", "heit", "keit", "schaft", "tion", "tät"),
-    "es": ("a", "ción", "dad"),
-    "it": ("a",),
-    "pt": ("a", "ção", "dade"),
-}
-"""What feminine nouns end with."""
 
 
 class Number(NamedTuple):
@@ -76,11 +80,13 @@ def spoken(text: str, language: str, hint: str = "") -> str:
     text = text.replace("\u2212", "-")
     if known := LANGUAGES.get(language):
         text = MURMUR.sub(lambda m: known.murmurs[m[1] is not None], text)
-        text = _abbreviations(_addresses(text, known), language)
-        text = times.spoken_times(text, language, region, partial(say, language=language))
+        text = signs.paths(_addresses(text, known), language)
+        text = _abbreviations(text, language)
+        words = partial(say, language=language)
+        text = times.spoken_times(numerals(text, language, words), language, region, words)
     if any(c.isdigit() for c in text):
         text = _quantities(text, language, known)
-    return _signs(text, known) if known else text
+    return signs.signs_in_words(text, language) if known else text
 
 
 def say(number: int, kind: str = "numbering", *, language: str) -> str:
@@ -138,7 +144,7 @@ def number(n: Number, language: str, gender: str = "") -> str:
 
 def _addresses(text: str, words: Words) -> str:
     def domain(name: str) -> str:
-        *parts, last = name.split(".")
+        *parts, last = re.split(r"[:/?#]", name)[0].split(".")
         return f" {words.dot} ".join([*parts, " ".join(last.upper()) if len(last) == 2 else last])
 
     def email(found: re.Match[str]) -> str:
@@ -150,43 +156,64 @@ def _addresses(text: str, words: Words) -> str:
 
 
 @cache
-def _short(language: str) -> re.Pattern[str]:
-    """All abbreviations of a language; the spaces inside them may be missing, or not break the line."""
-    shorts = sorted(LANGUAGES[language].abbreviations, key=len, reverse=True)
-    one = "|".join(re.escape(s).replace(r"\ ", r"\s?") for s in shorts)
-    return re.compile(rf"(?<!\w)(?:{one})(?!\w)")
+def _short(language: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
+    """All abbreviations of a language, a group for each, and what they mean; the spaces inside them may be missing, or
+    not break the line, and those of small letters may begin a sentence."""
+    shorts = sorted(LANGUAGES[language].abbreviations.items(), key=lambda item: len(item[0]), reverse=True)
+    groups: list[str] = []
+    for short, _ in shorts:
+        bare = short.removeprefix("1 ").removesuffix(" 1").removesuffix(" A")
+        one = re.escape(bare).replace(r"\ ", r"\s?")
+        if bare[0].islower() and not short.startswith("1 "):
+            one = f"[{bare[0]}{bare[0].upper()}]{one[1:]}"
+        before = (
+            r"(?<=[\dIVX]\s)" if short.startswith("1 ") else r"(?<!\w)(?<!\d\s)" if short.endswith(" A") else r"(?<!\w)"
+        )
+        after = r"(?=\s?\d)" if short.endswith(" 1") else r"(?=\s[^\W\d_a-zà-ÿ])" if short.endswith(" A") else ""
+        groups.append(f"{before}({one})(?!\\w){after}")
+    return re.compile("|".join(groups)), tuple(long for _, long in shorts)
 
 
 def _abbreviations(text: str, language: str) -> str:
-    meant = {re.sub(r"\s", "", short): long for short, long in LANGUAGES[language].abbreviations.items()}
+    pattern, meant = _short(language)
 
     def long(found: re.Match[str]) -> str:
+        word = meant[(found.lastindex or 1) - 1]
+        word = word[0].upper() + word[1:] if found[0][0].isupper() and language == "de" else word
         last = found[0].endswith(".") and not text[found.end() :].strip("\"'”’»)* ")
-        return meant[re.sub(r"\s", "", found[0])] + ("." if last else "")
+        return word + ("." if last else "")
 
-    return _short(language).sub(long, text)
+    return pattern.sub(long, text)
 
 
 def _quantities(text: str, language: str, known: Words | None) -> str:
+    if known:
+        if language == "fr":  # where espeak-ng would read two numbers
+            text = re.sub(r"(?<![\d.,])(?<!\d\s)\d{1,3}(?: \d{3})+(?!\s?\d)", lambda m: m[0].replace(" ", ""), text)
+        text = PHONE.sub(lambda m: ", ".join(" ".join(group) for group in re.findall(r"\d+", m[0])), text)
+        text = signs.fractions(text, language, lambda n: number(Number(n, ""), language, "m" if n == 1 else ""))
+        text = MINUS.sub(lambda m: f" {known.minus} {m[1] or ''}", text)
+        text = RANGE.sub(lambda m: f"{m[2]} {known.to} {m[1] or ''}{m[3]}", text)
+        text = re.sub(r"(?<=\d%)\s?[-–]\s?(?=\d[\d.,]*%)", f" {known.to} ", text)
+        text = PER.sub(lambda m: _per(m, language), text)
     text = BEFORE.sub(lambda m: _money(m[1], m[2], SHORT.get(m[3] or "", m[4] or ""), language, known), text)
     text = AFTER.sub(lambda m: _money(m[3], m[1], m[2] or "", language, known), text)
     text = UNIT.sub(lambda m: _unit(m, language, known), text)
     text = re.sub(r"\b(\d{4})-(\d\d)-(\d\d)\b", lambda m: _day(m, language), text) if not known else text
     if known:
-        text = PHONE.sub(lambda m: ", ".join(" ".join(group) for group in re.findall(r"\d+", m[0])), text)
-        text = FRACTION.sub(lambda m: FRACTIONS[m[0]], text)
-        text = RANGE.sub(rf"\1 {known.to} \2", text)
         text = re.sub(r"#(?=\d)", f"{known.number} ", text)
-        text = ONE_MORE.sub(lambda m: _one(m, language), text)
+        text = counted(text, language, lambda n, gender: number(Number(n, ""), language, gender))
     return text
 
 
-def _one(found: re.Match[str], language: str) -> str:
-    """`1 hora`: the article that it is read as, by how the noun ends."""
-    if language not in ENDINGS:
+def _per(found: re.Match[str], language: str) -> str:
+    """`5 €/kg`, `10 MB/s`, `10 €/month`: what comes after the slash, by its name."""
+    amount, each = found[1], found[2]
+    if re.search(r"[^\W\d_]+$", amount) and f"{re.split(r'[^A-Za-z]', amount)[-1]}/{each}" in UNITS:
         return found[0]
-    gender = "f" if found[1].endswith(ENDINGS[language]) else "m"
-    return number(Number(1, ""), language, gender) + " "
+    if each in UNITS:
+        each = re.sub(r"[\d\s]+|^una? |^une? ", "", format_unit(1, UNITS[each], "long", locale=language))
+    return f"{amount} {signs.SIGNS[language].per} {each}"
 
 
 def _money(sign: str, amount: str, scale: str, language: str, known: Words | None) -> str:
@@ -240,24 +267,3 @@ def _day(found: re.Match[str], language: str) -> str:
         return format_date(date(int(found[1]), int(found[2]), int(found[3])), "long", locale=_locale(language) or "en")
     except ValueError:
         return found[0]
-
-
-def _signs(text: str, words: Words) -> str:
-    """What is left of arithmetic, comparisons and code."""
-    rules: tuple[tuple[str, str], ...] = (
-        (r"(?<=\d)\s*[*×]\s*(?=\d)", words.times),
-        (r"(?<=\d)\s+x\s+(?=\d)", words.times),
-        (r"(?<=\d)\s*÷\s*(?=\d)", words.divided),
-        (r"(?<=[\w)])\s+-\s+(?=\d)", words.minus),
-        (r"(?<![\w)-])-(?=\d)", words.minus),
-        (r"\s*(?<![=!<>+*/-])={1,3}(?![>=])\s*", words.equals),
-        (r"(?<=[\w)])\s*\+\s*(?=[\w(])", words.plus),
-        (r"(?<=[\w)])\s+<\s+(?=[\w(-])", words.less),
-        (r"(?<=[\w)])\s+>\s+(?=[\w(-])", words.more),
-        (r"(?<=[^\W\d_]{2})(?<!and)/(?=[^\W\d_]{2})", words.either),
-    )
-    for pattern, word in rules:
-        text = re.sub(pattern, f" {word} ", text)
-    for sign, word in words.signs.items():
-        text = text.replace(sign, word)
-    return re.sub(r"[$_]+", " ", text)

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Protocol
 
-from babel.dates import get_month_names
+from babel.dates import get_day_names, get_month_names
 
 from openlive.engines.spoken_words import LANGUAGES
 
@@ -19,10 +19,30 @@ class Say(Protocol):
 
 DAY_FIRST = frozenset({"GB", "AU", "IN", "IE", "NZ", "ZA"})
 ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
-NUMERIC = re.compile(r"(?<![\w./])(\d{1,2})([./])(\d{1,2})\2(\d{4})(?![\w/])")
+NUMERIC = re.compile(r"(?<![\w./])(\d{1,2})([./])(\d{1,2})\2(\d{4}|\d\d(?!\.\d))(?![\w/])")
+SHORT_DATE = {
+    "de": re.compile(
+        r"\b(am|vom|zum|bis|der|den|dem|seit|ab|und|oder|-|–) (\d{1,2})\.(\d{1,2})\.(?![\w/]|[.,]\d)", re.IGNORECASE
+    ),
+    "en": re.compile(
+        r"\b(on|by|until|till|since|from|to|before|after) (\d{1,2})/(\d{1,2})(?![\w/]|[.,]\d)", re.IGNORECASE
+    ),
+}
+"""A day and a month, told from fractions and versions by the word before them."""
+HOURS = re.compile(
+    r"(?<![\w.,:/-])(\d{1,2}(?:[:h.]\d\d|\s?h)?(?:\s?[ap]\.?m\b\.?)?)\s?[-–]\s?"
+    r"(?=\d{1,2}(?:[:h]\d\d(?!\d)|\.\d\d\sUhr|\s?h\b|\sUhr\b|\s?[ap]\.?m\b))"
+)
+"""From when until when."""
 CLOCK = {
-    "en": re.compile(r"(?<![\w.,:])([01]?\d|2[0-4]):([0-5]\d)(?![\w:])(?:\s?([ap])\.?\s?m\b\.?)?", re.IGNORECASE),
-    "de": re.compile(r"(?<![\w.,:])([01]?\d|2[0-4])(?::([0-5]\d)(?![\w:])(?:\sUhr\b)?|\.([0-5]\d)\sUhr\b|\sUhr\b)"),
+    "en": re.compile(r"(?<![\w.,:])([01]?\d|2[0-4]):([0-5]\d)(?:\s?([ap])\.?\s?m\b\.?|(?![\w:]))", re.IGNORECASE),
+    "de": re.compile(
+        r"(?<![\w.,:])([01]?\d|2[0-4])(?::([0-5]\d)(?![\w:])(?:\s(?:Uhr|h)\b)?|\.([0-5]\d)\sUhr\b|\sUhr\b)"
+    ),
+    "es": re.compile(
+        r"(?<![\w.,:])([01]?\d|2[0-4])(?::|\s?h\s?)([0-5]\d)(?![\w:])(?:\s([ap])\.?\s?m\b\.?|\s?h(?:oras|rs)?\b\.?)?"
+        r"|(?<![\w.,:])(1[0-2]|[1-9])\s([ap])\.?\s?m\b\.?"
+    ),
     "": re.compile(r"(?<![\w.,:])([01]?\d|2[0-4])(?::|\s?h\s?)([0-5]\d)(?![\w:])(?:\s?h(?:oras|rs)?\b\.?)?"),
 }
 HOUR = re.compile(r"(?<![\w.,:])([1-9]|1[0-2])\s?([ap])\.?\s?m\b\.?", re.IGNORECASE)
@@ -50,10 +70,15 @@ FIRST = {"fr": "premier", "it": "primo", "pt": "primeiro", "es": "uno"}
 
 def spoken_times(text: str, language: str, region: str, say: Say) -> str:
     """Raises nothing: what is no date or time stays as it is."""
+    text = _weekdays(text, language)
     if not any(c.isdigit() for c in text) and language != "fr":
         return text
+    text = HOURS.sub(rf"\1 {LANGUAGES[language].to} ", text)
+    text = re.sub(r"(?<=\d[/.]\d{4})\s?[-–]\s?(?=\d{1,2}[/.]\d)", f" {LANGUAGES[language].to} ", text)
     text = ISO.sub(lambda m: _date(m[0], (int(m[3]), int(m[2]), int(m[1])), language, say), text)
     text = NUMERIC.sub(lambda m: _numeric(m, language, region, say), text)
+    if language in SHORT_DATE:
+        text = SHORT_DATE[language].sub(lambda m: _short(m, language, region, say), text)
     text = _written(text, language, say)
     text = CLOCK.get(language, CLOCK[""]).sub(lambda m: _clock(m, language, say), text)
     if language == "en":
@@ -92,18 +117,73 @@ def _date(written: str, numbers: tuple[int, int, int], language: str, say: Say) 
     return LANGUAGES[language].date.format(month=name, ordinal=ordinal, day=spelled, year=year(in_year, say))
 
 
+def _short(found: re.Match[str], language: str, region: str, say: Say) -> str:
+    before, first, second = found.groups()
+    day, month = (int(first), int(second))
+    if language == "en" and region not in DAY_FIRST:
+        day, month = month, day
+    if not (1 <= month <= 12 and 1 <= day <= 31) or (
+        language == "en" and before.lower() != "on" and max(day, month) < 10
+    ):
+        return found[0]
+    name = get_month_names("wide", locale=language)[month]
+    if language == "en":
+        return f"{before} {name} {say(day, 'ordinal')}"
+    last = "" if found.string[found.end() :].strip() else "."
+    return f"{before} {_german(day, 'am' if before in {'und', 'oder', '-', '–'} else before, say)} {name}{last}"
+
+
+def full_year(written: str) -> int:
+    """`26` is 2026, `84` 1984."""
+    return int(written) if len(written) == 4 else int(written) + (2000 if int(written) < 70 else 1900)
+
+
+@cache
+def _days(language: str) -> tuple[re.Pattern[str], dict[str, str]]:
+    """Runs of weekdays cut short, and their full names."""
+    full = get_day_names("wide", locale=language)
+    days = {short.strip("."): full[n] for n, short in get_day_names("abbreviated", locale=language).items()}
+    if language == "en":
+        days |= {"Tues": "Tuesday", "Thur": "Thursday", "Thurs": "Thursday"}
+    one = rf"(?:{'|'.join(sorted(days, key=len, reverse=True))})(?:\.|\b)"
+    between = rf"\s?(?:[-–/&,]|,?\s(?:{AND_TO}))\s?"
+    flags = re.RegexFlag(0) if language in {"en", "de"} else re.IGNORECASE
+    lone = (
+        rf"|(?<=\b[oO]n ){one}(?<=\.)|(?<=\b(?:[aA]m|ab) ){one}(?<=\.)|(?<=\b(?:bis|von) ){one}(?<=\.)"
+        if language in {"en", "de"}
+        else ""
+    )
+    return re.compile(rf"(?<!\w){one}(?:{between}{one})+(?!\w){lone}", flags), days
+
+
+AND_TO = "and|or|to|through|und|oder|bis|y|o|a|et|ou|à|au|e|al"
+
+
+def _weekdays(text: str, language: str) -> str:
+    """`Mo.-Fr.`, `Sat. and Sun.`: two and more of them; a single one is a word too often."""
+    runs, days = _days(language)
+
+    def run(found: re.Match[str]) -> str:
+        written = re.sub(r"\s?[-–]\s?", f" {LANGUAGES[language].to} ", found[0])
+        names = {short.lower(): name for short, name in days.items()}
+        spelled = re.sub(r"([^\W\d_]+)\.?", lambda m: names.get(m[1].lower(), m[0].rstrip(".")), written)
+        return spelled + ("." if found[0].endswith(".") and not found.string[found.end() :].strip("*_ ") else "")
+
+    return runs.sub(run, text)
+
+
 def _numeric(found: re.Match[str], language: str, region: str, say: Say) -> str:
-    first, mark, second, in_year = found.groups()
-    day, month = int(first), int(second)
+    first, mark, second, written = found.groups()
+    day, month, in_year = int(first), int(second), full_year(written)
+    if len(written) == 2 and not (mark == "/" or language == "de"):
+        return found[0]
     if (language == "en" and mark == "/" and region not in DAY_FIRST and day <= 12) or month > 12:
         day, month = month, day
     if language == "de":
         before = found.string[: found.start()].split()
         name = get_month_names("wide", locale=language).get(month)
-        return (
-            f"{_german(day, before[-1] if before else '', say)} {name} {year(int(in_year), say)}" if name else found[0]
-        )
-    return _date(found[0], (day, month, int(in_year)), language, say)
+        return f"{_german(day, before[-1] if before else '', say)} {name} {year(in_year, say)}" if name else found[0]
+    return _date(found[0], (day, month, in_year), language, say)
 
 
 def _written(text: str, language: str, say: Say) -> str:
@@ -149,7 +229,7 @@ def _german(number: int, before: str, say: Say) -> str:
 
 
 def _clock(found: re.Match[str], language: str, say: Say) -> str:
-    hour, minute = int(found[1]), int(found[2] or (found[3] if language == "de" else None) or 0)
+    hour, minute = int(found[1] or found[4]), int(found[2] or (found[3] if language == "de" else None) or 0)
     if language == "en":
         half = f" {_half(found[3])}" if found[3] else ""
         if not minute:
@@ -164,7 +244,8 @@ def _clock(found: re.Match[str], language: str, say: Say) -> str:
             return f"{spelled} heure{'s' if hour > 1 else ''}{after}"
         case "es":
             quarter = {30: " y media", 15: " y cuarto"}.get(minute, f" y{after}" if minute else "")
-            return spelled + (quarter if hour <= 12 else after)
+            half = {"a": " de la mañana", "p": " de la tarde"}.get((found[3] or found[5] or "").lower(), "")
+            return spelled + (quarter if hour <= 12 else after) + half
         case "it":
             return spelled + (f" e{after}" if minute else "")
     return f"{spelled} e{after}" if minute else f"{spelled} hora{'s' if hour > 1 else ''}"
@@ -197,18 +278,17 @@ def _years(text: str, language: str, say: Say) -> str:
     return re.sub(rf"{before}(1[1-9]\d\d|20\d\d){after}", lambda m: m[1] + year(int(m[2]), say), text)
 
 
-ROMAN = {"I": 1, "V": 5, "X": 10}
+def roman(written: str) -> int:
+    """A Roman numeral of I, V and X."""
+    values = [{"I": 1, "V": 5, "X": 10}[c] for c in written]
+    return sum(-v if any(v < w for w in values[i + 1 :]) else v for i, v in enumerate(values))
 
 
 def _ordinal(found: re.Match[str], language: str, say: Say) -> str:
     written, ending = found.groups()
-    if written.isdigit():
-        number = int(written)
-    else:
-        values = [ROMAN[c] for c in written]
-        number = sum(-v if any(v < w for w in values[i + 1 :]) else v for i, v in enumerate(values))
-        if ending not in {"e", "ème", "er"}:
-            return found[0]
+    if not written.isdigit() and ending not in {"e", "ème", "er"}:
+        return found[0]
+    number = int(written) if written.isdigit() else roman(written)
     if language == "es" and ending == "er":
         return say(number, "ordinal-masculine-adjective")
     feminine = ending in {"ª", "a", "re", "ère", "nde"}
