@@ -33,6 +33,8 @@ from openlive.types import INPUT_RATE, OUTPUT_RATE, Heard, Message, Request, Tex
 SET = Path(__file__).parent / "proactive.txt"
 EXAMPLES = Path(__file__).parent / "proactive_examples.txt"
 FITTED = Path(addressee.__file__).with_name("addressee.json")
+ROUNDS = 3
+"""Times that each line is spoken, each time by another voice."""
 VOICES = ("Kore", "Puck", "Aoede", "Fenrir")
 FOLDS = 10
 Array = npt.NDArray[np.float64]
@@ -83,7 +85,7 @@ def main(*, spoken: bool, fitting: bool, examples: bool) -> None:
             weights = fit(np.concatenate((table, plain)), np.array([line.meant for line in lines] * 2, float))
             write(weights)
         return
-    lines = list(load(SET))
+    lines = list(load(SET)) * (ROUNDS if spoken else 1)
     heard = anyio.run(hear, lines, resources) if spoken else [line.said for line in lines]
     engine = addressee.create("", resources)
     engine.judge(lines[0].request("warm"))
@@ -116,12 +118,15 @@ def report(lines: Sequence[Line], heard: Sequence[str], judged: Sequence[float])
 
 
 async def hear(lines: Sequence[Line], resources: Resources) -> list[str]:
-    """What the recogniser makes of them, each spoken by another voice."""
+    """What the recogniser makes of them, spoken by one voice after the other."""
     voice, ears = kokoro.create("", resources), listener.create("", resources)
     heard = []
     for number, line in enumerate(lines):
-        speech = voice.render(line.said, Voice(VOICES[number % len(VOICES)], line.language), line.language)
+        click.echo(f"\r{number + 1}/{len(lines)} ", nl=False, err=True)
+        spoken_by = Voice(VOICES[(number + number // (len(lines) // ROUNDS)) % len(VOICES)], line.language)
+        speech = voice.render(line.said, spoken_by, line.language)
         heard.append(await understand(ears, read_wav(wav(speech.pcm, OUTPUT_RATE)), line.language))
+    click.echo(err=True)
     voice.close()
     return heard
 

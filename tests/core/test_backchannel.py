@@ -14,6 +14,7 @@ from openlive.core.backchannel import PHRASES, wants_the_floor
         *("Oh, I see.", "Got it, okay.", "Of course.", "That's right.", "That’s right.", "All right, good."),
         *("Ja, genau.", "Ach so!", "Alles klar.", "Sí, sí.", "Vale, de acuerdo.", "D'accord.", "Ah bon ?", "Va bene."),
         *("Sì.", "Tá bom.", "Pois é.", "Dobrze.", "Да, да.", "Tamam.", "ठीक है।", "うん。", "なるほど。", "嗯。", "네."),
+        *("[cough]", "(door closes)", "♪ ♪", "Gooood.", "Mmmmm."),
     ],
 )  # fmt: skip
 def test_a_back_channel_leaves_the_floor(text: str) -> None:
@@ -26,7 +27,7 @@ def test_a_back_channel_leaves_the_floor(text: str) -> None:
     [
         *("Stop.", "Wait.", "No.", "Yes, but how much is it?", "Okay, now tell me about Rome.", "Right now?", "Hello?"),
         *("What?", "I see a dog.", "Mm-hm, and then?", "Ja, aber warum?", "Moment mal.", "Espera.", "No quiero eso."),
-        *("Attends.", "Aspetta.", "Basta.", "Não.", "等一下。", "待って。"),
+        *("God!", "[cough] Stop.", "Attends.", "Aspetta.", "Basta.", "Não.", "等一下。", "待って。"),
     ],
 )  # fmt: skip
 def test_words_ask_for_it(text: str) -> None:

@@ -157,3 +157,26 @@ def test_the_recogniser_is_told_what_to_expect() -> None:
         assert beside.languages == (language,)
         assert beside.phrases[: len(first.phrases)] == first.phrases
         assert "Right" in beside.phrases
+
+
+QUESTION: Script = [(0.1, speech(4.0, "That was the first part shall I go on?"))]
+
+
+@pytest.mark.parametrize("said", ["yes", "mm-hm"])
+@pytest.mark.parametrize("begun", [3.4, 3.9])
+def test_a_question_is_answered_before_its_last_syllable(said: str, begun: float) -> None:
+    """Even by words that are back-channels elsewhere: clients play later than the server sends."""
+    world = answering(replies=[QUESTION, LONG])
+    world.plan = words(said, begun)
+    world.stream(8)
+    assert world.transcript == said
+    assert [request.messages[-1].text for request in world.requests] == ["Count.", said]
+
+
+@pytest.mark.parametrize(("said", "begun"), [("yes", 2.0), ("", 3.6)])
+def test_but_not_in_the_middle_and_not_by_a_noise(said: str, begun: float) -> None:
+    world = answering(replies=[QUESTION])
+    world.plan = words(said, begun) if said else [Word(begun, begun + 0.4, "")]
+    world.stream(8)
+    assert len(world.requests) == 1
+    assert "interrupted" not in world.kinds()

@@ -10,6 +10,7 @@ from openlive.engines.prompt import content
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.routing import prompt
 from openlive.types import FunctionDeclaration, Heard, Message, Request, Text
+from tests.bench.proactive import SET, load
 
 pytestmark = pytest.mark.anyio
 RESOURCES = Resources(lambda _: pytest.fail("no weights"), 1, 0)
@@ -42,10 +43,23 @@ async def test_it_tells_whom_words_are_meant_for(engine: E5Addressee, said: str,
     assert (await engine.meant(asked(said, before)) >= 0.5) == meant
 
 
+def test_the_committed_set(engine: E5Addressee) -> None:
+    """The bar is 85 % of both kinds (docs/engines.md has what was measured, by voice as well)."""
+    for meant in (True, False):
+        lines = [line for line in load(SET) if line.meant == meant]
+        right = [(engine.judge(line.request(line.said)) >= 0.5) == meant for line in lines]
+        assert sum(right) >= 0.85 * len(right)
+
+
 async def test_who_is_called_by_name_is_spoken_to(engine: E5Addressee) -> None:
     aside = "Sweetheart, did you lock the front door? Nova?"
     assert await engine.meant(asked(aside)) < 0.5
     assert await engine.meant(asked(aside, instructions="You are Nova, a helpful house.")) >= 0.5
+
+
+async def test_a_name_is_a_word_of_its_own(engine: E5Addressee) -> None:
+    aside = "Sweetheart, when did you fly to Canada?"
+    assert await engine.meant(asked(aside, instructions="You are Ada.")) < 0.5
 
 
 @pytest.mark.parametrize(
@@ -55,6 +69,7 @@ async def test_who_is_called_by_name_is_spoken_to(engine: E5Addressee) -> None:
         ("You are a friendly assistant called Max.", ["Max"]),
         ("Du bist Klara und hilfst.", ["Klara"]),
         ("You are helpful.", []),
+        ("You are NOT a person. You are The Guide.", []),
     ],
 )
 def test_the_name_is_in_the_instructions(instructions: str, found: list[str]) -> None:

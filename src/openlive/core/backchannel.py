@@ -42,12 +42,28 @@ def expected(language: str = "") -> tuple[str, ...]:
 
 
 def _plain(text: str) -> list[str]:
+    """Without what recognisers write of sounds: "[cough]", "(door closes)", "♪"."""
+    heard = re.sub(r"\[[^]]*\]|\([^)]*\)|♪", " ", text)
+    return normalised(re.sub(r"[-‐–—]", " ", heard)).replace("’", "'").split()
+
+
+def _alike(words: list[str]) -> str:
     """Words whose spelling varies look alike: "Mm-hmm", "mmhm"; letters that are drawn out count once."""
-    words = normalised(re.sub(r"[-‐–—]", " ", text)).replace("’", "'").split()
-    return [re.sub(r"(.)\1+", r"\1", word) for word in words]
+    return " ".join(re.sub(r"(.)\1+", r"\1", word) for word in words)
 
 
-_KNOWN = frozenset(" ".join(_plain(phrase)) for phrases in PHRASES.values() for phrase in phrases.split("|"))
+def _letters(words: list[str]) -> int:
+    return sum(map(len, words))
+
+
+_KNOWN: dict[str, int] = {}
+"""Letters of the shortest spelling: "goood" is "good" drawn out, "God" isn't."""
+for _phrase in map(_plain, "|".join(PHRASES.values()).split("|")):
+    _KNOWN[_alike(_phrase)] = min(_letters(_phrase), _KNOWN.get(_alike(_phrase), 99))
+
+
+def _is_known(words: list[str]) -> bool:
+    return _letters(words) >= _KNOWN.get(_alike(words), 99)
 
 
 def wants_the_floor(text: str, *, final: bool) -> bool:
@@ -57,9 +73,9 @@ def wants_the_floor(text: str, *, final: bool) -> bool:
     at = 0
     while at < len(words):
         lengths = range(min(LONGEST, len(words) - at), 0, -1)
-        length = next((n for n in lengths if " ".join(words[at : at + n]) in _KNOWN), 0)
+        length = next((n for n in lengths if _is_known(words[at : at + n])), 0)
         if not length:
-            rest = " ".join(words[at:])
+            rest = _alike(words[at:])
             return final or not any(known.startswith(rest) for known in _KNOWN)
         at += length
     return False

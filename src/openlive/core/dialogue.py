@@ -37,6 +37,9 @@ from openlive.wire import errors
 from openlive.wire.content import FunctionResponseScheduling as Scheduling
 from openlive.wire.server import ServerContent, ServerMessage, TurnCompleteReason
 
+ASKED = 1.0
+"""Seconds before the end of a question from which on it is answered: people do not wait for its last syllable, and they
+hear it later than it is sent."""
 NO_STEPS: Mapping[Step, float] = {}
 
 
@@ -236,6 +239,12 @@ class Dialogue:
     def answering(self) -> bool:
         """There is something for `interrupt` to end: an answer, or a call that it waits for."""
         return (self._reply is not None and not self._reply.held) or self._asking is not None or self._blocked
+
+    @property
+    def asks(self) -> bool:
+        """The answer under way ends with a question, of which at most the last words are still to be heard."""
+        reply = self._reply
+        return reply is not None and reply.asks and reply.plays_until - self.now <= ASKED
 
     def works_on(self, turn: int) -> bool:
         """Whether a responder's output for `turn` is still wanted."""

@@ -36,6 +36,8 @@ class Floor:
         """Stands before what is told next: it goes on from what was told before."""
         self._wanting = False
         """It is more than a back-channel."""
+        self._asked = False
+        """It began where the answer ended with a question: "mm-hm" is an answer to that."""
         self._meant: bool | None = None
         """The user speaks to the model; None: that is not known (yet)."""
         self._prepared = ""
@@ -52,6 +54,7 @@ class Floor:
                 if not dialogue.speaking:
                     self._meant, self._prepared = None, ""
                     self.beside, self._untold = settings.by_words and dialogue.answering, ""
+                    self._asked = dialogue.asks
                 dialogue.speaking = True
                 if settings.interruptible and not self.beside:
                     self._take()
@@ -81,7 +84,7 @@ class Floor:
     def _barge_in(self, text: str, *, final: bool) -> None:
         """What is said beside an answer interrupts it as soon as it is more than a back-channel, and, where that is
         judged, meant for the model."""
-        self._wanting = wants_the_floor(text, final=final)
+        self._wanting = (self._asked and bool(text)) or wants_the_floor(text, final=final)
         if self.beside and self._wanting and (self._meant or not self._dialogue.settings.proactive_audio):
             self.beside = False
             self._take()

@@ -133,6 +133,11 @@ class Reply:
             transcribing=self._transcribing,
         )
 
+    @property
+    def asks(self) -> bool:
+        """It is all there, and its last sentence is a question."""
+        return self.generated and not self.held and self.text.rstrip(' \n"»”)*').endswith(("?", "？", "؟"))
+
     def heard(self, now: float) -> str:
         """The words whose playback had ended by `now`; of a text reply what was sent."""
         if self.request.voice is None:

@@ -34,6 +34,8 @@ SHORT = 4
 BY_NAME = 0.95
 _NAMES = re.compile(r"\b(?i:you are|your name is|called|named|du bist|du heißt|eres|te llamas)\s+(\w{3,})")
 
+_NO_NAMES = frozenset(("not", "the", "now", "only", "always", "never", "ein", "eine", "una"))
+
 
 class Weights(Struct, frozen=True):
     embedding: tuple[float, ...]
@@ -57,7 +59,8 @@ class E5Addressee:
     def judge(self, request: Request) -> float:
         said = " ".join(request.messages[-1].text.split()[-WORDS:])
         before = request.messages[-2] if len(request.messages) > 1 else None
-        if any(name.casefold() in said.casefold() for name in names(request.instructions)):
+        words = set(re.findall(r"\w+", said.casefold()))
+        if words.intersection(map(str.casefold, names(request.instructions))):
             return BY_NAME
         logit = self.embed(said) @ self._embedding + facts(said, before) @ self._facts + self._bias
         return 1 / (1 + math.exp(-float(logit)))
@@ -82,7 +85,7 @@ def facts(said: str, before: Message | None) -> Vector:
 
 def names(instructions: str) -> list[str]:
     """Names that the instructions give the model: "You are Nova, …"."""
-    return [name for name in _NAMES.findall(instructions) if name[0].isupper()]
+    return [n for n in _NAMES.findall(instructions) if n[0].isupper() and n.casefold() not in _NO_NAMES]
 
 
 def _load() -> Any:
