@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
+import time
 import wave
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+
+import pytest
 
 from openlive.engines.protocols import STT
 from openlive.engines.registry import Resources
+from openlive.engines.workers import Abort, AbortedError
 from openlive.types import Transcript
 
 SPEECH = Path(__file__).parent.parent / "speech"
@@ -30,6 +35,18 @@ def resources(threads: int = 2) -> Resources:
     from openlive.models import ensure
 
     return Resources(weights=ensure, threads=threads, memory=4 << 30)
+
+
+def ends_when_aborted(work: Callable[[Abort], object]) -> None:
+    """Aborted after a quarter of its time, it is over before half of it."""
+    begun = time.perf_counter()
+    work(Abort())
+    whole = time.perf_counter() - begun
+    abort, begun = Abort(), time.perf_counter()
+    threading.Timer(whole / 4, abort.set).start()
+    with pytest.raises(AbortedError):
+        work(abort)
+    assert time.perf_counter() - begun < whole / 2
 
 
 def words(text: str) -> str:

@@ -28,6 +28,7 @@ from openlive.engines.phonemes import Dialect, dialect
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.scripted import ScriptedLLM
 from openlive.engines.speakable import language_of, speakable
+from openlive.engines.workers import Abort
 from openlive.types import OUTPUT_RATE, Heard, Message, Output, Request, Speech, Text, Voice
 
 PUCK = Voice("Puck")
@@ -68,7 +69,10 @@ class Hum:
         self.sizes: list[int] = []
         self.paces: list[float] = []
 
-    def __call__(self, tokens: npt.NDArray[np.int64], style: Any, speed: float) -> npt.NDArray[np.float32]:
+    def __call__(
+        self, tokens: npt.NDArray[np.int64], style: Any, speed: float, abort: Abort
+    ) -> npt.NDArray[np.float32]:
+        abort.check()
         assert style.shape == (1, 256)
         self.paces.append(speed)
         self.sizes.append(tokens.shape[1])
@@ -183,10 +187,10 @@ async def test_cancelling_does_not_wait_for_the_network(voices: Path, letters: L
     began, go = anyio.Event(), threading.Event()
     hum = Hum()
 
-    def slow(tokens: npt.NDArray[np.int64], style: Any, speed: float) -> npt.NDArray[np.float32]:
+    def slow(tokens: npt.NDArray[np.int64], style: Any, speed: float, abort: Abort) -> npt.NDArray[np.float32]:
         anyio.from_thread.run_sync(began.set, token=token)
         go.wait(10)
-        return hum(tokens, style, speed)
+        return hum(tokens, style, speed, abort)
 
     token = anyio.lowlevel.current_token()
     engine = Kokoro(slow, voices, letters)
@@ -201,6 +205,7 @@ async def test_cancelling_does_not_wait_for_the_network(voices: Path, letters: L
     [speech] = await spoken(engine, "Next.")
     assert speech.pcm
     assert [text for text, _ in letters.asked] == ["Hello,", "Next."]
+    assert len(hum.sizes) == 1, "the clause that was under way was told to end"
 
 
 def test_every_name_has_a_timbre_of_its_own() -> None:

@@ -15,6 +15,8 @@ from openlive.engines.kokoro_voices import Styles
 from openlive.engines.pauses import trimmed
 from openlive.engines.phonemes import VOCABULARY as SYMBOLS
 from openlive.engines.phonemes import Espeak, dialect
+from openlive.engines.workers import Abort
+from tests.engines.speech import ends_when_aborted
 
 SILENCE, VOICE = -9.5, 6.0
 
@@ -76,12 +78,19 @@ def test_it_sounds_as_if_the_silence_had_been_spoken(
     phonemes = espeak.phonemes(text, dialect("en-us"))
     tokens = np.array([[0, *(SYMBOLS[p] for p in phonemes), 0]], np.int64)
     style = Styles(voices)[voice][len(phonemes)]
-    cut = infer(tokens, style, 1.0)
+    cut = infer(tokens, style, 1.0, Abort())
     with monkeypatch.context() as patch:
         patch.setattr(kokoro_network, "VOICED", -np.inf)
-        whole = infer(tokens, style, 1.0)
+        whole = infer(tokens, style, 1.0, Abort())
     assert len(cut) < len(whole) - 8 * SAMPLES, "a fifth of a second of silence at least"
     (heard, end), (expected, right) = trimmed(cut, ""), trimmed(whole, "")
     assert end == pytest.approx(right, rel=0.03, abs=2 * SAMPLES)
     loudness = [20 * np.log10(np.sqrt(np.square(audio).mean())) for audio in (heard, expected)]
     assert loudness[0] == pytest.approx(loudness[1], abs=0.75)
+
+
+@pytest.mark.weights
+def test_a_clause_that_nobody_waits_for_ends(infer: Infer, voices: Path) -> None:
+    style = Styles(voices)["af_kore"][40]
+    tokens = np.array([[0, *([SYMBOLS["a"], SYMBOLS["t"]] * 20), 0]], np.int64)
+    ends_when_aborted(lambda abort: infer(tokens, style, 1.0, abort))

@@ -16,8 +16,9 @@ import soxr
 from openlive.engines.phonemes import Espeak
 from openlive.engines.piper import Piper, create
 from openlive.engines.registry import EngineError, Resources
+from openlive.engines.workers import Abort
 from openlive.types import OUTPUT_RATE, Speech, Voice
-from tests.engines.speech import hear, resources, words
+from tests.engines.speech import ends_when_aborted, hear, resources, words
 
 RATE = 22_050
 SYMBOLS = {"_": [0], "^": [1], "$": [2], " ": [3], ".": [10], ",": [8], "h": [20], "ə": [59], "l": [24], "o": [27]}
@@ -40,7 +41,8 @@ class Hum:
     def __init__(self) -> None:
         self.asked: list[list[int]] = []
 
-    def __call__(self, symbols: npt.NDArray[np.int64], pace: float) -> npt.NDArray[np.float32]:
+    def __call__(self, symbols: npt.NDArray[np.int64], pace: float, abort: Abort) -> npt.NDArray[np.float32]:
+        abort.check()
         self.asked.append(symbols[0].tolist())
         silence = np.zeros(RATE // 2, np.float32)
         sound = np.sin(np.arange(int(RATE / 10 * symbols.shape[1] / pace)) / 20).astype(np.float32) / 2
@@ -117,6 +119,15 @@ async def test_what_joe_says_is_understood() -> None:
     heard = soxr.resample(audio, OUTPUT_RATE, 16_000).astype("<i2").tobytes()
     said, understood = "the quick brown fox jumps over the lazy dog", await _heard(moonshine("", resources(1)), heard)
     assert jiwer.wer(said, words(understood)) < 0.2, f"{understood}: the voice draws noise, so one word may be misheard"
+
+
+@pytest.mark.weights
+def test_a_clause_that_nobody_waits_for_ends() -> None:
+    engine = create("", Resources(resources().weights, threads=1, memory=0))
+    try:
+        ends_when_aborted(lambda abort: engine.render("The quick brown fox jumps. " * 12, Voice("Puck"), abort))
+    finally:
+        engine.close()
 
 
 async def _heard(stt: Any, audio: bytes) -> str:

@@ -1,8 +1,8 @@
 """Speaks with Kokoro-82M on onnxruntime, clause by clause.
 
 One inference at a time, in a thread of the engine's own: two at once on the same cores are slower than one after the
-other. Clauses of several speakers take turns, and a reply's first clause goes before everybody's later ones. A running
-inference cannot be stopped (a clause takes some hundred milliseconds); its result is dropped when nobody waits for it.
+other. Clauses of several speakers take turns, and a reply's first clause goes before everybody's later ones. One that
+nobody waits for any more ends at once, so that the next has the cores.
 """
 
 from __future__ import annotations
@@ -80,25 +80,27 @@ class Kokoro:
                 yield speech
 
     def _job(self, clause: str, voice: Voice, language: str) -> Callable[[Abort], Speech]:
-        return lambda _: self.render(clause, voice, language)
+        return lambda abort: self.render(clause, voice, language, abort)
 
-    def render(self, clause: str, voice: Voice, language: str) -> Speech:
-        """One clause in one language (blocking). Only the engine's own thread may call it once others are speaking."""
+    def render(self, clause: str, voice: Voice, language: str, abort: Abort | None = None) -> Speech:
+        """One clause in one language (blocking); `AbortedError` where the abort comes first.
+        Only the engine's own thread may call it once others are speaking."""
         spoken = speakable(clause, language, voice.language)
         name = timbre(voice.name, language, self._chosen)
         phonemes = self._phonemizer.phonemes(spoken, _dialect(language, voice.language, name)) if spoken else ""
         if not phonemes:
             return Speech(b"", clause)
         style, voice = self._styles[name], shared(voice, language, self._chosen)
-        pieces = [trimmed(self._run(run, style, voice), run[-1]) for run in _runs(phonemes)]
+        pieces = [trimmed(self._run(run, style, voice, abort or Abort()), run[-1]) for run in _runs(phonemes)]
         audio = np.concatenate([piece for piece, _ in pieces])
         end = len(audio) - len(pieces[-1][0]) + pieces[-1][1]
         return Speech(pcm(audio), clause, tuple(timed(clause, min(LEAD, end), end)))
 
-    def _run(self, phonemes: str, style: Style, voice: Voice) -> Audio:
+    def _run(self, phonemes: str, style: Style, voice: Voice, abort: Abort) -> Audio:
         tokens = [VOCABULARY[p] for p in phonemes]
         row = style[min(len(tokens), len(style) - 1)]
-        return played(self._infer(np.array([[0, *tokens, 0]], np.int64), row, pace(voice)), OUTPUT_RATE, voice)
+        audio = self._infer(np.array([[0, *tokens, 0]], np.int64), row, pace(voice), abort)
+        return played(audio, OUTPUT_RATE, voice)
 
 
 def create(argument: str, resources: Resources) -> Kokoro:

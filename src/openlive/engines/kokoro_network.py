@@ -20,12 +20,14 @@ import numpy.typing as npt
 
 from openlive.engines.kokoro_voices import Style
 from openlive.engines.pauses import Audio
+from openlive.engines.stoppable import stoppable
+from openlive.engines.workers import Abort
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-Infer = Callable[[npt.NDArray[np.int64], Style, float], Audio]
-"""(tokens int64[1, n], style float32[1, 256], speed) -> float32[samples] at 24 kHz."""
+Infer = Callable[[npt.NDArray[np.int64], Style, float, Abort], Audio]
+"""(tokens int64[1, n], style float32[1, 256], speed, abort) -> float32[samples] at 24 kHz. Raises `AbortedError`."""
 
 SOUNDS, PITCH, ENERGY, HARMONICS = (
     *("/encoder/MatMul_1_output_0", "/encoder/Reshape_output_0", "/encoder/Reshape_1_output_0"),
@@ -52,9 +54,10 @@ def network(model: Path, threads: int) -> Infer:
     speak = _session(_weighed(_part(whole, (SOUNDS, PITCH, ENERGY, HARMONICS, "style"), ("audio",))), threads)
     del whole
 
-    def infer(tokens: npt.NDArray[np.int64], style: Style, speed: float) -> Audio:
+    def infer(tokens: npt.NDArray[np.int64], style: Style, speed: float, abort: Abort) -> Audio:
         given = {"tokens": tokens, "style": style.reshape(1, -1), "speed": np.array([speed], np.float32)}
-        sounds, pitch, energy, harmonics = plan.run([SOUNDS, PITCH, ENERGY, HARMONICS], given)
+        with stoppable(abort) as options:
+            sounds, pitch, energy, harmonics = plan.run([SOUNDS, PITCH, ENERGY, HARMONICS], given, options)
         frames = sounds.shape[-1]
         start, end = voiced(energy.reshape(-1), frames)
         inputs = {
@@ -65,7 +68,8 @@ def network(model: Path, threads: int) -> Infer:
             "style": given["style"],
             **_weights(start, end, frames),
         }
-        audio: Audio = speak.run(["audio"], inputs)[0]
+        with stoppable(abort) as options:
+            audio: Audio = speak.run(["audio"], inputs, options)[0]
         return audio.reshape(-1)
 
     return infer

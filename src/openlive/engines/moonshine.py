@@ -23,6 +23,7 @@ from msgspec import Struct
 from openlive.engines.hearing import Hints, Pass, Threads, transcribe
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.segment import Samples
+from openlive.engines.stoppable import stoppable
 from openlive.engines.workers import Abort, Workers
 from openlive.types import INPUT_RATE, Transcript
 
@@ -71,9 +72,7 @@ class Model:
         if len(samples) < SHORTEST:
             samples = np.pad(samples, (0, SHORTEST - len(samples)))
         mask = np.ones((1, len(samples)), np.int64)
-        options = onnxruntime.RunOptions()
-        options.log_severity_level = 4
-        with abort.watched(lambda: setattr(options, "terminate", True)):
+        with stoppable(abort) as options:
             encoded = self._encoder.run(None, {"input_values": samples[None], "attention_mask": mask}, options)[0]
         most = RATE * len(samples) // INPUT_RATE + 4
         tokens, log_probability = self._decode(_value(encoded), _value(mask), tuple(draft[:most]), most, abort)

@@ -22,6 +22,7 @@ from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
 from openlive.engines.phonemes import FLAG, Espeak, punctuation
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.speakable import speakable, timed
+from openlive.engines.stoppable import stoppable
 from openlive.engines.workers import Abort, Workers
 from openlive.types import Speech, Voice
 
@@ -30,8 +31,8 @@ BEGIN, END, PAD = "^", "$", "_"
 TIE = "^"
 """What espeak-ng is asked to tie diphthongs with; Piper was trained without."""
 
-Infer = Callable[[npt.NDArray[np.int64], float], Audio]
-"""(symbols int64[1, n], pace) -> float32[samples] at the voice's own rate."""
+Infer = Callable[[npt.NDArray[np.int64], float, Abort], Audio]
+"""(symbols int64[1, n], pace, abort) -> float32[samples] at the voice's own rate. Raises `AbortedError`."""
 
 
 class Piper:
@@ -65,10 +66,11 @@ class Piper:
             yield speech
 
     def _job(self, clause: str, voice: Voice) -> Callable[[Abort], Speech]:
-        return lambda _: self.render(clause, voice)
+        return lambda abort: self.render(clause, voice, abort)
 
-    def render(self, clause: str, voice: Voice) -> Speech:
-        """One clause (blocking). Only the engine's own thread may call it once others are speaking."""
+    def render(self, clause: str, voice: Voice, abort: Abort | None = None) -> Speech:
+        """One clause (blocking); `AbortedError` where the abort comes first.
+        Only the engine's own thread may call it once others are speaking."""
         spoken = speakable(clause, self._language, voice.language)
         pieces: list[Audio] = []
         voiced = 0
@@ -76,7 +78,8 @@ class Piper:
             if not (known := self._known(ipa)):
                 continue
             mark = punctuation(source)
-            audio, length = trimmed(self._run([*known, *self._symbols.get(mark, ())], voice), mark)
+            symbols = [*known, *self._symbols.get(mark, ())]
+            audio, length = trimmed(self._run(symbols, voice, abort or Abort()), mark)
             voiced = sum(map(len, pieces)) + length
             pieces.append(audio)
         if not pieces:
@@ -89,13 +92,13 @@ class Piper:
         plain = unicodedata.normalize("NFD", FLAG.sub("", ipa).replace(TIE, ""))
         return [number for symbol in plain for number in self._symbols.get(symbol, ())]
 
-    def _run(self, symbols: Sequence[int], voice: Voice) -> Audio:
+    def _run(self, symbols: Sequence[int], voice: Voice, abort: Abort) -> Audio:
         pad = self._symbols[PAD]
         line = [*self._symbols[BEGIN], *pad]
         for symbol in symbols:
             line += [symbol, *pad]
         line += self._symbols[END]
-        return played(self._infer(np.array([line], np.int64), pace(voice)), self._rate, voice)
+        return played(self._infer(np.array([line], np.int64), pace(voice), abort), self._rate, voice)
 
 
 def create(argument: str, resources: Resources) -> Piper:
@@ -140,7 +143,7 @@ def network(model: Path, config: Mapping[str, Any], threads: int) -> Infer:
     )
     several = any(i.name == "sid" for i in session.get_inputs())
 
-    def infer(symbols: npt.NDArray[np.int64], pace: float) -> Audio:
+    def infer(symbols: npt.NDArray[np.int64], pace: float, abort: Abort) -> Audio:
         inputs = {
             "input": symbols,
             "input_lengths": np.array([symbols.shape[1]], np.int64),
@@ -148,7 +151,8 @@ def network(model: Path, config: Mapping[str, Any], threads: int) -> Infer:
         }
         if several:
             inputs["sid"] = np.array([0], np.int64)
-        audio: Audio = session.run(None, inputs)[0]
+        with stoppable(abort) as options:
+            audio: Audio = session.run(None, inputs, options)[0]
         return audio.reshape(-1)
 
     return infer
