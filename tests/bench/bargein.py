@@ -25,6 +25,7 @@ from openlive.engines.workers import Workers
 from openlive.types import INPUT_RATE, Transcript
 from tests.bench.turnset import Speaker, TurnSet
 from tests.core.world import MODEL, TALK, World, speech
+from tests.engines.speech import Detector
 
 PROFILE = Profile(MODEL, barge_in="words")
 BEFORE, AFTER = 2.0, 2.5
@@ -148,7 +149,7 @@ class Talking(World):
         self.stream(len(self.audio) / 2 / INPUT_RATE, chunk=0.02)
 
     async def _probabilities(self, vad: SileroVAD) -> list[float]:
-        stream = vad.stream()
+        stream = Detector(vad)
         frames = [probability for probability, _ in await stream.push(self.audio)]
         stream.close()
         return frames

@@ -27,6 +27,7 @@ from openlive.models import ensure
 from openlive.types import Transcript
 from tests.bench import bargein
 from tests.bench.turnset import Clip, Speaker, recordings, spoken, turn_set
+from tests.engines.speech import Detector
 
 BEFORE, AFTER = 500 * MS, 1500 * MS
 """Samples of silence around a clip."""
@@ -69,7 +70,7 @@ class Engines:
 
     async def _last_pause(self, audio: bytes) -> tuple[int, int] | None:
         """The audio of the turn up to its last first silence, in samples."""
-        activity, stream, span = Activity(Policy(silence=AFTER)), self.vad.stream(), None
+        activity, stream, span = Activity(Policy(silence=AFTER)), Detector(self.vad), None
         for probability, samples in await stream.push(audio):
             if activity.push(probability, samples) is Change.PAUSED:
                 span = max(0, activity.onset - PREROLL), activity.position

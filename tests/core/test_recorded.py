@@ -19,6 +19,7 @@ from openlive.engines import silero, smart_turn
 from openlive.engines.registry import Resources
 from openlive.types import Heard
 from tests.core.world import MODEL, TALK, Script, Word, World, speech, spoken
+from tests.engines.speech import Detector
 
 pytestmark = pytest.mark.weights
 SPEECH = Path(__file__).parent.parent / "speech" / "synthetic"
@@ -46,7 +47,7 @@ def probabilities(pcm: bytes) -> list[float]:
     """What the detector says of each 32 ms."""
 
     async def judged() -> list[float]:
-        stream = silero.create("", Resources(models.ensure, 1, 1)).stream()
+        stream = Detector(silero.create("", Resources(models.ensure, 1, 1)))
         try:
             return [p for p, _ in await stream.push(pcm)]
         finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from openlive.engines.protocols import STT
+from openlive.engines.protocols import STT, VAD, Judged
 from openlive.engines.registry import Resources
 from openlive.engines.workers import Abort, AbortedError
 from openlive.types import Transcript
@@ -22,6 +22,8 @@ SPEECH = Path(__file__).parent.parent / "speech"
 TRANSCRIPTS = json.loads((SPEECH / "transcripts.json").read_text())
 CHUNK = 3200
 """Bytes of 100 ms."""
+FRAME = 512
+"""Samples that a detector judges at once."""
 NUMERALS = {"4": "four", "7": "seven", "8": "eight", "10": "ten", "mr": "mister"}
 
 
@@ -53,6 +55,28 @@ def words(text: str) -> str:
     """The text without case and punctuation, numbers as words."""
     plain = re.sub(r"[^\w\s]", " ", text.lower()).split()
     return " ".join(NUMERALS.get(word, word) for word in plain)
+
+
+class Detector:
+    """A detector's stream whose frames are waited for."""
+
+    def __init__(self, vad: VAD) -> None:
+        self._told: asyncio.Queue[Judged] = asyncio.Queue()
+        self._stream = vad.stream(self._told.put_nowait)
+        self._open = 0
+        self.close = self._stream.close
+
+    async def push(self, audio: bytes) -> list[tuple[float, int]]:
+        """Those that have become whole."""
+        self._open += len(audio) // 2
+        self._stream.push(audio)
+        frames: list[tuple[float, int]] = []
+        while self._open >= FRAME:
+            if isinstance(found := await self._told.get(), Exception):
+                raise found
+            frames += found
+            self._open -= FRAME * len(found)
+        return frames
 
 
 async def chunks(audio: bytes, size: int = CHUNK) -> AsyncIterator[bytes]:

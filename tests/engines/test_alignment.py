@@ -12,7 +12,7 @@ from openlive.engines.alignment import FRAME, LATE, Token, words_of
 from openlive.engines.listener import Listener
 from openlive.engines.segment import Samples
 from openlive.types import INPUT_RATE, Transcript, Word
-from tests.engines.speech import TRANSCRIPTS, chunks, pcm, resources, words
+from tests.engines.speech import TRANSCRIPTS, Detector, chunks, pcm, resources, words
 
 SYNTHETIC = {clip["file"]: clip for clip in TRANSCRIPTS["synthetic"]}
 HUMAN = {clip["file"]: clip for clip in TRANSCRIPTS["human"]}
@@ -137,7 +137,7 @@ def spoken(vad: silero.SileroVAD, audio: bytes) -> tuple[float, float]:
     """When the first speech begins and the last one ends, in seconds, as the detector sees it."""
 
     async def run() -> Sequence[tuple[float, int]]:
-        return await vad.stream().push(audio)
+        return await Detector(vad).push(audio)
 
     frames = asyncio.run(run())
     ends = np.cumsum([samples for _, samples in frames]) / INPUT_RATE

@@ -30,6 +30,7 @@ from openlive.types import (
     Voice,
     Word,
 )
+from tests.engines.speech import Detector
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +66,7 @@ def resources(**settings: Any) -> Resources:
 
 
 async def test_the_detector_hears_what_is_loud() -> None:
-    stream = ScriptedVAD().stream()
+    stream = Detector(ScriptedVAD())
     assert await stream.push(silence(0.016)) == []
     probabilities = await stream.push(silence(0.048) + tone(0.064))
     assert probabilities == [(0.02, 512), (0.02, 512), (0.98, 512), (0.98, 512)]

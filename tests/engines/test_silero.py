@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 
 from openlive.engines import silero
+from openlive.engines.protocols import Judged
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.silero import SileroVAD
 from openlive.engines.silero_network import FRAME, MEMORY, MOST, Floats, Network, weights
-from tests.engines.speech import CHUNK, pcm, resources
+from tests.engines.speech import CHUNK, Detector, pcm, resources
 
 
 class Counting:
@@ -38,7 +40,7 @@ def audio(frames: float, value: int = 0) -> bytes:
 
 def test_an_odd_number_of_bytes_is_refused() -> None:
     async def push() -> None:
-        await SileroVAD(Counting()).stream().push(b"\0\0\0")
+        await Detector(SileroVAD(Counting())).push(b"\0\0\0")
 
     with pytest.raises(ValueError, match="even number of bytes, not 3"):
         asyncio.run(push())
@@ -46,9 +48,9 @@ def test_an_odd_number_of_bytes_is_refused() -> None:
 
 def test_what_does_not_fill_a_frame_waits() -> None:
     async def push() -> None:
-        stream = SileroVAD(Counting()).stream()
-        assert await stream.push(b"") == ()
-        assert await stream.push(audio(0.75, 16384)) == ()
+        stream = Detector(SileroVAD(Counting()))
+        assert await stream.push(b"") == []
+        assert await stream.push(audio(0.75, 16384)) == []
         assert await stream.push(audio(1.5, 16384)) == [(0.5, FRAME), (0.5, FRAME)]
         assert await stream.push(audio(0.75, 0)) == [(0.5, FRAME)]
 
@@ -60,7 +62,7 @@ def test_pushes_of_the_same_moment_are_one_batch() -> None:
 
     async def push() -> None:
         vad = SileroVAD(network)
-        heard = await asyncio.gather(*(vad.stream().push(audio(3, 1024 * i)) for i in range(1, 5)))
+        heard = await asyncio.gather(*(Detector(vad).push(audio(3, 1024 * i)) for i in range(1, 5)))
         assert heard == [[(i / 32, FRAME)] * 3 for i in range(1, 5)]
 
     asyncio.run(push())
@@ -73,10 +75,10 @@ def test_pushes_of_neighbouring_moments_are_one_batch(monkeypatch: pytest.Monkey
 
     async def push() -> None:
         vad = SileroVAD(network)
-        await vad.stream().push(audio(1))
+        await Detector(vad).push(audio(1))
         later = []
         for _ in range(4):
-            later.append(asyncio.create_task(vad.stream().push(audio(1))))
+            later.append(asyncio.create_task(Detector(vad).push(audio(1))))
             await asyncio.sleep(0)  # a tick of the loop
         await asyncio.gather(*later)
 
@@ -91,7 +93,7 @@ def test_who_is_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
         vad = SileroVAD(Counting())
         for _ in range(2):
             begun = time.monotonic()
-            await vad.stream().push(audio(1))
+            await Detector(vad).push(audio(1))
             assert time.monotonic() - begun < 0.1
             await asyncio.sleep(0.2)
 
@@ -104,7 +106,7 @@ def test_an_error_stays_with_its_stream() -> None:
 
     async def push() -> None:
         vad = SileroVAD(network)
-        good, bad = vad.stream(), vad.stream()
+        good, bad = Detector(vad), Detector(vad)
         fine, failed = await asyncio.gather(
             good.push(audio(2, 16384)), bad.push(audio(2, 8192)), return_exceptions=True
         )
@@ -118,9 +120,9 @@ def test_an_error_stays_with_its_stream() -> None:
 def test_a_long_push_lets_others_in_and_ends_complete() -> None:
     async def push() -> None:
         vad = SileroVAD(Counting())
-        long = asyncio.create_task(vad.stream().push(audio(5000, 16384)))
+        long = asyncio.create_task(Detector(vad).push(audio(5000, 16384)))
         await asyncio.sleep(0)
-        other = vad.stream()
+        other = Detector(vad)
         while not await other.push(audio(1, 8192)):
             pass
         assert not long.done()
@@ -131,31 +133,54 @@ def test_a_long_push_lets_others_in_and_ends_complete() -> None:
 
 def test_a_closed_stream_takes_nothing_and_holds_nobody_up() -> None:
     async def push() -> None:
-        vad = SileroVAD(Counting())
-        stream = vad.stream()
-        long = asyncio.create_task(stream.push(audio(5000)))
+        vad, told = SileroVAD(Counting()), list[Judged]()
+        stream = vad.stream(told.append)
+        stream.push(audio(5000))
         await asyncio.sleep(0)
         stream.close()
-        assert len(await long) < 5000
+        assert len(await Detector(vad).push(audio(1))) == 1
+        assert told == []
         with pytest.raises(RuntimeError, match="closed"):
-            await stream.push(audio(1))
-        assert len(await vad.stream().push(audio(1))) == 1
+            stream.push(audio(1))
 
     asyncio.run(push())
 
 
-def test_a_cancelled_push_is_dropped() -> None:
+def test_a_machine_without_a_thread_to_spare_judges_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[bool] = []
+
+    def start(thread: threading.Thread) -> None:
+        starts.append(True)
+        if len(starts) == 1:
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
     async def push() -> None:
         vad = SileroVAD(Counting())
-        stream = vad.stream()
-        long = asyncio.create_task(stream.push(audio(5000)))
+        long = asyncio.create_task(Detector(vad).push(audio(5000, 16384)))
         await asyncio.sleep(0)
-        long.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await long
-        assert len(await stream.push(audio(2, 16384))) == 2
+        assert await Detector(vad).push(audio(1, 8192)) == [(0.25, FRAME)]
+        assert await long == [(0.5, FRAME)] * 5000
 
-    asyncio.run(push())
+    started = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    asyncio.run(asyncio.wait_for(push(), 20))
+    assert len(starts) > 1
+
+
+def test_a_session_that_cannot_take_its_frames_harms_no_other() -> None:
+    def refuse(_: Judged) -> None:
+        raise ZeroDivisionError
+
+    async def push() -> None:
+        vad = SileroVAD(Counting())
+        broken, fine = vad.stream(refuse), Detector(vad)
+        broken.push(audio(1))
+        for _ in range(2):
+            assert await fine.push(audio(1, 8192)) == [(0.25, FRAME)]
+        assert broken.closed
+
+    asyncio.run(asyncio.wait_for(push(), 20))
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +191,7 @@ def vad() -> SileroVAD:
 @pytest.mark.weights
 def test_speech_is_told_from_silence(vad: SileroVAD) -> None:
     async def probabilities(sound: bytes) -> list[float]:
-        stream = vad.stream()
+        stream = Detector(vad)
         return [p for at in range(0, len(sound), CHUNK) for p, _ in await stream.push(sound[at : at + CHUNK])]
 
     speech = asyncio.run(probabilities(pcm("human/goforward.wav")))
@@ -179,10 +204,10 @@ def test_a_batch_says_what_each_stream_would_say_alone(vad: SileroVAD) -> None:
     sounds = [pcm(f"human/{name}.wav")[:64000] for name in ("goforward", "something", "card_005")]
 
     async def together() -> list[Any]:
-        return await asyncio.gather(*(vad.stream().push(sound) for sound in sounds))
+        return await asyncio.gather(*(Detector(vad).push(sound) for sound in sounds))
 
     async def alone(sound: bytes) -> list[float]:
-        stream = vad.stream()
+        stream = Detector(vad)
         return [p for at in range(0, len(sound), 999 * 2) for p, _ in await stream.push(sound[at : at + 999 * 2])]
 
     for batch, sound in zip(asyncio.run(together()), sounds, strict=True):
@@ -193,8 +218,8 @@ def test_a_batch_says_what_each_stream_would_say_alone(vad: SileroVAD) -> None:
 def test_five_minutes_in_one_push_leave_the_loop_and_other_sessions_alone(vad: SileroVAD) -> None:
     async def main() -> tuple[float, float]:
         blob = pcm("human/sense_and_sensibility_01_austen_64kb-0870.wav") * 43
-        long = asyncio.create_task(vad.stream().push(blob))
-        other, late, waited = vad.stream(), [0.0], [0.0]
+        long = asyncio.create_task(Detector(vad).push(blob))
+        other, late, waited = Detector(vad), [0.0], [0.0]
         while not long.done():
             begun = time.perf_counter()
             await asyncio.sleep(0.01)

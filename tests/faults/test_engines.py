@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import anyio
 import pytest
 
 from openlive.config import LimitSettings
+from openlive.engines.protocols import Judged
 from openlive.engines.scripted import Fault, ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream
 from openlive.server.engines import Engines
 from openlive.types import Request, Speech, Text, Transcript, Voice, Written
@@ -245,27 +246,28 @@ class Moody(ScriptedVAD):
     at: int = 1
     fault: Fault = "raise"
 
-    def stream(self) -> ScriptedVADStream:
+    def stream(self, tell: Callable[[Judged], None]) -> ScriptedVADStream:
         if self.begin() == "late":
             if self.at == 0:
                 raise OSError("no more streams")
-            return MoodyStream(self, None, self.at)
-        return ScriptedVADStream(self, None)
+            return MoodyStream(self, None, tell, self.at)
+        return ScriptedVADStream(self, None, tell)
 
 
 class MoodyStream(ScriptedVADStream):
-    def __init__(self, script: Moody, fault: Fault | None, left: int) -> None:
-        super().__init__(script, fault)
+    def __init__(self, script: Moody, fault: Fault | None, tell: Callable[[Judged], None], left: int) -> None:
+        super().__init__(script, fault, tell)
         self._moody = script
         self._left = left
 
-    async def push(self, audio: bytes) -> Sequence[tuple[float, int]]:
+    async def judge(self, audio: bytes) -> Sequence[tuple[float, int]]:
         self._left -= 1
         if self._left == 0:
             await self._moody.work(self._moody.fault)
-        return await super().push(audio)
+        return await super().judge(audio)
 
     def close(self) -> None:
+        super().close()
         raise OSError("cannot even be closed")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import anyio
 import psutil
 import pytest
 
+from openlive.engines.protocols import Judged
 from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream
 from openlive.server.connection import Connection
 from openlive.server.engines import Engines
@@ -39,15 +40,16 @@ class Busy:
 class BusyVAD(ScriptedVAD, kw_only=True):
     busy: Any
 
-    def stream(self) -> ScriptedVADStream:
+    def stream(self, tell: Callable[[Judged], None]) -> ScriptedVADStream:
         self.busy.begin("vad")
-        return BusyVADStream(self, self.begin())
+        return BusyVADStream(self, self.begin(), tell)
 
 
 class BusyVADStream(ScriptedVADStream):
     def close(self) -> None:
         script: Any = self._script
         script.busy.end("vad")
+        super().close()
 
 
 class BusySTT(ScriptedSTT, kw_only=True):

@@ -27,21 +27,27 @@ from openlive.types import (
 Emit = Callable[[Output], None]
 
 
+Judged = Sequence[tuple[float, int]] | Exception
+"""What a detector finds: the probability of speech and the samples of each frame, in order; an error ends it."""
+
+
 class VADStream(Protocol):
     """The detector's state for one session."""
 
-    async def push(self, audio: bytes) -> Sequence[tuple[float, int]]:
-        """Takes s16le mono 16 kHz of any even length; returns (probability of speech, samples) per frame, in order.
-
-        What does not fill a frame waits for the next push. Frames of many sessions are computed in one batch.
-        """
+    def push(self, audio: bytes) -> None:
+        """Takes s16le mono 16 kHz of any even length. What does not fill a frame waits for the next push."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Nothing more is told."""
+        ...
 
 
 class VAD(Protocol):
-    def stream(self) -> VADStream: ...
+    def stream(self, tell: Callable[[Judged], None]) -> VADStream:
+        """`tell` is called in the event loop once frames are judged, never by `push` itself: three of eight messages of
+        20 ms fill no frame and wake nobody. Frames of many sessions are computed in one batch."""
+        ...
 
 
 class TurnDetector(Protocol):

@@ -11,6 +11,7 @@ in a configuration `faults = { 2 = "raise" }`. There is no randomness.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
@@ -20,6 +21,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct, field
 
+from openlive.engines.protocols import Judged
 from openlive.engines.registry import Resources
 from openlive.types import (
     INPUT_RATE,
@@ -82,17 +84,31 @@ class ScriptedVAD(Script):
     loud: float = 0.98
     quiet: float = 0.02
 
-    def stream(self) -> ScriptedVADStream:
-        return ScriptedVADStream(self, self.begin())
+    def stream(self, tell: Callable[[Judged], None]) -> ScriptedVADStream:
+        return ScriptedVADStream(self, self.begin(), tell)
 
 
 class ScriptedVADStream:
-    def __init__(self, script: ScriptedVAD, fault: Fault | None) -> None:
+    def __init__(self, script: ScriptedVAD, fault: Fault | None, tell: Callable[[Judged], None]) -> None:
         self._script = script
         self._fault = fault
+        self._tell = tell
         self._waiting = b""
+        self._pushed: asyncio.Queue[bytes] = asyncio.Queue()
+        self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def push(self, audio: bytes) -> Sequence[tuple[float, int]]:
+    def push(self, audio: bytes) -> None:
+        self._pushed.put_nowait(audio)
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                if frames := await self.judge(await self._pushed.get()):
+                    self._tell(frames)
+        except Exception as error:
+            self._tell(error)
+
+    async def judge(self, audio: bytes) -> Sequence[tuple[float, int]]:
         self._waiting += audio
         full = len(self._waiting) // (2 * FRAME) * (2 * FRAME)
         frames, self._waiting = self._waiting[:full], self._waiting[full:]
@@ -105,7 +121,7 @@ class ScriptedVADStream:
         return [(script.loud if level >= script.threshold else script.quiet, FRAME) for level in levels]
 
     def close(self) -> None:
-        pass
+        self._task.cancel()
 
 
 class ScriptedTurn(Script):

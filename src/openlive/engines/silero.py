@@ -1,10 +1,10 @@
 """Voice activity: Silero VAD, one model for all sessions.
 
-A frame is 512 samples (32 ms); the network (`silero_network.py`) carries a memory from frame to frame. Pushes that are
-waiting at the same moment form one batch, a lane each. Work begins at the end of the event loop's tick, but no sooner
-than `GATHER` after the last one began: one session never waits, and many fill a batch together. A thread hop costs as
-much as a frame and more on a busy machine, so work below `INLINE` is done in the event loop (a push of 100 ms: about
-0.15 ms). Anything longer goes to one worker thread, `MOST` frames at a time (a few ms); in between, whoever came
+A frame is 512 samples (32 ms); the network (`silero_network.py`) carries a memory from frame to frame. Streams whose
+frames wait at the same moment form one batch, a lane each. Work begins at the end of the event loop's tick, but no
+sooner than `GATHER` after the last one began: one session never waits, and many fill a batch together. A thread hop
+costs as much as a frame and more on a busy machine, so work below `INLINE` is done in the event loop (a push of 100 ms:
+about 0.15 ms). Anything longer goes to one worker thread, `MOST` frames at a time (a few ms); in between, whoever came
 meanwhile gets a lane, so a whole file in one push holds nobody up.
 """
 
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
+from openlive.engines.protocols import Judged
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.silero_network import FRAME, MEMORY, MOST, Floats, Network, weights
 
@@ -36,54 +37,57 @@ LANES = MOST
 _log = logging.getLogger(__name__)
 
 
-class _Job:
-    """The whole frames of one push, and how far they are computed."""
-
-    __slots__ = ("at", "count", "done", "error", "probabilities", "samples", "stream")
-
-    def __init__(self, stream: SileroStream, samples: npt.NDArray[np.int16], done: asyncio.Future[None]) -> None:
-        self.stream = stream
-        self.samples = samples
-        self.count = len(samples) // FRAME
-        self.at = 0
-        self.probabilities: list[float] = []
-        self.error: Exception | None = None
-        self.done = done
-
-    @property
-    def left(self) -> int:
-        return 0 if self.error or self.done.done() or self.stream.closed else self.count - self.at
-
-
 class SileroStream:
-    """One session's detector. Pushes of one stream are computed in the order in which they were made."""
+    """One session's detector."""
 
-    def __init__(self, vad: SileroVAD) -> None:
-        self._vad = vad
-        self._rest = b""
-        self._order = asyncio.Lock()
+    def __init__(self, vad: SileroVAD, tell: Callable[[Judged], None]) -> None:
+        self.tell = tell
         self.closed = False
         self.memory: Floats = np.zeros(MEMORY, np.float32)
+        self.queued = False
+        """Its frames wait for a batch, or are in one."""
+        self._vad = vad
+        self._audio = bytearray()
 
-    async def push(self, audio: bytes) -> Sequence[tuple[float, int]]:
+    @property
+    def frames(self) -> int:
+        """Whole frames that wait."""
+        return len(self._audio) // (2 * FRAME)
+
+    def push(self, audio: bytes) -> None:
         if len(audio) % 2:
             raise ValueError(f"s16le audio has an even number of bytes, not {len(audio)}.")
-        async with self._order:
-            if self.closed:
-                raise RuntimeError("The detector's stream is closed.")
-            whole = self._rest + audio if self._rest else audio
-            used = len(whole) // (2 * FRAME) * 2 * FRAME
-            self._rest = whole[used:]
-            if not used:
-                return ()
-            samples = np.frombuffer(whole, "<i2", used // 2)
-            return [(p, FRAME) for p in await self._vad.compute(self, samples)]
+        if self.closed:
+            raise RuntimeError("The detector's stream is closed.")
+        self._audio += audio
+        if not self.queued and len(self._audio) >= 2 * FRAME:
+            self._vad.compute(self)
+
+    def take(self, frames: int) -> npt.NDArray[np.int16]:
+        taken = bytes(memoryview(self._audio)[: 2 * FRAME * frames])
+        del self._audio[: len(taken)]
+        return np.frombuffer(taken, "<i2")
 
     def close(self) -> None:
-        """Frees the stream; a push that is still running returns the frames that it has."""
+        """Frees the stream; nothing more is told."""
         self.closed = True
-        self._rest = b""
+        self._audio.clear()
         self.memory = np.empty(0, np.float32)
+
+
+class _Lane:
+    """One stream's part of a batch: whole frames, how far they are computed, what came out. All that a thread sees."""
+
+    __slots__ = ("at", "error", "left", "memory", "probabilities", "samples", "stream")
+
+    def __init__(self, stream: SileroStream, frames: int) -> None:
+        self.stream = stream
+        self.samples = stream.take(frames)
+        self.memory = stream.memory
+        self.at = 0
+        self.left = frames
+        self.probabilities: list[float] = []
+        self.error: Exception | None = None
 
 
 class SileroVAD:
@@ -92,98 +96,117 @@ class SileroVAD:
         self._network = network
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="silero")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: deque[_Job] = deque()
+        self._waiting: deque[SileroStream] = deque()
         self._busy = False
+        """It is computing, or will soon: whoever comes only has to wait."""
         self._begun = -GATHER
         """When the last batch began, on the loop's clock."""
 
-    def stream(self) -> SileroStream:
-        return SileroStream(self)
+    def stream(self, tell: Callable[[Judged], None]) -> SileroStream:
+        return SileroStream(self, tell)
 
-    async def compute(self, stream: SileroStream, samples: npt.NDArray[np.int16]) -> list[float]:
-        """The probabilities of the whole frames in `samples`; called by the stream, one call at a time each."""
+    def compute(self, stream: SileroStream) -> None:
+        """Takes a stream that has whole frames and is not queued into the next batch."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # a new loop (tests) must not wait for what a dead one left behind
             self._loop, self._waiting, self._busy, self._begun = loop, deque(), False, -GATHER
-        job = _Job(stream, samples, loop.create_future())
-        self._waiting.append(job)
+        self._queue(stream)
         if not self._busy:
             self._busy = True
-            wait = self._begun + GATHER - loop.time()
-            if wait > 0:
-                loop.call_later(wait, self._pump)
-            else:
-                loop.call_soon(self._pump)
-        await job.done
-        if job.error:
-            raise job.error
-        return job.probabilities
+            loop.call_at(self._begun + GATHER, self._pump)
+
+    def _queue(self, stream: SileroStream) -> None:
+        stream.queued = True
+        self._waiting.append(stream)
 
     def _pump(self) -> None:
-        """Computes what is waiting, here or in the worker, and comes again until nothing waits."""
+        """Computes what is waiting, here or slice by slice in the worker, until nothing waits."""
         assert self._loop
         self._begun = self._loop.time()
-        while jobs := self._next_lanes():
-            if cost(jobs) > INLINE or len(self._waiting) > len(jobs):
-                slice_ = self._worker.submit(self._advance, jobs)
-                slice_.add_done_callback(_on_loop(self._loop, self._pump))
+        while streams := self._next_streams():
+            frames = [stream.frames for stream in streams]
+            if self._waiting or cost(frames) > INLINE:
+                most = max(1, MOST // len(streams))
+                self._slice([_Lane(s, min(count, most)) for s, count in zip(streams, frames, strict=True)], self._loop)
                 return
-            for _ in range(len(jobs)):  # each round ends the shortest of them
-                self._advance(jobs)
+            lanes = [_Lane(s, count) for s, count in zip(streams, frames, strict=True)]
+            self._compute(lanes)
+            self._tell(lanes)
         self._busy = False
 
-    def _next_lanes(self) -> list[_Job]:
-        """Answers whoever is ready, turns the queue by one batch, returns the lanes of the next."""
-        open_jobs = deque[_Job]()
-        for job in self._waiting:
-            if job.left:
-                open_jobs.append(job)
-            elif not job.done.done():
-                job.done.set_result(None)
-        lanes = [open_jobs[i] for i in range(min(LANES, len(open_jobs)))]
-        open_jobs.rotate(-len(lanes))
-        self._waiting = open_jobs
-        return lanes
+    def _next_streams(self) -> list[SileroStream]:
+        streams: list[SileroStream] = []
+        while self._waiting and len(streams) < LANES:
+            stream = self._waiting.popleft()
+            if not stream.closed:
+                streams.append(stream)
+        return streams
 
-    def _advance(self, jobs: list[_Job]) -> None:
-        """Computes equally many frames of each job: what the shortest has and one call of the network takes."""
-        jobs = [job for job in jobs if job.left]
-        if not jobs:
-            return
-        rounds = max(1, min(MOST // len(jobs), *(job.left for job in jobs)))
+    def _slice(self, lanes: list[_Lane], loop: asyncio.AbstractEventLoop) -> None:
+        """In the worker; without one here, with a pause for the others after it."""
+
+        def computed(_: ThreadFuture[None]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._computed, lanes)
+
         try:
-            self._run(jobs, rounds)
-        except Exception as error:
-            if len(jobs) > 1:  # find out whose it is; the others must not suffer
-                for job in jobs:
-                    self._advance([job])
-            elif not jobs[0].stream.closed:
-                _log.warning("The voice activity detector failed for one stream: %s", error)
-                jobs[0].error = error
+            self._worker.submit(self._compute, lanes).add_done_callback(computed)
+        except RuntimeError as error:  # no thread can be started; what the pool keeps of it finds nothing left to do
+            _log.warning("The voice activity detector has no thread: %s", error)
+            self._compute(lanes)
+            loop.call_soon(self._computed, lanes)
 
-    def _run(self, jobs: list[_Job], rounds: int) -> None:
-        new = np.stack([job.samples[job.at * FRAME : (job.at + rounds) * FRAME] for job in jobs])
+    def _computed(self, lanes: list[_Lane]) -> None:
+        self._tell(lanes)
+        self._pump()
+
+    def _tell(self, lanes: list[_Lane]) -> None:
+        """Tells what came out; who has more frames waits again, behind the others."""
+        for lane in lanes:
+            stream = lane.stream
+            stream.queued = False
+            if stream.closed:
+                continue
+            stream.memory = lane.memory
+            if lane.error is not None:
+                _log.warning("The voice activity detector failed for one stream: %s", lane.error)
+                stream.close()
+            elif stream.frames:
+                self._queue(stream)
+            try:
+                stream.tell(lane.error or [(probability, FRAME) for probability in lane.probabilities])
+            except Exception:
+                _log.exception("What the voice activity detector says was not taken")
+                stream.close()
+
+    def _compute(self, lanes: list[_Lane]) -> None:
+        """All frames, in steps of equally many: what the shortest has, and one call of the network takes."""
+        while lanes := [lane for lane in lanes if lane.left]:
+            step = max(1, min(MOST // len(lanes), *(lane.left for lane in lanes)))
+            try:
+                self._run(lanes, step)
+            except Exception as error:
+                if len(lanes) == 1:
+                    lanes[0].error, lanes[0].left = error, 0
+                else:  # find out whose it is; the others must not suffer
+                    for lane in lanes:
+                        self._compute([lane])
+
+    def _run(self, lanes: list[_Lane], step: int) -> None:
+        new = np.stack([lane.samples[lane.at * FRAME : (lane.at + step) * FRAME] for lane in lanes])
         heard, memories = self._network(
-            np.multiply(new, 1 / 32768, dtype=np.float32), np.stack([job.stream.memory for job in jobs])
+            np.multiply(new, 1 / 32768, dtype=np.float32), np.stack([lane.memory for lane in lanes])
         )
-        for job, probabilities, memory in zip(jobs, heard.tolist(), memories, strict=True):
-            job.probabilities += probabilities
-            job.at += rounds
-            if not job.stream.closed:
-                job.stream.memory = memory.copy()
+        for lane, probabilities, memory in zip(lanes, heard.tolist(), memories, strict=True):
+            lane.probabilities += probabilities
+            lane.at += step
+            lane.left -= step
+            lane.memory = memory.copy()
 
 
-def cost(jobs: Sequence[_Job]) -> float:
-    """Seconds that computing all frames of `jobs` takes, estimated for a batch as wide as they are many."""
-    return max((job.left for job in jobs), default=0) * (45 + 12 * len(jobs)) * 1e-6
-
-
-def _on_loop(loop: asyncio.AbstractEventLoop, step: Callable[[], None]) -> Callable[[ThreadFuture[None]], None]:
-    def done(_: ThreadFuture[None]) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(step)
-
-    return done
+def cost(frames: Sequence[int]) -> float:
+    """Seconds that a batch with so many frames in its lanes takes, estimated as if all were as long as the longest."""
+    return max(frames) * (45 + 12 * len(frames)) * 1e-6
 
 
 def create(argument: str, resources: Resources) -> SileroVAD:

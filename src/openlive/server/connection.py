@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -66,6 +66,7 @@ from openlive.core.session import Session
 from openlive.engines.hold import Hold, enter
 from openlive.engines.prompt import MalformedCallError
 from openlive.engines.prosody import measured
+from openlive.engines.protocols import Judged, VADStream
 from openlive.server.admission import Visit
 from openlive.server.buffer import Audio
 from openlive.server.engines import Engines
@@ -75,7 +76,7 @@ from openlive.server.metrics import Metrics
 from openlive.server.scenes import Scenes
 from openlive.server.turns import Turns
 from openlive.server.waits import Waits
-from openlive.types import INPUT_RATE, FunctionCall, Output, Progress, Request, ToolResult
+from openlive.types import FunctionCall, Output, Progress, Request, ToolResult
 from openlive.wire import vertex
 from openlive.wire.client import ClientMessage, RealtimeInput, parse_message
 from openlive.wire.content import Blob
@@ -84,8 +85,6 @@ from openlive.wire.server import encode
 
 LARGE = 256 * 1024
 """Bytes from which a frame is read in a thread: a megabyte of base64 would hold up the loop for milliseconds."""
-SLICE = 2 * INPUT_RATE
-"""Samples judged in one go: a long recording does not keep the detector to itself."""
 BATCH = 32
 """Events handled before the other tasks get their turn. More than a message makes, so that the loop outruns the reader
 and a flood piles up in the listener, which bounds it."""
@@ -126,7 +125,8 @@ class Connection:
         self._audio = Audio()
         self._inbox: Mailbox[Event] = Mailbox()
         self._outbox: Mailbox[Send | Close] = Mailbox()
-        self._streams: dict[int, tuple[Mailbox[tuple[int, int]], anyio.CancelScope]] = {}
+        self._stream = 0
+        self._detector: VADStream | None = None
         self._utterances: dict[int, tuple[Mailbox[bytes], anyio.CancelScope]] = {}
         self._replies: dict[int, anyio.CancelScope] = {}
         self._hold: Hold | None = None
@@ -157,6 +157,7 @@ class Connection:
                         await self._written.wait()
                         self._tasks.cancel_scope.cancel()
                 finally:
+                    self._end_detector()
                     self._inbox.close()
                     self._seat.close()
         finally:
@@ -195,8 +196,8 @@ class Connection:
         match command:
             case Send() | Close():
                 self._outbox.put(command)
-            case Detect(stream, start, end):
-                self._detector(stream).put((start, end))
+            case Detect():
+                self._detect(command)
             case Listen() | Hear() | Flush() | HangUp():
                 self._listen(command)
             case JudgeTurn() | JudgeAddressee() | JudgeScene() | DropScene():
@@ -355,25 +356,34 @@ class Connection:
 
     # The engines.
 
-    def _detector(self, stream: int) -> Mailbox[tuple[int, int]]:
-        """The work list of a detection stream; a new stream ends the one before it."""
-        if stream not in self._streams:
-            for _, scope in self._streams.values():
-                scope.cancel()
-            ranges: Mailbox[tuple[int, int]] = Mailbox()
-            self._streams = {stream: (ranges, self._start(self._detecting, stream, ranges))}
-        return self._streams[stream][0]
-
-    async def _detecting(self, stream: int, ranges: Mailbox[tuple[int, int]]) -> None:
+    def _detect(self, asked: Detect) -> None:
+        """A new stream ends the one before it; what is asked of one that failed is dropped."""
+        stream = asked.stream
         try:
-            with closing(self._engines.vad.stream()) as detector:
-                async for start, end in ranges:
-                    for begin in range(start, end, SLICE):
-                        frames = await detector.push(self._audio.slice(begin, min(begin + SLICE, end)))
-                        if frames:
-                            self._inbox.put(Detected(stream, tuple(frames)))
+            if stream != self._stream:
+                self._end_detector()
+                self._stream = stream
+                self._detector = self._engines.vad.stream(lambda found: self._judged(stream, found))
+            if self._detector is not None:
+                self._detector.push(self._audio.slice(asked.start, asked.end))
         except Exception as error:
-            self._failed(Failed("vad", stream, str(error)), error)
+            self._judged(stream, error)
+
+    def _judged(self, stream: int, found: Judged) -> None:
+        if not isinstance(found, Exception):
+            self._inbox.put(Detected(stream, tuple(found)))
+            return
+        if stream == self._stream:
+            self._end_detector()
+        self._failed(Failed("vad", stream, str(found)), found)
+
+    def _end_detector(self) -> None:
+        detector, self._detector = self._detector, None
+        try:
+            if detector is not None:
+                detector.close()
+        except Exception as error:
+            _LOG.warning("session %s: its detector cannot be closed: %r", self._id, error)
 
     def _listen(self, command: Listen | Hear | Flush | HangUp) -> None:
         match command:

@@ -25,7 +25,7 @@ from openlive.core.events import AudioArrived, ClientSaid, Detected, Event, Open
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
-from openlive.engines.protocols import VAD
+from openlive.engines.protocols import VAD, Judged
 from openlive.engines.registry import Resources, load
 from openlive.server.buffer import Audio
 from openlive.types import INPUT_RATE, OUTPUT_RATE
@@ -103,10 +103,13 @@ def _wire(count: int) -> float:
 
 
 async def _detect(detector: VAD, count: int) -> float:
-    pcm, stream = _noise(), detector.stream()
+    told: asyncio.Queue[Judged] = asyncio.Queue()
+    pcm, stream = _noise(), detector.stream(told.put_nowait)
     begun = time.process_time()
     for _ in range(count):
-        await stream.push(pcm)
+        stream.push(pcm)
+        if isinstance(found := await told.get(), Exception):
+            raise found
     spent = time.process_time() - begun
     stream.close()
     return spent
