@@ -41,8 +41,8 @@ class Image(Struct, frozen=True, tag=True):
 
 class Prosody(Struct, frozen=True):
     """How something was said (`engines/prosody.py`): `pitch`, its median in semitones above 1 Hz; `spread`, semitones
-    between its 10th and 90th percentile; `level`, dB of full scale; `pace`, syllables per second of speaking time.
-    `voiced`: seconds that had a pitch.
+    between its 10th and 90th percentile; `level`, dB of full scale, by energy; `pace`, syllables per second of speaking
+    time. `voiced`: seconds that had a pitch.
     """
 
     pitch: float

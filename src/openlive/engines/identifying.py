@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 SURE_WORD, SURE = 0.7, 0.35
-"""How likely a language has to be to be told: from a single word, which is often a name, and from more. Of the 220, 182
-are told right then, 3 wrong, and the others not."""
+"""How likely a language has to be to be told: from a single word, which is often a name, and from more. Chosen on the
+220 short sentences, as is the next."""
 STAYS = 4.0
 """How much likelier another language has to be than the one that is expected: a conversation rarely changes its own.
 Only one of the 220 is then taken for another one than expected; where another one is expected, 94 % of those with three
