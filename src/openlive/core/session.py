@@ -122,6 +122,8 @@ class Session:
 
     def _take(self, event: Event) -> None:
         match event:
+            case AudioArrived() | Detected() if self._hearing is not None and self._dialogue is not None:
+                self._happened(event, self._hearing, self._dialogue)  # first, because almost all events are these
             case Opened():
                 self._opened = event
                 self._opened_at = self._now if self._opened_at is None else self._opened_at

@@ -271,7 +271,8 @@ class Connection:
                 read = self._decode(frame)
                 if self._inbox.items:  # messages that wait already would be read without a pause
                     await asyncio.sleep(0)
-            await self._enter(read)
+            if not self._entered:
+                await self._enter(read)
             for i, item in enumerate(read):
                 self._inbox.put(self._event(item, more=i + 1 < len(read)))
 
@@ -283,7 +284,7 @@ class Connection:
     async def _enter(self, read: list[Event | bytes]) -> None:
         """At the setup it is decided who may come in (`admission`)."""
         for item in read:
-            if not self._entered and isinstance(item, ClientSaid) and item.message.setup is not None:
+            if isinstance(item, ClientSaid) and item.message.setup is not None:
                 self._entered = True
                 self._inbox.put(await self._visit.enter(item.message.setup))
 
