@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,25 @@ class TestCache:
 
         asyncio.run(run())
 
+    def test_a_turn_late_in_a_long_conversation_computes_no_more_than_an_early_one(self, llm: Llama) -> None:
+        """The window slides three times, by several messages, as the core moves it."""
+        sampling = Sampling(temperature=0, max_tokens=6)
+
+        async def run() -> list[int]:
+            messages: tuple[Message, ...] = ()
+            computed = []
+            for turn in range(12):
+                messages += (user(f"My number {turn} is {37 * turn}, keep it."),)
+                if len(messages) > 10:
+                    messages = messages[4:]
+                text, usage = await answer(llm, Request("soak", messages, "Be brief.", sampling=sampling))
+                computed.append(usage.prompt - usage.cached)
+                messages += (model(text),)
+            return computed
+
+        computed = asyncio.run(run())
+        assert max(computed[5:]) <= max(computed[1:5]) + 12, computed
+
     def test_a_reply_that_was_cut_is_reused_up_to_the_cut(self, llm: Llama) -> None:
         async def run() -> None:
             text, usage = await answer(llm, Request("cut", (user(COUNT),), sampling=GREEDY))
@@ -331,6 +351,24 @@ class TestConcurrency:
         for name, text in zip(names, asyncio.run(together()), strict=True):
             assert name in text
             assert not any(other in text for other in names if other != name)
+
+    def test_replies_share_their_steps(self, llm: Llama) -> None:
+        """Of four that are written at once, tokens come together and then none for a step."""
+        requests = [Request(f"shared {i}", (user(f"{i}. {COUNT}"),), sampling=GREEDY) for i in range(4)]
+        came: list[float] = []
+
+        async def read(request: Request) -> None:
+            came.extend([time.perf_counter() async for piece in words(llm, request) if isinstance(piece, Text)])
+            came.sort()
+
+        async def together() -> None:
+            await asyncio.gather(*(llm.prefill(request) for request in requests))
+            await asyncio.gather(*map(read, requests))
+
+        asyncio.run(together())
+        gaps = sorted(after - before for before, after in pairwise(came))
+        within_a_step, between_steps = gaps[len(gaps) // 2], gaps[len(gaps) * 9 // 10]
+        assert between_steps > 4 * within_a_step, "of four gaps three lie within a step"
 
     def test_cancelling_stops_the_work(self, llm: Llama) -> None:
         async def cancelled_after(begun: asyncio.Event, task: asyncio.Task[object]) -> float:
