@@ -86,6 +86,7 @@ async def test_each_is_answered_in_kind(server: Server, clips: dict[str, bytes])
 async def test_without_it_all_are_answered_alike(server: Server, clips: dict[str, bytes]) -> None:
     given = await answers(server, {name: clips[name] for name in ("excited", "slow")}, affective=False)
     excited, slow = heard(given["excited"]), heard(given["slow"])
-    assert len(given["excited"]) == pytest.approx(len(given["slow"]), rel=0.005)
-    assert excited.pitch == pytest.approx(slow.pitch, abs=0.1)  # espeak-ng's noise differs from time to time
+    # espeak-ng's noise differs from time to time, and so does the length of what it says, by 0.7 %.
+    assert len(given["excited"]) == pytest.approx(len(given["slow"]), rel=0.02)
+    assert excited.pitch == pytest.approx(slow.pitch, abs=0.1)
     assert excited.level == pytest.approx(slow.level, abs=0.1)
