@@ -147,7 +147,7 @@ TABLES = {
         alle 10:30, all'1:00 | alle dieci e trenta, all'una
         5 km a 100 km/h, 20 °C | cinque chilometri a cento chilometri orari, venti gradi Celsius
         ad es. questo, Sig. Rossi, ecc. | ad esempio questo, signor Rossi, eccetera.
-        1º e 2ª | primo e seconda
+        1º e 2ª, 3° piano, 3° all'ombra | primo e seconda, terzo piano, tre gradi all'ombra
         a@b.it | a chiocciola b punto I T
         1 casa, 1 libro | una casa, un libro
         2 + 2 = 4 | 2 più 2 uguale 4

@@ -57,7 +57,7 @@ DECADE = {
 ORDINAL = {
     "es": re.compile(r"\b(\d{1,3})\.?(º|ª|er|o|a)(?!\w)"),
     "fr": re.compile(r"\b(\d{1,3}|[IVX]{1,6})(er|re|ère|ème|e|nde?)\b"),
-    "it": re.compile(r"\b(\d{1,3})\.?(º|ª)(?!\w)"),
+    "it": re.compile(r"\b(\d{1,3})\.?(º|ª|°(?= (?:piano|posto|secolo|giorno|anno|capitolo|turno|livello)\b))(?!\w)"),
     "pt": re.compile(r"\b(\d{1,3})\.?(º|ª)(?!\w)"),
 }
 OBLIQUE = frozenset(
