@@ -15,11 +15,9 @@ from functools import partial
 from typing import Any
 
 import anyio
-import msgspec
 from anyio.abc import TaskGroup
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from openlive.audio import AudioError, InputAudio
 from openlive.core.commands import (
     CallMark,
     Close,
@@ -49,7 +47,6 @@ from openlive.core.commands import (
 from openlive.core.events import (
     AddresseeJudged,
     AudioArrived,
-    BadRequest,
     ClientSaid,
     Detected,
     Event,
@@ -70,6 +67,7 @@ from openlive.engines.protocols import Judged, VADStream
 from openlive.server.admission import Visit
 from openlive.server.buffer import Audio
 from openlive.server.engines import Engines
+from openlive.server.frames import Frames
 from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics
@@ -78,9 +76,7 @@ from openlive.server.turns import Turns
 from openlive.server.waits import Waits
 from openlive.types import FunctionCall, Output, Progress, Request, ToolResult
 from openlive.wire import vertex
-from openlive.wire.client import ClientMessage, RealtimeInput, parse_message
-from openlive.wire.content import Blob
-from openlive.wire.errors import INTERNAL, ProtocolError, close_reason
+from openlive.wire.errors import INTERNAL, close_reason
 from openlive.wire.server import encode
 
 LARGE = 256 * 1024
@@ -121,7 +117,7 @@ class Connection:
         self._admitted = admitted
         self._id = visit.opened.session
         self._encode = vertex.encode if visit.opened.vertex else encode
-        self._input = InputAudio()
+        self._frames = Frames()
         self._audio = Audio()
         self._inbox: Mailbox[Event] = Mailbox()
         self._outbox: Mailbox[Send | Close] = Mailbox()
@@ -266,9 +262,9 @@ class Connection:
                 continue  # nobody takes it any more, and it must not pile up until the client is gone
             frame: str | bytes = message.get("text") or message.get("bytes") or b""
             if len(frame) > LARGE:
-                read = await anyio.to_thread.run_sync(self._decode, frame)
+                read = await anyio.to_thread.run_sync(self._frames.read, frame)
             else:
-                read = self._decode(frame)
+                read = self._frames.read(frame)
                 if self._inbox.items:  # messages that wait already would be read without a pause
                     await asyncio.sleep(0)
             if not self._entered:
@@ -287,40 +283,6 @@ class Connection:
             if isinstance(item, ClientSaid) and item.message.setup is not None:
                 self._entered = True
                 self._inbox.put(await self._visit.enter(item.message.setup))
-
-    def _decode(self, frame: str | bytes) -> list[Event | bytes]:
-        """What a frame holds, in order: events, and audio as s16le mono 16 kHz."""
-        try:
-            message = parse_message(frame)
-            said = message.realtime_input
-            return [ClientSaid(message)] if said is None else self._realtime(message, said)
-        except ProtocolError as error:
-            return [BadRequest(error.code, error.reason)]
-        except AudioError as error:
-            return [BadRequest(1007, str(error))]
-
-    def _realtime(self, message: ClientMessage, said: RealtimeInput) -> list[Event | bytes]:
-        """Takes the audio out of the message. An activity begins before the audio beside it, and ends after it."""
-        images: list[RealtimeInput] = []
-        pcm = b""
-        for path, blob in _blobs(said):
-            if (blob.mime_type or "audio/").startswith("audio/"):
-                pcm += self._input.push(blob.data or b"", blob.mime_type or "audio/pcm", f"realtime_input.{path}")
-            else:
-                images.append(RealtimeInput(media_chunks=(blob,)))
-        if pcm and said == RealtimeInput(audio=said.audio):  # nothing else is in almost every message
-            return [pcm]
-        if said.audio_stream_end or said.activity_end is not None:
-            pcm += self._input.flush()
-        start = RealtimeInput(activity_start=said.activity_start)
-        rest = msgspec.structs.replace(said, audio=None, media_chunks=(), activity_start=None)
-        read: list[Event | bytes] = [pcm] if pcm else []
-        read += [ClientSaid(msgspec.structs.replace(message, realtime_input=image)) for image in images]
-        if start != _NOTHING:
-            read.insert(0, ClientSaid(msgspec.structs.replace(message, realtime_input=start)))
-        if rest != _NOTHING or not read:  # an empty message counts as one
-            read.append(ClientSaid(msgspec.structs.replace(message, realtime_input=rest)))
-        return read
 
     async def _write(self) -> None:
         try:
@@ -518,12 +480,3 @@ class Connection:
         _LOG.error("session %s: %s %d failed", self._id, event.stage, event.number, exc_info=error)
         self._metrics.failed(event)
         self._inbox.put(event)
-
-
-_NOTHING = RealtimeInput()
-
-
-def _blobs(said: RealtimeInput) -> list[tuple[str, Blob]]:
-    """The media of a message with their paths. Of the deprecated chunks the original reads only the first; we all."""
-    chunks = [(f"media_chunks[{i}]", chunk) for i, chunk in enumerate(said.media_chunks)]
-    return [*chunks, ("audio", said.audio)] if said.audio is not None else chunks

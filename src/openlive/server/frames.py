@@ -1,0 +1,61 @@
+"""What a client's messages hold: events for the core, and audio apart from them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from openlive.audio import AudioError, InputAudio
+from openlive.core.events import BadRequest, ClientSaid, Event
+from openlive.wire.client import ClientMessage, RealtimeInput, parse_message
+from openlive.wire.content import Blob
+from openlive.wire.errors import ProtocolError
+
+
+class Frames:
+    """Of one connection, in order: audio of another rate is resampled on from message to message."""
+
+    def __init__(self) -> None:
+        self._audio = InputAudio()
+
+    def read(self, frame: str | bytes) -> list[Event | bytes]:
+        """What a frame holds, in order: events, and audio as s16le mono 16 kHz."""
+        try:
+            message = parse_message(frame)
+            said = message.realtime_input
+            return [ClientSaid(message)] if said is None else self._realtime(message, said)
+        except ProtocolError as error:
+            return [BadRequest(error.code, error.reason)]
+        except AudioError as error:
+            return [BadRequest(1007, str(error))]
+
+    def _realtime(self, message: ClientMessage, said: RealtimeInput) -> list[Event | bytes]:
+        """Takes the audio out of the message. An activity begins before the audio beside it, and ends after it."""
+        images: list[RealtimeInput] = []
+        pcm = b""
+        for path, blob in _blobs(said):
+            if (blob.mime_type or "audio/").startswith("audio/"):
+                pcm += self._audio.push(blob.data or b"", blob.mime_type or "audio/pcm", f"realtime_input.{path}")
+            else:
+                images.append(RealtimeInput(media_chunks=(blob,)))
+        if pcm and said == RealtimeInput(audio=said.audio):  # nothing else is in almost every message
+            return [pcm]
+        if said.audio_stream_end or said.activity_end is not None:
+            pcm += self._audio.flush()
+        start = RealtimeInput(activity_start=said.activity_start)
+        rest = msgspec.structs.replace(said, audio=None, media_chunks=(), activity_start=None)
+        read: list[Event | bytes] = [pcm] if pcm else []
+        read += [ClientSaid(msgspec.structs.replace(message, realtime_input=image)) for image in images]
+        if start != _NOTHING:
+            read.insert(0, ClientSaid(msgspec.structs.replace(message, realtime_input=start)))
+        if rest != _NOTHING or not read:  # an empty message counts as one
+            read.append(ClientSaid(msgspec.structs.replace(message, realtime_input=rest)))
+        return read
+
+
+_NOTHING = RealtimeInput()
+
+
+def _blobs(said: RealtimeInput) -> list[tuple[str, Blob]]:
+    """The media of a message with their paths. Of the deprecated chunks the original reads only the first; we all."""
+    chunks = [(f"media_chunks[{i}]", chunk) for i, chunk in enumerate(said.media_chunks)]
+    return [*chunks, ("audio", said.audio)] if said.audio is not None else chunks
