@@ -17,10 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from openlive import models
-from openlive.engines.cascade import Cascade
+from openlive.engines.cascade import prepared
 from openlive.engines.registry import Resources, load
 from openlive.engines.seeing import Seeing
-from openlive.types import Image, Message, Output, Request, Sampling, Text
+from openlive.types import Image, Message, Request, Sampling, Text
 from tests.engines.signs import encoded, picture
 
 SET = Path(__file__).parent / "sight.json"
@@ -50,16 +50,15 @@ def main(spec: str) -> None:
 async def score(spec: str, resources: Resources, signs: list[Sign]) -> None:
     eyes = load("eyes", "rapidocr", resources)
     llm = load("llm", spec, resources)
-    answers = Cascade(llm if getattr(llm, "sees", False) else Seeing(llm, eyes), load("tts", "kokoro", resources))
+    writer = llm if getattr(llm, "sees", False) else Seeing(llm, eyes)
     right: dict[str, list[bool]] = {}
     took = []
     for number, sign in enumerate(signs):
-        said: list[Output] = []
         begun = time.perf_counter()
-        await answers.reply(sign.request(number), said.append)
+        pieces = writer.generate(prepared(sign.request(number)))
+        answer = "".join([piece.text async for piece in pieces if isinstance(piece, Text)])
         took.append(time.perf_counter() - begun)
-        answers.forget(f"bench {number}")
-        answer = "".join(piece.text for piece in said if isinstance(piece, Text))
+        writer.forget(f"bench {number}")
         correct = any(word in answer.lower() for word in sign.answers)
         for key in (sign.language, "all"):
             right.setdefault(key, []).append(correct)
