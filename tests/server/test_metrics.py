@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import httpx
 import pytest
 
@@ -9,7 +10,7 @@ from openlive.config import LimitSettings, ServerSettings
 from openlive.engines.scripted import ScriptedLLM
 from openlive.server.auth import Key
 from tests.raw import TALK, client
-from tests.serving import Scripted, Server, serving, silence, tone, trust
+from tests.serving import SECONDS, Scripted, Server, serving, silence, tone, trust
 
 pytestmark = pytest.mark.anyio
 
@@ -59,6 +60,14 @@ async def test_are_for_those_with_a_key() -> None:
         async with httpx.AsyncClient(verify=trust()) as web:
             assert (await web.get(f"{server.url}/metrics")).status_code == 403
         assert (await scraped(server, f"?key={KEY}"))["openlive_sessions"] == 0
+
+
+async def test_the_lag_of_the_event_loop() -> None:
+    with serving() as server:
+        with anyio.fail_after(SECONDS):
+            while not (found := await scraped(server))["openlive_event_loop_lag_seconds_count"]:
+                await anyio.sleep(0.05)
+    assert found["openlive_event_loop_lag_seconds_sum"] >= 0
 
 
 @pytest.mark.parametrize("stage", ["stt", "reply"])

@@ -9,6 +9,7 @@ from openlive.core.commands import CallMark, Prepared
 from openlive.core.events import Failed
 
 TURN_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
+LAG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 CALL_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -50,9 +51,18 @@ class Metrics:
         self._failures = Counter(
             "openlive_failures", "Failures of engines, by stage", ["stage"], registry=self._registry
         )
+        self._lag = Histogram(
+            "openlive_event_loop_lag_seconds",
+            "How late a heartbeat of the event loop came, ten times a second",
+            buckets=LAG_SECONDS,
+            registry=self._registry,
+        )
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
+
+    def lag(self, seconds: float) -> None:
+        self._lag.observe(seconds)
 
     def ended(self, code: int) -> None:
         self._ended.labels(code).inc()

@@ -14,6 +14,7 @@ from openlive.server import listener, pending, tls
 from openlive.server.app import App
 from openlive.server.auth import Keyring, require_keys_or_loopback
 from openlive.server.engines import Engines
+from openlive.server.lag import LoopWatch
 from openlive.server.store import open_store
 
 GRACE = 5.0
@@ -70,17 +71,18 @@ async def run(
     store = open_store(config.store.location, config.store.memory_bytes)
     app = App(config, engines, keys, store)
     try:
-        await listener.serve(
-            app.asgi,
-            shutdown=shutdown,
-            host=server.host,
-            port=server.port,
-            ssl_context=context,
-            limits=limits,
-            on_started=started,
-            drain=partial(app.live.drain, server.drain_seconds),
-            drain_timeout=server.drain_seconds + GRACE,
-        )
+        with LoopWatch(app.metrics.lag):
+            await listener.serve(
+                app.asgi,
+                shutdown=shutdown,
+                host=server.host,
+                port=server.port,
+                ssl_context=context,
+                limits=limits,
+                on_started=started,
+                drain=partial(app.live.drain, server.drain_seconds),
+                drain_timeout=server.drain_seconds + GRACE,
+            )
     finally:
         app.live.close()
         with anyio.CancelScope(shield=True):
