@@ -77,7 +77,7 @@ def play(make: Callable[[], Reply], chunks: Sequence[Chunk | str]) -> tuple[list
 
 
 def routed(*chunks: Chunk | str) -> tuple[list[object], Reply]:
-    return play(lambda: Routing([1], (WEATHER, ALARM), "Ulm? And wake me at 7.", 8192), chunks)
+    return play(lambda: Routing([1], (WEATHER, ALARM), "", "Ulm? And wake me at 7.", 8192), chunks)
 
 
 class TestRouting:

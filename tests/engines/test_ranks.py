@@ -6,16 +6,19 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from openlive.engines import chatml
+from openlive.engines import chatml, llamasteps, routing
 from openlive.engines.hold import Hold, enter
 from openlive.engines.llamacpp import SLOTS, Llama
+from openlive.engines.llamarun import Run, Signal
 from openlive.engines.llamaserver import Chunk
-from openlive.types import Image, Message, Progress, Request, Sampling, Text
+from openlive.engines.prompt import MalformedCallError
+from openlive.types import FunctionDeclaration, Image, Message, Progress, Request, Sampling, Text
 
 STEP = 0.002
 LONG = "word " * 2000
@@ -31,10 +34,13 @@ class Runtime:
     def __init__(self) -> None:
         self.log: list[tuple[str, int]] = []
         """Begun (`+`) and ended (`-`) runs with their slots; `!` where the prompt was computed to its end."""
+        self.askers: set[int] = set()
+        """The threads that asked for tokens, which the runtime is a while about."""
         self._held: dict[int, int] = {}
 
     def tokenize(self, text: str, special: bool) -> tuple[int, ...]:
         del special
+        self.askers.add(threading.get_ident())
         return tuple(len(word) for word in text.split())
 
     def clear(self, slot: int) -> None:
@@ -101,6 +107,47 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - the runtime has no event for it
             await asyncio.sleep(0.001)
+
+
+def test_the_event_loop_never_waits_for_tokens_or_grammars(
+    llm: Llama, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grammar(functions: Sequence[FunctionDeclaration]) -> str:
+        runtime.askers.add(threading.get_ident())
+        return routing_grammar(functions)
+
+    routing_grammar = routing.grammar
+    monkeypatch.setattr(routing, "grammar", grammar)
+    monkeypatch.setattr(llamasteps, "CALLS", 3)
+    runtime.askers.clear()  # by now the model is loaded, which happens in a thread
+
+    async def run() -> None:
+        await first(llm, replace(asks("thinking"), thinking=100))
+        with suppress(MalformedCallError):  # " word word word" is no call
+            await first(llm, replace(asks("calling"), functions=(FunctionDeclaration("call", "", {}),)))
+        await llm.prefill(waits("waiting"))
+
+    asyncio.run(run())
+    assert runtime.askers
+    assert threading.get_ident() not in runtime.askers
+
+
+def test_a_prefill_that_made_way_is_not_taken_for_done_by_the_signal_of_its_first_part(
+    llm: Llama, runtime: Runtime
+) -> None:
+    async def run() -> None:
+        late = Run((), {"n_predict": 0}, Signal())
+        late.end(None)
+        await late.wait()  # it had ended: the signal has not been taken
+        late.again()
+        await asyncio.sleep(0)
+        computing = asyncio.create_task(llm._compute("late", late, waits("late"), lambda r, _: chatml.build(r)))
+        async with asyncio.timeout(10):
+            await computing
+        assert late.ended
+        assert [what for what, _ in runtime.log] == ["+", "!", "-"]
+
+    asyncio.run(run())
 
 
 def test_the_prefills_of_those_who_only_wait_come_one_after_the_other(llm: Llama, runtime: Runtime) -> None:

@@ -1,3 +1,6 @@
+import sys
+import threading
+
 from openlive.engines.prompt import Piece
 from openlive.engines.tokens import Memory, Tokens
 
@@ -27,6 +30,35 @@ def test_a_reply_keeps_the_tokens_that_it_was_generated_with() -> None:
     memory = Memory()
     memory.keep(REPLY)
     assert memory.encode([said("Believable 🦄.")], Letters()) == [1, 2, 3, 4, 5, 6]
+
+
+def test_replies_may_be_kept_by_one_thread_while_another_encodes() -> None:
+    memory, begun, done = Memory(), threading.Event(), threading.Event()
+    reply = [("word ", (1,))] * 100
+
+    def keep() -> None:
+        while not done.is_set():
+            memory.keep(reply)
+            begun.set()
+
+    keeper, switched = threading.Thread(target=keep), sys.getswitchinterval()
+    keeper.start()
+    sys.setswitchinterval(1e-6)
+    try:
+        assert begun.wait(10)
+        for i in range(400):
+            assert memory.encode([said(f"{'word ' * 100}{i}")], Letters())[:100] == [1] * 100
+    finally:
+        sys.setswitchinterval(switched)
+        done.set()
+        keeper.join()
+
+
+def test_what_a_reply_gets_after_it_was_kept_is_not_taken_in() -> None:
+    memory, reply = Memory(), [("Be", (1,))]
+    memory.keep(reply)
+    reply.append(("liev", (2,)))  # by the thread that generated it
+    assert memory.encode([said("Believ")], Letters()) == [1, *map(ord, "liev")]
 
 
 def test_a_cut_reply_keeps_them_up_to_the_cut() -> None:

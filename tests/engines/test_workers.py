@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -127,3 +128,27 @@ def test_errors_reach_the_caller() -> None:
             await Workers(1, "test").run(fail)
 
     asyncio.run(main())
+
+
+class Between:
+    """A lock before which, the first time that it is taken, something else happens."""
+
+    def __init__(self, happens: Callable[[], None]) -> None:
+        self._lock = threading.Lock()
+        self._happens: list[Callable[[], None]] = [happens]
+
+    def __enter__(self) -> None:
+        while self._happens:
+            self._happens.pop()()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_an_abort_that_comes_while_a_block_is_entered_is_not_lost() -> None:
+    abort, told = Abort(), []
+    abort._lock = Between(abort.set)  # type: ignore[assignment]
+    with pytest.raises(AbortedError), abort.watched(lambda: told.append("told")):
+        told.append("worked")
+    assert told == []

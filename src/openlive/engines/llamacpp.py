@@ -20,7 +20,7 @@ from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from threading import Condition
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from msgspec.structs import replace
@@ -50,6 +50,7 @@ where its instructions or functions have changed."""
 ROUTES, SCENES = "#calls", "#scenes"
 """Added to the key of a conversation for that: what its functions and what its frames come to is told apart."""
 
+T = TypeVar("T")
 Build = Callable[[Request, bool], list[Piece]]
 """(request, whether its last message is unfinished) -> the prompt. Blocks."""
 
@@ -69,6 +70,8 @@ class Llama:
         self._mark_up = lru_cache(256)(partial(server.tokenize, special=True))
         self._encoders = ThreadPoolExecutor(1, "openlive-llm-tokens")
         self._threads = Threads("openlive-llm")
+        self._opening = self._tokenize(THINKING, False)
+        """Tokenised once: to ask llama.cpp for it blocks."""
         examples = [self._tokenize(text, False) for text in (routing.EXAMPLES, noticing.EXAMPLES)]
         self._beginnings = [Beginning(server, [*server.beginning, *tokens], name) for tokens in examples]
         self._memories: dict[str, Memory] = {}
@@ -117,8 +120,8 @@ class Llama:
     async def _calls(self, request: Request) -> AsyncGenerator[FunctionCall | Usage | Progress, None]:
         key = request.conversation + ROUTES
         prompt = await self._encode(key, request, _route)
-        said = routing.said(request.functions, request.messages)
-        router = Routing(prompt, request.functions, said, self.context)
+        grammar, said = await self._elsewhere(partial(_bounds, request))
+        router = Routing(prompt, request.functions, grammar, said, self.context)
         async with aclosing(self._run(key, router)) as calls:
             async for call in calls:
                 yield call
@@ -136,7 +139,7 @@ class Llama:
 
     async def _thoughts(self, request: Request) -> AsyncGenerator[Thought | Progress, None]:
         prompt = await self._encode(request.conversation, request, self._build)
-        opening = self._tokenize(THINKING, False)
+        opening = self._opening
         sampling = replace(request.sampling, max_tokens=min(request.thinking, THOUGHTS))
         thinking = Thinking([*prompt, *opening], sampling, self.context)
         thinking.spoken.append((THINKING, opening))
@@ -211,7 +214,8 @@ class Llama:
         while not run.stopped:
             releases = self._releases
             if self._start(key, run, len(run.prompt) + 1):
-                await run.wait()
+                while not run.ended:
+                    await run.wait()
                 if not run.made_way:
                     break
                 run.again()
@@ -248,6 +252,10 @@ class Llama:
         def work() -> list[int]:
             return [*self._server.beginning, *memory.encode(build(request, unfinished), self._tokenize)]
 
+        return await self._elsewhere(work)
+
+    async def _elsewhere(self, work: Callable[[], T]) -> T:
+        """What blocks or takes long: prompts, tokens, grammars."""
         return await asyncio.get_running_loop().run_in_executor(self._encoders, work)
 
     def _tokenize(self, text: str, special: bool) -> tuple[int, ...]:
@@ -336,6 +344,11 @@ class Llama:
 def _route(request: Request, unfinished: bool) -> list[Piece]:
     build = routing.settled if unfinished else routing.prompt
     return build(request.functions, request.instructions, request.messages)
+
+
+def _bounds(request: Request) -> tuple[str, str]:
+    """The grammar of the calls, and what their arguments may come from."""
+    return routing.grammar(request.functions), routing.said(request.functions, request.messages)
 
 
 def _scene(request: Request, _: bool) -> list[Piece]:

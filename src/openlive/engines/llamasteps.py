@@ -23,22 +23,25 @@ THINKING = "Thinking briefly:"
 
 
 class Routing(Reply):
-    """The calls that follow `routing.prompt`, or nothing. `said`: what arguments may come from (`routing.said`)."""
+    """The calls that follow `routing.prompt`, or nothing. `grammar` is that of the functions (`routing.grammar`),
+    `said` what arguments may come from (`routing.said`)."""
 
     def __init__(
         self,
         prompt: Sequence[int],
         functions: Sequence[FunctionDeclaration],
+        grammar: str,
         said: str,
         context: int,
     ) -> None:
         super().__init__(prompt, Sampling(max_tokens=CALLS), context)
         self.called = False
         self._functions = functions
+        self._grammar = grammar
         self._said = said
 
     def _options(self) -> dict[str, Any]:
-        return {"temperature": 0, "grammar": routing.grammar(self._functions), **LIKELY}
+        return {"temperature": 0, "grammar": self._grammar, **LIKELY}
 
     def _read(self, chunk: Chunk) -> bool:
         """Raises `MalformedCallError`."""

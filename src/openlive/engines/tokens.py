@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from openlive.engines.prompt import Piece
@@ -28,7 +27,8 @@ class Memory:
 
     def __init__(self) -> None:
         self._known: dict[Piece, Tokens] = {}
-        self._replies: deque[Spoken] = deque(maxlen=_REPLIES)
+        self._replies: tuple[Spoken, ...] = ()
+        """Only ever replaced: the event loop keeps replies while a thread looks at them."""
         self._beginning: object = None
         self.steady = False
         """The last prompt begins as the one before it did."""
@@ -38,7 +38,7 @@ class Memory:
         self.steady, self._beginning = beginning == self._beginning, beginning
 
     def keep(self, reply: Spoken) -> None:
-        self._replies.append(reply)
+        self._replies = (*self._replies, tuple(reply))[-_REPLIES:]
 
     def encode(self, pieces: Iterable[Piece], tokenize: Tokenize) -> list[int]:
         ids: list[int] = []

@@ -50,8 +50,8 @@ class Abort:
     @contextmanager
     def watched(self, call: Callable[[], None]) -> Iterator[None]:
         """Calls `call` (short, from another thread) if the abort comes inside the block, whose error is then this."""
-        self.check()
-        with self._lock:
+        with self._lock:  # so that no abort comes between the look and the function
+            self.check()
             self._call = call
         try:
             yield
