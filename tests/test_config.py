@@ -108,7 +108,7 @@ def test_the_example_names_every_built_in_model_and_the_listener_agrees_with_the
         ("[limits]\npreset = 'google'", "limits: preset 'google' is none of unlimited, documented"),
         ("[server]\ndrain_seconds = -1", "drain_seconds must not be negative"),
         ("[store]\nlocation = 'redis://x'", "store: location 'redis://x' is neither memory nor sqlite:/path/to/file"),
-        ("[store]\nmemory_bytes = 0", "memory_bytes and resumption_seconds must be positive"),
+        ("[store]\nkey_bytes = 0", "total_bytes, key_bytes and resumption_seconds must be positive"),
         ("[engines]\nllm = 3", "openlive.toml: engines.llm: Expected `str`, got `int`"),
         ("[engines]\nllm = ''", "openlive.toml: engines: llm names no engine"),
         ("[engines.voices]\nPuck = ''", "openlive.toml: engines: voices.Puck names no engine"),

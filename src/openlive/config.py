@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from openlive.profiles import PROFILES, ProfileSettings, default_profile
 from openlive.server.auth import Key, Keyring, KeysError, Reread, check_keys, parse_keys, read_keys
+from openlive.server.store import Bounds
 
 FILE_NAME = "openlive.toml"
 COMFORTABLE_MEMORY = 3_500_000_000
@@ -118,15 +119,20 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Where sessions that can be resumed and ephemeral tokens are kept: `memory`, or `sqlite:` and a path."""
 
     location: str = "memory"
-    memory_bytes: int = 256 * 1024 * 1024
+    total_bytes: int = 256 * 1024 * 1024
+    key_bytes: int = 128 * 1024 * 1024
     resumption_seconds: float = 7200.0
 
     def __post_init__(self) -> None:
         kind, _, path = self.location.partition(":")
         if (kind, bool(path)) not in (("memory", False), ("sqlite", True)):
             raise ValueError(f"location {self.location!r} is neither memory nor sqlite:/path/to/file")
-        if self.memory_bytes <= 0 or self.resumption_seconds <= 0:
-            raise ValueError("memory_bytes and resumption_seconds must be positive")
+        if min(self.total_bytes, self.key_bytes, self.resumption_seconds) <= 0:
+            raise ValueError("total_bytes, key_bytes and resumption_seconds must be positive")
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(self.total_bytes, self.key_bytes)
 
 
 class EngineSettings(Struct, frozen=True, forbid_unknown_fields=True):

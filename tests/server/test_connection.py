@@ -26,7 +26,7 @@ from openlive.server.doors import Door
 from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics
-from openlive.server.store import MemoryStore
+from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
 from openlive.server.waits import Waits

@@ -65,7 +65,7 @@ async def test_are_for_those_with_a_key() -> None:
 async def test_the_lag_of_the_event_loop() -> None:
     with serving() as server:
         with anyio.fail_after(SECONDS):
-            while not (found := await scraped(server))["openlive_event_loop_lag_seconds_count"]:
+            while not (found := await scraped(server))["openlive_event_loop_lag_seconds_count"]:  # noqa: ASYNC110
                 await anyio.sleep(0.05)
     assert found["openlive_event_loop_lag_seconds_sum"] >= 0
 

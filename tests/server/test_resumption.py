@@ -16,6 +16,7 @@ from openlive.engines.scripted import ScriptedLLM, ScriptedTTS
 from openlive.server import live
 from openlive.server.auth import Key
 from openlive.server.store import StoreError
+from openlive.server.store.memory import MemoryStore
 from openlive.types import FunctionCall, FunctionResponse, Request
 from tests.core.test_resumption import TOOLS
 from tests.raw import TALK, TEXT, Raw, client
@@ -307,6 +308,26 @@ async def test_what_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (await raw.closed())[0] == 1008
 
 
+async def test_of_sessions_without_a_connection_only_so_many_are_kept_in_engines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "PARTED", 2)
+    forgotten: list[str] = []
+    sessions = live.Live(MemoryStore(), forgotten.append)
+    for name in "abcd":
+        seat = sessions.enter(name, lambda _: None)
+        seat.principal, seat.stored = name, True
+        sessions.leave(seat)
+    assert forgotten == ["a", "b"]
+    again = sessions.enter("c", lambda _: None)
+    again.principal, again.stored = "c", True
+    await sessions.claim(again.key, again)  # has a connection again
+    sessions.part(again.key, again)
+    sessions.leave(again)
+    assert forgotten == ["a", "b"]
+    sessions.close()
+
+
 # --- the store fails --------------------------------------------------------------------------------------------------
 
 
@@ -317,7 +338,7 @@ async def test_a_store_that_fails_ends_no_session(monkeypatch: pytest.MonkeyPatc
     with serving(fails=["could not be stored", "the store failed"]) as server:
         async with client(server, resumable(TEXT)) as raw:
             key = await handle(raw)
-            monkeypatch.setattr("openlive.server.store.MemoryStore.change", fail)
+            monkeypatch.setattr("openlive.server.store.memory.MemoryStore.change", fail)
             await raw.ask("Hello")
             await until(raw, "turnComplete")
             await raw.ask("Hello")

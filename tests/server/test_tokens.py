@@ -12,7 +12,7 @@ import pytest
 
 from openlive.config import LimitSettings, ServerSettings
 from openlive.server.auth import Key, Principal
-from openlive.server.store import MemoryStore
+from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import MAXIMUM, REMEMBERED, Token, Tokens
 from openlive.wire import errors
 from openlive.wire.auth import AuthToken

@@ -149,7 +149,7 @@ def refuse_early(config: Config) -> None:
                 f"openlive is already running at {running.url} (process {running.pid})."
             ) from None
         raise
-    anyio.run(open_store(config.store.location, config.store.memory_bytes).close)
+    anyio.run(open_store(config.store.location, config.store.bounds).close)
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------

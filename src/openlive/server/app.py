@@ -27,7 +27,8 @@ from openlive.server.engines import Engines
 from openlive.server.live import Live
 from openlive.server.metrics import CONTENT_TYPE, Metrics
 from openlive.server.rest import Rest
-from openlive.server.store import MemoryStore, Store
+from openlive.server.store import Store
+from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
 from openlive.server.waits import Waits
@@ -45,7 +46,7 @@ class App:
     ) -> None:
         self.metrics = Metrics()
         self.turns = Turns(observe=self.metrics.step)
-        store = MemoryStore(config.store.memory_bytes) if store is None else store
+        store = MemoryStore(config.store.bounds) if store is None else store
         self.live = Live(store, engines.responder.forget, config.store.resumption_seconds)
         self._engines = engines
         self._waits = Waits()

@@ -32,6 +32,9 @@ NAMESPACE = "sessions"
 VERSION = b"\x02"
 """Of what stands in the store; to be raised with every change of `Snapshot` that older states do not fit."""
 OTHER_VERSION = Refusal(1008, "The session was stored by another version of this server and cannot be resumed by it.")
+PARTED = 10_000
+"""Sessions without a connection of which engines keep what they have. Of more, those that parted first are forgotten
+there, and cost what a conversation costs that is new to an engine when they go on."""
 KEEP = 2 * 60 * 60.0
 """Seconds that a session can be resumed after its connection has ended (protocol.md 4.2)."""
 TAKE_OVER = 5.0
@@ -85,8 +88,8 @@ class Live:
         self._forget = forget
         self._seats: set[Seat] = set()
         self._owners: dict[str, Seat] = {}
-        self._parted: dict[str, asyncio.TimerHandle] = {}
-        """Sessions without a connection, until they are forgotten."""
+        self._parted: dict[str, tuple[asyncio.TimerHandle, str]] = {}
+        """Sessions without a connection, until they are forgotten; by their keys, in the order of parting."""
         self._draining_until: float | None = None
         self._empty = asyncio.Event()
         self._empty.set()
@@ -115,8 +118,10 @@ class Live:
         if not seat.stored:
             self._forget(seat.session)
         elif seat.key not in self._owners and seat.key not in self._parted:
-            loop = asyncio.get_running_loop()
-            self._parted[seat.key] = loop.call_later(self.keep, self._expired, seat.key, seat.session)
+            timer = asyncio.get_running_loop().call_later(self.keep, self._expired, seat.key)
+            self._parted[seat.key] = timer, seat.session
+            if len(self._parted) > PARTED:
+                self._expired(next(iter(self._parted)))
 
     async def drain(self, seconds: float) -> None:
         """No session begins any more; those that are there are told, and have ended when this returns."""
@@ -128,7 +133,7 @@ class Live:
         await self._empty.wait()
 
     def close(self) -> None:
-        for timer in self._parted.values():
+        for timer, _ in self._parted.values():
             timer.cancel()
         self._parted.clear()
 
@@ -142,17 +147,17 @@ class Live:
                 other.post(TakenOver())
                 await other.parted.wait()
         self._owners[key] = seat
-        timer = self._parted.pop(key, None)
-        if timer is not None:
-            timer.cancel()
+        if key in self._parted:
+            self._parted.pop(key)[0].cancel()
 
     def part(self, key: str, seat: Seat) -> None:
         """The session may go on with another connection."""
         if self._owners.get(key) is seat:
             del self._owners[key]
 
-    def _expired(self, key: str, session: str) -> None:
-        del self._parted[key]
+    def _expired(self, key: str) -> None:
+        timer, session = self._parted.pop(key)
+        timer.cancel()
         self._forget(session)
 
 
@@ -254,7 +259,7 @@ class Seat:
         """Its time begins anew: while it is connected twice as much as afterwards, renewed in between, so that it lasts
         long enough where the process dies."""
         expires_at = time.time() + self._live.keep * (1 if self._saves.closed else 2)
-        return await self._live.store.change(NAMESPACE, self.key, function, expires_at)
+        return await self._live.store.change(NAMESPACE, self.key, function, expires_at, self.principal)
 
     def _take(self, old: bytes | None) -> bytes | None:
         return old if old is None or not old.startswith(VERSION) else VERSION + self._owner + old[1 + OWNER :]

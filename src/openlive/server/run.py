@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,11 @@ from openlive.server.app import App
 from openlive.server.auth import Keyring, require_keys_or_loopback
 from openlive.server.engines import Engines
 from openlive.server.lag import LoopWatch
-from openlive.server.store import open_store
+from openlive.server.store import PURGE, Store, StoreError, open_store
 
 GRACE = 5.0
 """Seconds that sessions may take to close after the core has ended them."""
+_LOG = logging.getLogger(__name__)
 
 
 class Running(Struct, frozen=True):
@@ -68,24 +70,37 @@ async def run(
         ca, bundle = (own.ca, own.bundle) if own is not None else (None, None)
         ready(Running(f"https://{host}:{at.port}", at.port, ca, bundle))
 
-    store = open_store(config.store.location, config.store.memory_bytes)
+    store = open_store(config.store.location, config.store.bounds)
     app = App(config, engines, keys, store)
     try:
         with LoopWatch(app.metrics.lag):
-            await listener.serve(
-                app.asgi,
-                shutdown=shutdown,
-                host=server.host,
-                port=server.port,
-                ssl_context=context,
-                limits=limits,
-                on_started=started,
-                drain=partial(app.live.drain, server.drain_seconds),
-                drain_timeout=server.drain_seconds + GRACE,
-            )
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(_purging, store)
+                await listener.serve(
+                    app.asgi,
+                    shutdown=shutdown,
+                    host=server.host,
+                    port=server.port,
+                    ssl_context=context,
+                    limits=limits,
+                    on_started=started,
+                    drain=partial(app.live.drain, server.drain_seconds),
+                    drain_timeout=server.drain_seconds + GRACE,
+                )
+                beside.cancel_scope.cancel()
     finally:
         app.live.close()
         with anyio.CancelScope(shield=True):
             for tool in engines.tools.values():
                 await tool.close()
             await store.close()
+
+
+async def _purging(store: Store) -> None:
+    """What has expired goes, whether anybody stores anything or not."""
+    while True:
+        await anyio.sleep(PURGE)
+        try:
+            await store.purge()
+        except StoreError:
+            _LOG.exception("What has expired could not be deleted from the store")

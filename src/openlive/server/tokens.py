@@ -76,7 +76,8 @@ class Tokens:
             mask=mask_paths(wanted.field_mask),
         )
         name = TOKEN_PREFIX + secrets.token_urlsafe(32)
-        await self._store.put(NAMESPACE, _digest(name), msgspec.json.encode(token), expires + REMEMBERED)
+        value = msgspec.json.encode(token)
+        await self._store.put(NAMESPACE, _digest(name), value, expires + REMEMBERED, owner=principal.name)
         return AuthToken(name=name)
 
     async def find(self, name: str) -> Token | Refusal:
