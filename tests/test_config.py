@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from openlive.config import (
-    COMFORTABLE_MEMORY,
     Config,
     ConfigError,
     EngineSettings,
@@ -17,12 +16,11 @@ from openlive.config import (
     ServerSettings,
     StoreSettings,
     ToolSettings,
-    choose_llm,
     load,
     parse,
-    usable_memory,
     variables,
 )
+from openlive.memory import COMFORTABLE_MEMORY, choose_llm, usable_memory
 from openlive.profiles import HALF_CASCADE_VOICES, NATIVE_VOICES, PROFILES, ProfileSettings
 from openlive.server.auth import Key
 from openlive.server.pending import Limits

@@ -18,12 +18,12 @@ from typing import Any
 
 import click
 
-from openlive.config import choose_llm, usable_memory
 from openlive.engines import kokoro, listener
 from openlive.engines.protocols import STT
 from openlive.engines.registry import Resources, load
 from openlive.engines.speakable import language_of
 from openlive.engines.translating import Translating
+from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure
 from openlive.types import Heard, Message, Request, Sampling, Text, Translation, Voice
 from tests.bench.languages import listen, plain, recogniser, speech

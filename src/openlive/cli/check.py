@@ -105,7 +105,7 @@ def _results(config_file: Path | None, quick: bool) -> list[Result]:
 
 def _configuration(config_file: Path | None) -> tuple[Config, str]:
     from openlive.cli.serve import configured
-    from openlive.config import choose_llm, usable_memory
+    from openlive.memory import choose_llm, usable_memory
 
     config = configured(config_file)
     engines = config.engines
@@ -153,7 +153,7 @@ def _port(config: Config) -> tuple[None, str]:
 def needed(config: Config) -> list[tuple[str, str]]:
     """The kind and the catalogue name of all weights that the configured engines ask for."""
     from openlive.cli.serve import ROLES
-    from openlive.config import choose_llm, usable_memory
+    from openlive.memory import choose_llm, usable_memory
 
     found = []
     for kind, engines in WEIGHTS.items():

@@ -15,13 +15,14 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from openlive.config import Config, choose_llm, usable_memory
+from openlive.config import Config
 from openlive.engines.cascade import Cascade
 from openlive.engines.casting import load_cast
 from openlive.engines.protocols import LLM, STT, VAD, Addressee, Eyes, Responder, Tool, TurnDetector, Watcher
 from openlive.engines.registry import Kind, Resources, load
 from openlive.engines.seeing import Seeing
 from openlive.engines.translating import Translating
+from openlive.memory import choose_llm, usable_memory
 from openlive.types import FunctionDeclaration, Request, Sampling, Voice
 
 TOOLS: tuple[Kind, ...] = ("google_search", "url_context", "code_execution")
