@@ -74,10 +74,15 @@ def test_the_example_names_every_built_in_model_and_the_listener_agrees_with_the
     assert all(name in text for name in PROFILES)
     assert LimitSettings() == LimitSettings(
         message_bytes=limits.message_bytes,
+        message_fragments=limits.message_fragments,
+        control_frames=limits.control_frames,
         setup_bytes=limits.setup_bytes,
         setup_seconds=limits.setup,
         first_byte_seconds=limits.first_byte,
         unauthenticated_sockets=limits.sockets,
+    )
+    assert ServerSettings() == ServerSettings(
+        keepalive_seconds=limits.keepalive, ping_seconds=limits.ping, silence_seconds=limits.silence
     )
 
 

@@ -40,10 +40,14 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     keys: tuple[Key, ...] = ()
     key_file: str = ""
     drain_seconds: float = 10.0
+    keepalive_seconds: float = 60.0
+    ping_seconds: float = 20.0
+    silence_seconds: float = 600.0
 
     def __post_init__(self) -> None:
-        if self.drain_seconds < 0:
-            raise ValueError("drain_seconds must not be negative")
+        for name in ("drain_seconds", "keepalive_seconds", "ping_seconds", "silence_seconds"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is outside 0 to 65535")
         if self.certificate_key and not self.certificate:
@@ -71,6 +75,8 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What clients may take (seconds, bytes)."""
 
     message_bytes: int = 16 * 1024 * 1024
+    message_fragments: int = 4096
+    control_frames: int = 200
     setup_bytes: int = 1024 * 1024
     setup_seconds: float = 10.0
     first_byte_seconds: float = 5.0

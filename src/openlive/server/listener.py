@@ -16,15 +16,13 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from email.utils import formatdate
 from typing import Any, Protocol, cast
 
 import anyio
-import h11
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from openlive.server.http import App, Door, HTTPProtocol
 from openlive.server.pending import Limits, Pending, PendingSockets
 from openlive.server.websocket import WebSocketProtocol
 
@@ -42,10 +40,6 @@ _TLS_HANDSHAKE = b"\x16"
 _LOOPBACK = ("127.0.0.1", "::1")
 
 _LOG = logging.getLogger(__name__)
-_HTTP_LOG = logging.getLogger(f"{__name__}.http")
-_HTTP_LOG.setLevel(logging.ERROR)  # bad requests are not worth a line each; no request line is ever logged: keys
-
-App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class ListenError(Exception):
@@ -152,72 +146,18 @@ def _wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-# --- HTTP -------------------------------------------------------------------------------------------------------------
-
-
-class _HTTP(H11Protocol):
-    """uvicorn's HTTP/1.1, under the deadlines of a pending socket and without a log of requests."""
-
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self.logger = _HTTP_LOG
-        self.access_log = False
-        self._pending: Pending = app_state["pending"]
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._pending.connected = True
-        self._pending.cut = transport.abort
-        self._pending.expect(self._pending.limits.request)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._pending.left()
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            super().data_received(data)
-        except h11.LocalProtocolError:  # rubbish where the answer has begun already
-            self.transport.abort()
-
-
-class _Door:
-    """The app behind the deadline of an HTTP request, which ends when the request has arrived in full."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        pending: Pending = scope["state"]["pending"]
-
-        async def receive_and_note() -> Any:
-            message = await receive()
-            if not message.get("more_body", False):
-                pending.expect(None)
-            return message
-
-        async def send_dated(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                date = (b"date", formatdate(usegmt=True).encode())
-                message = {**message, "headers": [date, *message.get("headers", ())]}
-            await send(message)
-
-        names = {name for name, _ in scope["headers"]}
-        if not names & {b"content-length", b"transfer-encoding"}:
-            pending.expect(None)
-        try:
-            await self._app(scope, receive_and_note, send_dated)
-        finally:
-            pending.expect(pending.limits.request)
+def _keep_alive(sock: socket.socket, seconds: float) -> None:
+    """Has the system cut a connection whose other end has acknowledged nothing for so long; 0: leaves that to it. What
+    is idle is probed, what was sent and not acknowledged has a time of its own (else some 15 minutes on Linux)."""
+    if not seconds:
+        return
+    third = max(1, round(seconds / 3))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {"TCP_KEEPIDLE": third, "TCP_KEEPALIVE": third, "TCP_KEEPINTVL": max(1, third // 2), "TCP_KEEPCNT": 4}
+    options["TCP_USER_TIMEOUT"] = round(1000 * seconds)
+    for name, value in options.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 # --- the listener -----------------------------------------------------------------------------------------------------
@@ -233,7 +173,7 @@ class Listener:
         self._listening = list(sockets)
         self._context = context
         self._limits = limits
-        self._config = _config(app, limits)
+        self._config = _config(app)
         self._state = ServerState()
         self._lifespan = self._config.lifespan_class(self._config)
         self._welcoming: set[asyncio.Task[None]] = set()
@@ -291,14 +231,14 @@ class Listener:
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(_ACCEPT_AT_ONCE):
             try:
-                sock, _ = listener.accept()
+                sock, address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 self._cannot_accept(listener, error)
                 return
             sock.setblocking(False)
-            self._begin(sock, self.sockets.arrived())
+            self._begin(sock, self.sockets.arrived(address[0]))
 
     def _begin(self, sock: socket.socket, pending: Pending) -> None:
         task = asyncio.get_running_loop().create_task(self._welcome(sock, pending))
@@ -327,6 +267,7 @@ class Listener:
         limits = self._limits
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _keep_alive(sock, limits.keepalive)
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
             async with asyncio.timeout(limits.first_byte):
@@ -347,14 +288,14 @@ class Listener:
 
     def _protocol(self, pending: Pending) -> asyncio.Protocol:
         state = {**self._lifespan.state, "pending": pending}
-        return _HTTP(self._config, self._state, state, asyncio.get_running_loop())
+        return HTTPProtocol(self._config, self._state, state, asyncio.get_running_loop())
 
 
-def _config(app: App, limits: Limits) -> Config:
-    door = cast("Any", _Door(app))
+def _config(app: App) -> Config:
+    door = cast("Any", Door(app))
     config = Config(
         door,
-        http=_HTTP,
+        http=HTTPProtocol,
         ws=WebSocketProtocol,
         lifespan="auto",
         interface="asgi3",
@@ -363,7 +304,6 @@ def _config(app: App, limits: Limits) -> Config:
         server_header=False,
         date_header=False,
         timeout_keep_alive=KEEP_ALIVE,
-        h11_max_incomplete_event_size=limits.header_bytes,
     )
     config.load()
     config.loaded_app = door  # without the wrapper that logs request lines where everything is logged

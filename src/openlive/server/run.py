@@ -63,6 +63,11 @@ async def run(
         sockets=config.limits.unauthenticated_sockets,
         setup_bytes=config.limits.setup_bytes,
         message_bytes=config.limits.message_bytes,
+        message_fragments=config.limits.message_fragments,
+        control_frames=config.limits.control_frames,
+        keepalive=server.keepalive_seconds,
+        ping=server.ping_seconds,
+        silence=server.silence_seconds,
     )
 
     def started(at: listener.Listener) -> None:

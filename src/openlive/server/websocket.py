@@ -1,10 +1,12 @@
-"""The WebSocket side of the listener: the sans-I/O protocol of `websockets`, carried by asyncio, spoken to in ASGI.
+"""The WebSocket side of the listener: frames (`framing`), carried by asyncio, spoken to in ASGI.
 
 uvicorn's own classes stop reading while the app has a message in hand, and a socket that is not read answers no ping.
-This one never stops once the app has admitted the client: pings are answered as they come, whatever the app is doing,
-and what the app leaves lying is bounded in bytes. It never sends a ping (protocol.md 3.1), never compresses (base64 of
-PCM shrinks by 28 %, for 4 ms of the event loop per second of audio and about 50 kB per session), and no log of its
-sees a request line, because keys stand there.
+This one reads on once the app has admitted the client: pings are answered as they come, whatever the app is doing, and
+what the app leaves lying is bounded in bytes. A turn of the event loop takes `FRAMES` frames of one client and no more,
+however small they are; while others wait nothing is read, so the client's own system holds it back. Nothing is
+compressed (base64 of PCM shrinks by 28 %, for 4 ms of the event loop per second of audio and about 50 kB per session;
+and a message that unpacks to a thousand times its size is one more thing to bound), and no log of its sees a request
+line, because keys stand there.
 """
 
 from __future__ import annotations
@@ -13,23 +15,34 @@ import asyncio
 import logging
 from collections.abc import Iterable, MutableMapping
 from typing import Any, cast
-from urllib.parse import unquote
 
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidState
-from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from openlive.server.framing import (
+    BINARY,
+    CLOSE,
+    CONT,
+    PING,
+    PONG,
+    TEXT,
+    FrameReader,
+    FramingError,
+    frame,
+    read_close,
+)
 from openlive.server.pending import Pending
 from openlive.wire.errors import INTERNAL, UNAVAILABLE, close_reason
 
 Message = MutableMapping[str, Any]
 
+FRAMES = 32
+"""Frames of one client in a turn of the event loop: some 50 µs. Live audio is one in 20 ms."""
+UNANSWERED = 1000
+"""Pings of a client that takes nothing itself, after which it is cut. Only the latest is kept, and answered."""
 WRITE_BUFFER = 16 * 1024
 """Bytes after which a sender waits. Small, so that what is sent can still be overtaken in the app's own queue."""
 CLOSE_TIMEOUT = 5.0
@@ -43,7 +56,7 @@ _OVERHEAD = 512
 """Bytes that a queued message costs besides its content, about."""
 
 _LOG = logging.getLogger(__name__)
-_SILENT = logging.Logger("silent", logging.CRITICAL + 1)  # websockets logs headers and messages
+_SILENT = logging.Logger("silent", logging.CRITICAL + 1)  # websockets logs headers
 
 
 class DisconnectedError(OSError):
@@ -51,42 +64,43 @@ class DisconnectedError(OSError):
 
 
 class WebSocketProtocol(asyncio.Protocol):
-    """One WebSocket, from its handshake request on. Constructed by uvicorn's HTTP protocol at the upgrade."""
+    """One WebSocket, from its handshake request on. Made by the HTTP protocol at the upgrade."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         self._app = config.loaded_app
-        self._root_path = config.root_path
         self._tasks = server_state.tasks
         self._connections = cast("set[Any]", server_state.connections)
         self._state = app_state
         self._pending: Pending = app_state["pending"]
         self._limits = self._pending.limits
-        self._loop = _loop or asyncio.get_running_loop()
-        self._wire = ServerProtocol(max_size=self._limits.message_bytes, logger=_SILENT)
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._handshake = ServerProtocol(logger=_SILENT)
         self._accepting: Response | None = None  # the answer to the handshake, until the app decides
         self._denial: Response | None = None  # the app's own answer instead
 
+        self._reader = FrameReader(self._limits.setup_bytes, self._limits.message_fragments)
+        self._later: asyncio.Handle | None = None  # reads on in the next turn of the loop
+        self._paused = False
         self._inbox: asyncio.Queue[tuple[Message, int]] = asyncio.Queue()
         self._backlog = 0  # bytes in it, and of the message that the app has in hand
         self._in_hand = 0
         self._received = 0  # bytes since the handshake
-        self._first_done = False  # the first message has arrived in full
-        self._fragments: list[bytes] = []
-        self._is_text = False
+        self._frames = 0  # until the admission
+        self._first_done = False  # the first message has arrived
+        self._second = 0.0  # since when control frames are counted
+        self._controls = 0
 
         self._writable = asyncio.Event()
         self._writable.set()
+        self._ping: bytes | None = None  # to be answered once something can be written
+        self._unanswered = 0
+        self._open = False  # the handshake was accepted, and no close frame was sent
         self._told = False  # the app has been told of the end
         self._failed = False  # what still comes is only thrown away
         self._lost = False
         self._timer: asyncio.TimerHandle | None = None
+        self._alive: asyncio.TimerHandle | None = None
         self._last_data = 0.0
 
     # --- the transport calls ---
@@ -96,7 +110,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._transport.set_write_buffer_limits(WRITE_BUFFER)
         self._connections.add(self)
         self._pending.cut = self._transport.abort
-        self._pending.on_admit = self._transport.resume_reading
+        self._pending.on_admit = self._pace
+        self._pending.on_refuse = self._refused
         self._pending.expect(self._limits.setup + self._limits.grace)
 
     def data_received(self, data: bytes) -> None:
@@ -104,140 +119,187 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._failed:
             return
         self._received += len(data)
-        self._wire.receive_data(data)
-        for event in self._wire.events_received():
-            if isinstance(event, Request):
-                self._handshake(event)
-            elif isinstance(event, Frame):
-                self._frame(event)
-        self._flush()
-        if self._wire.handshake_exc is not None and self._accepting is None:
-            self._transport.close()
-        elif self._wire.parser_exc is not None:
-            self._linger()
-        elif self._wire.state is State.OPEN:
-            self._check_limits()
+        self._reader.feed(data)
+        if self._later is None and self._accepting is None:
+            self._read()
 
     def eof_received(self) -> None:
-        """The transport closes itself."""
+        """The transport closes itself; what it had received is read first (`_read`)."""
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._lost = True
         self._connections.discard(self)
         self._pending.left()
-        self._stop_timer()
-        self._tell(1006, "")
+        self._stop_timers()
         self._writable.set()  # the buffer will never drain now
+        if self._later is None:
+            self._tell(1006, "")
 
     def pause_writing(self) -> None:
         self._writable.clear()
 
     def resume_writing(self) -> None:
         self._writable.set()
+        self._unanswered = 0
+        ping, self._ping = self._ping, None
+        if ping is not None:
+            self._write(PONG, ping)
 
     def shutdown(self) -> None:
         """The server goes down and the app had its time."""
-        if self._wire.state is State.OPEN:
+        if self._open:
             self._close(UNAVAILABLE.code, UNAVAILABLE.reason)
-        elif self._wire.state is State.CONNECTING:
+        elif not self._told:
             self._transport.close()
 
     # --- what the client sends ---
 
-    def _handshake(self, request: Request) -> None:
-        self._received = 0
-        response = self._wire.accept(request)
+    def upgrade(self, request: Request, scope: dict[str, Any], rest: bytes) -> None:
+        """The handshake. `scope` is for the app, `rest` has come behind the request already."""
+        response = self._handshake.accept(request)
         if response.status_code != 101:
-            self._wire.send_response(response)
+            self._answer(response)
             return
         self._accepting = response
-        path, _, query = request.path.partition("?")
-        scope: dict[str, Any] = {
-            "type": "websocket",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "scheme": "wss" if is_ssl(self._transport) else "ws",
-            "server": get_local_addr(self._transport),
-            "client": get_remote_addr(self._transport),
-            "root_path": self._root_path,
-            "path": self._root_path + unquote(path),
-            "raw_path": path.encode("ascii"),
-            "query_string": query.encode("ascii"),
-            "headers": [(k.encode("ascii"), v.encode("latin-1", "replace")) for k, v in request.headers.raw_items()],
-            "subprotocols": [
-                name.strip() for line in request.headers.get_all("Sec-WebSocket-Protocol") for name in line.split(",")
-            ],
-            "state": self._state,
-            "extensions": {"websocket.http.response": {}},
-        }
         self._inbox.put_nowait(({"type": "websocket.connect"}, 0))
         task = self._loop.create_task(self._run(scope))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        self._pace()
+        if rest:
+            self.data_received(rest)
 
-    def _frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.CLOSE:
-            received = self._wire.close_rcvd
-            assert received is not None
-            self._tell(received.code, received.reason)
-            self._flush()
-            self._hang_up()
-        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            if frame.opcode is not Opcode.CONT:
-                self._is_text = frame.opcode is Opcode.TEXT
-            self._fragments.append(bytes(frame.data))
-            if frame.fin:
-                data = b"".join(self._fragments) if len(self._fragments) > 1 else self._fragments[0]
-                self._fragments = []
-                self._message(data)
+    def _read(self) -> None:
+        """Takes the next frames. Of what is left, the next ones are taken when all others have had their turn."""
+        self._later = None
+        try:
+            for _ in range(FRAMES):
+                received = self._reader.read()
+                if received is None:
+                    break
+                self._take(*received)
+                if self._failed:
+                    return
+            else:
+                if self._reader.unread:
+                    self._later = self._loop.call_soon(self._read)
+        except FramingError as error:
+            if error.code == 1009 and not self._first_done:
+                self._fail(1009, f"The first message is over its limit of {self._limits.setup_bytes} bytes.")
+            else:
+                self._fail(error.code, error.reason)
+            return
+        self._meet()
+        if self._backlog > self._limits.backlog_bytes:
+            self._fail(1011, "The server cannot keep up with what is being sent.")
+        if self._lost and self._later is None:
+            self._tell(1006, "")
+        self._pace()
 
-    def _message(self, data: bytes) -> None:
-        if self._told or self._wire.close_sent is not None:
-            return
-        if not self._first_done and len(data) > self._limits.setup_bytes:
-            self._too_big_a_setup()
-            return
-        self._first_done = True
-        message: Message = {"type": "websocket.receive"}
-        if self._is_text:
-            try:
-                message["text"] = data.decode()
-            except UnicodeDecodeError as error:
-                self._fail(1007, f"A text message is not valid UTF-8: {error.reason} at byte {error.start}.")
+    def _pace(self) -> None:
+        """Whether more is read: not while frames wait, nor from a client that has said more than its setup and was not
+        admitted yet."""
+        limits = self._limits
+        ahead = self._received > 2 * limits.setup_bytes or self._frames > 2 * limits.setup_frames
+        wanted = self._later is not None or self._accepting is not None or (ahead and not self._pending.admitted)
+        paused = wanted and not self._failed
+        if paused != self._paused:
+            self._paused = paused
+            (self._transport.pause_reading if paused else self._transport.resume_reading)()
+
+    def _take(self, opcode: int, data: Any) -> None:
+        """One frame."""
+        if not self._pending.admitted:
+            self._frames += 1
+            if not self._first_done and self._frames > self._limits.setup_frames:
+                self._fail(1008, f"More than {self._limits.setup_frames} frames before the end of the first message.")
                 return
-        else:
-            message["bytes"] = data
+        if opcode in (TEXT, BINARY):
+            self._message(opcode, data)
+        elif opcode != CONT and self._counted():
+            if opcode == PING:
+                self._pong(data)
+            elif opcode == CLOSE:
+                self._closed(data)
+
+    def _message(self, opcode: int, data: Any) -> None:
+        if not self._first_done:
+            self._first_done = True
+            self._reader.message_bytes = self._limits.message_bytes
+        if self._told or not self._open:
+            return
+        message: Message = {"type": "websocket.receive", ("text" if opcode == TEXT else "bytes"): data}
         size = len(data) + _OVERHEAD
         self._backlog += size
         self._inbox.put_nowait((message, size))
 
-    def _check_limits(self) -> None:
-        if not self._first_done and self._received > self._limits.setup_bytes + _OVERHEAD:
-            self._too_big_a_setup()
-        elif self._backlog > self._limits.backlog_bytes:
-            self._fail(1011, "The server cannot keep up with what is being sent.")
-        elif not self._pending.admitted and self._received > 2 * self._limits.setup_bytes:
-            self._transport.pause_reading()
+    def _refused(self) -> None:
+        self._reader.skip_contents()
+        self._meet()
 
-    def _too_big_a_setup(self) -> None:
-        self._fail(1009, f"The first message is over its limit of {self._limits.setup_bytes} bytes.")
+    def _meet(self) -> None:
+        """Of who will be sent away, the first message counts as soon as it begins."""
+        if self._pending.refused and self._reader.begun and not self._first_done:
+            self._message(BINARY, b"")
+
+    def _counted(self) -> bool:
+        """Counts a control frame; whether it may come so soon."""
+        now = self._loop.time()
+        if now - self._second >= 1:
+            self._second, self._controls = now, 0
+        self._controls += 1
+        if self._controls <= self._limits.control_frames:
+            return True
+        limit = self._limits.control_frames
+        self._fail(1008, f"More than {limit} control frames (pings, pongs) in a second; send fewer.")
+        return False
+
+    def _pong(self, data: bytes) -> None:
+        if self._writable.is_set():
+            self._write(PONG, data)
+            return
+        self._ping = data
+        self._unanswered += 1
+        if self._unanswered > UNANSWERED:
+            self._transport.abort()
+
+    def _closed(self, data: bytes) -> None:
+        """The client's close frame, which is answered by the same one; nothing that follows it counts."""
+        received = read_close(data)
+        if self._open:
+            self._open = False
+            self._write(CLOSE, data)
+        self._failed = True
+        self._tell(received.code, received.reason)
+        self._hang_up()
+
+    # --- signs of life ---
+
+    def _look(self) -> None:
+        """Asks a client that was silent for a sign of life, and cuts one that has not given any for long."""
+        silent = self._loop.time() - self._last_data
+        if self._limits.silence and silent >= self._limits.silence:
+            self._transport.abort()
+            return
+        if silent >= self._limits.ping and self._writable.is_set():
+            self._write(PING, b"")
+        self._alive = self._loop.call_later(self._limits.ping, self._look)
 
     # --- endings ---
 
     def _fail(self, code: int, reason: str) -> None:
-        self._wire.fail(code, close_reason(reason))
-        self._linger()
-
-    def _linger(self) -> None:
-        """The close frame is under way: tells the app, throws away what comes, closes when the client has had it."""
-        sent = self._wire.close_sent
-        self._tell(sent.code if sent else 1006, sent.reason if sent else "")
+        """Says why, throws away what comes, and closes when the client has had it."""
+        reason = close_reason(reason)
+        if self._open:
+            self._open = False
+            self._write(CLOSE, code.to_bytes(2) + reason.encode())
         self._failed = True
-        self._flush()
-        self._transport.resume_reading()
-        self._last_data = self._loop.time()
-        self._stop_timer()
-        self._timer = self._loop.call_later(QUIET, self._still_lingering, self._loop.time() + LINGER)
+        self._tell(code, reason)
+        self._stop_timers()
+        self._pace()
+        if not self._lost:
+            self._last_data = self._loop.time()
+            self._timer = self._loop.call_later(QUIET, self._still_lingering, self._loop.time() + LINGER)
 
     def _still_lingering(self, until: float) -> None:
         now = self._loop.time()
@@ -248,17 +310,18 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _close(self, code: int, reason: str) -> None:
         """Begins the closing handshake."""
-        self._wire.send_close(code, close_reason(reason))
+        reason = close_reason(reason)
+        self._open = False
+        self._write(CLOSE, code.to_bytes(2) + reason.encode())
         self._tell(code, reason)
-        self._flush()
-        self._transport.resume_reading()
-        self._stop_timer()
+        self._reader.skip_contents()
+        self._stop_timers()
         self._timer = self._loop.call_later(CLOSE_TIMEOUT, self._hang_up)
 
     def _hang_up(self) -> None:
         """Closes when everything was sent, or cuts a client that does not take it: its socket would stay for ever."""
         self._transport.close()
-        self._stop_timer()
+        self._stop_timers()
         if not self._lost:
             self._timer = self._loop.call_later(CLOSE_TIMEOUT, self._transport.abort)
 
@@ -267,15 +330,15 @@ class WebSocketProtocol(asyncio.Protocol):
             self._told = True
             self._inbox.put_nowait(({"type": "websocket.disconnect", "code": code, "reason": reason}, 0))
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _stop_timers(self) -> None:
+        for timer in (self._timer, self._alive):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._alive = None
 
-    def _flush(self) -> None:
-        data = b"".join(self._wire.data_to_send())  # its mark of the end is b"": we close the transport ourselves
-        if data and not self._transport.is_closing():
-            self._transport.write(data)
+    def _write(self, opcode: int, data: bytes) -> None:
+        if not (self._lost or self._transport.is_closing()):
+            self._transport.write(frame(opcode, data))
 
     # --- the app ---
 
@@ -291,10 +354,10 @@ class WebSocketProtocol(asyncio.Protocol):
         except BaseException:
             self._transport.abort()
             raise
-        if self._wire.state is State.OPEN and not self._transport.is_closing():
+        if self._open and not self._transport.is_closing():
             self._close(code, reason)
-        elif self._wire.state is State.CONNECTING and not self._transport.is_closing():
-            self._answer(self._wire.reject(500, "Internal Server Error"))
+        elif not self._told and not self._transport.is_closing():
+            self._answer(self._handshake.reject(500, "Internal Server Error"))
 
     async def _receive(self) -> Message:
         self._backlog -= self._in_hand
@@ -311,7 +374,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if kind == "websocket.send":
             self._send_data(message)
         elif kind == "websocket.close":
-            if self._wire.state is State.OPEN and not self._transport.is_closing():
+            if self._open and not self._transport.is_closing():
                 self._close(message.get("code", 1000), message.get("reason") or "")
         elif kind == "websocket.http.response.body" and self._denial is not None:
             self._denial.body += message.get("body", b"")
@@ -324,15 +387,13 @@ class WebSocketProtocol(asyncio.Protocol):
     def _send_data(self, message: Message) -> None:
         if self._lost or self._transport.is_closing():
             raise DisconnectedError("The client is gone.")
+        if not self._open:
+            raise DisconnectedError("The connection is closing.")
         data, text = message.get("bytes"), message.get("text")
-        try:
-            if data is not None:
-                self._wire.send_binary(data)
-            else:
-                self._wire.send_text((text or "").encode())
-        except InvalidState as error:
-            raise DisconnectedError("The connection is closing.") from error
-        self._flush()
+        if data is not None:
+            self._write(BINARY, data)
+        else:
+            self._write(TEXT, (text or "").encode())
 
     def _decide(self, kind: str, message: Message) -> None:
         """The app's answer to the handshake."""
@@ -344,22 +405,29 @@ class WebSocketProtocol(asyncio.Protocol):
             if message.get("subprotocol"):
                 response.headers["Sec-WebSocket-Protocol"] = message["subprotocol"]
             _extend(response.headers, message.get("headers", ()))
-            self._wire.send_response(response)
-            self._flush()
+            self._accept(response)
         elif kind == "websocket.close":
-            self._answer(self._wire.reject(403, ""))
+            self._answer(self._handshake.reject(403, ""))
         elif kind == "websocket.http.response.start":
-            self._denial = self._wire.reject(message["status"], "")
+            self._denial = self._handshake.reject(message["status"], "")
             del self._denial.headers["Content-Length"], self._denial.headers["Content-Type"]
             _extend(self._denial.headers, ((k, v) for k, v in message["headers"] if k.lower() != b"content-length"))
         else:
             raise RuntimeError(f"{kind} is no answer to a handshake")
 
+    def _accept(self, response: Response) -> None:
+        self._open = True
+        self._transport.write(response.serialize())
+        self._last_data = self._loop.time()
+        if self._limits.ping:
+            self._alive = self._loop.call_later(self._limits.ping, self._look)
+        self._read()
+
     def _answer(self, response: Response) -> None:
         """Refuses the handshake."""
+        self._accepting = None
         self._tell(1006, "")
-        self._wire.send_response(response)
-        self._flush()
+        self._transport.write(response.serialize())
         self._transport.close()
 
 
