@@ -77,6 +77,7 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     message_bytes: int = 16 * 1024 * 1024
     message_fragments: int = 4096
     control_frames: int = 200
+    message_values: int = 65_536
     setup_bytes: int = 1024 * 1024
     setup_seconds: float = 10.0
     first_byte_seconds: float = 5.0

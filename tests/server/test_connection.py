@@ -21,8 +21,9 @@ from openlive.server.admission import Admission, Places, Visit
 from openlive.server.app import profiles
 from openlive.server.auth import Keyring
 from openlive.server.buffer import Audio
-from openlive.server.connection import LARGE, Connection
+from openlive.server.connection import Connection
 from openlive.server.doors import Door
+from openlive.server.frames import LARGE
 from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from openlive.wire.auth import AuthToken, mask_paths
+from openlive.wire.auth import MAX_PATHS, AuthToken, mask_paths
 from openlive.wire.errors import ProtocolError
 from openlive.wire.json import parse
 from openlive.wire.setup import Setup
@@ -101,3 +101,10 @@ def test_a_mask_that_would_lock_nothing(text: str) -> None:
     with pytest.raises(ProtocolError, match="Invalid value at 'field_mask'") as caught:
         mask_paths(text)
     assert caught.value.field == "field_mask"
+
+
+def test_a_mask_of_too_many_paths() -> None:
+    assert mask_paths(",".join(f"tools.{i}" for i in range(MAX_PATHS))) == ("tools",)
+    with pytest.raises(ProtocolError, match=f"field_mask': more than {MAX_PATHS} paths"):
+        mask_paths("model," * MAX_PATHS)
+    assert mask_paths("tools" + ".0" * 100_000) == ("tools",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,22 +15,7 @@ from openlive.wire.errors import ProtocolError, close_reason
 from openlive.wire.json import parse
 from openlive.wire.proto import Message
 from openlive.wire.server import ServerMessage
-
-
-def names(struct: type[Message], seen: set[type[Message]]) -> set[str]:
-    """Every field name that is reachable from a message, in both spellings."""
-    if struct in seen:
-        return set()
-    seen.add(struct)
-    found = {*struct.__struct_fields__, *struct.__struct_encode_fields__}
-    pending = list(get_type_hints(struct).values())
-    while pending:
-        hint = pending.pop()
-        pending += get_args(hint)
-        if isinstance(hint, type) and issubclass(hint, Message):
-            found |= names(hint, seen)
-    return found
-
+from tests.wire.fields import names
 
 NAMES = sorted(names(ClientMessage, set()))
 LEAVES = (

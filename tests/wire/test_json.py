@@ -11,7 +11,7 @@ import pytest
 from openlive.wire.client import ClientMessage, parse_message
 from openlive.wire.content import Blob, FunctionCall, VideoMetadata
 from openlive.wire.errors import ProtocolError
-from openlive.wire.json import MAX_DEPTH, parse
+from openlive.wire.json import parse
 from openlive.wire.setup import (
     ActivityHandling,
     AutomaticActivityDetection,
@@ -22,6 +22,7 @@ from openlive.wire.setup import (
     Setup,
     SpeechConfig,
 )
+from openlive.wire.size import MAX_DEPTH
 from openlive.wire.tools import Schema
 
 TYPE = "type.googleapis.com/google.ai.generativelanguage.v1beta"
@@ -132,10 +133,8 @@ def test_free_form_json_is_untouched() -> None:
     assert type(call.args["one"]) is float
 
 
-@pytest.mark.parametrize(
-    "frame", ['{"setup": {}}', b'{"setup": {}}', bytearray(b'{"setup": {}}'), memoryview(b'{"setup": {}}')]
-)
-def test_every_kind_of_text(frame: Any) -> None:
+@pytest.mark.parametrize("frame", ['{"setup": {}}', b'{"setup": {}}'])
+def test_every_kind_of_text(frame: str | bytes) -> None:
     assert parse(ClientMessage, frame).setup == Setup()
 
 
@@ -306,8 +305,8 @@ def test_depth() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        "[" * 200_000,
-        '{"setup":' * 100_000,
+        "[" * 60_000,
+        '{"setup":' * 60_000,
         '{"toolResponse":{"functionResponses":[{"response":{"a":' + "[" * 97 + "]" * 97 + "}}]}}",
     ],
 )

@@ -71,6 +71,7 @@ class App:
             session=config.limits.duration("session_seconds"),
             video=config.limits.duration("video_seconds"),
         )
+        self._values = config.limits.message_values
         routes = [
             Route("/healthz", lambda _: PlainTextResponse("ok\n")),
             Route("/openlive/turns", self._table),
@@ -118,6 +119,7 @@ class App:
             visit=visit,
             live=self.live,
             admitted=admit,
+            values=self._values,
         )
         name = visit.opened.session
         _LOG.info("session %s opened", name)

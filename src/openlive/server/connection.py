@@ -67,7 +67,7 @@ from openlive.engines.protocols import Judged, VADStream
 from openlive.server.admission import Visit
 from openlive.server.buffer import Audio
 from openlive.server.engines import Engines
-from openlive.server.frames import Frames
+from openlive.server.frames import Frames, is_dear
 from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics
@@ -78,9 +78,8 @@ from openlive.types import FunctionCall, Output, Progress, Request, ToolResult
 from openlive.wire import vertex
 from openlive.wire.errors import INTERNAL, close_reason
 from openlive.wire.server import encode
+from openlive.wire.size import MAX_VALUES
 
-LARGE = 256 * 1024
-"""Bytes from which a frame is read in a thread: a megabyte of base64 would hold up the loop for milliseconds."""
 BATCH = 32
 """Events handled before the other tasks get their turn. More than a message makes, so that the loop outruns the reader
 and a flood piles up in the listener, which bounds it."""
@@ -90,7 +89,8 @@ _LOG = logging.getLogger(__name__)
 
 
 class Connection:
-    """Serves one socket until either side closes it. `admitted` is called once the setup was accepted."""
+    """Serves one socket until either side closes it. `admitted` is called once the setup was accepted. `values`: how
+    many one message may hold."""
 
     def __init__(
         self,
@@ -104,6 +104,7 @@ class Connection:
         visit: Visit,
         live: Live,
         admitted: Callable[[], None],
+        values: int = MAX_VALUES,
     ) -> None:
         self._socket = socket
         self._session = session
@@ -117,7 +118,7 @@ class Connection:
         self._admitted = admitted
         self._id = visit.opened.session
         self._encode = vertex.encode if visit.opened.vertex else encode
-        self._frames = Frames()
+        self._frames = Frames(values)
         self._audio = Audio()
         self._inbox: Mailbox[Event] = Mailbox()
         self._outbox: Mailbox[Send | Close] = Mailbox()
@@ -261,7 +262,7 @@ class Connection:
             if self._closing:
                 continue  # nobody takes it any more, and it must not pile up until the client is gone
             frame: str | bytes = message.get("text") or message.get("bytes") or b""
-            if len(frame) > LARGE:
+            if is_dear(frame):
                 read = await anyio.to_thread.run_sync(self._frames.read, frame)
             else:
                 read = self._frames.read(frame)

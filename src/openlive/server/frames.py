@@ -9,18 +9,31 @@ from openlive.core.events import BadRequest, ClientSaid, Event
 from openlive.wire.client import ClientMessage, RealtimeInput, parse_message
 from openlive.wire.content import Blob
 from openlive.wire.errors import ProtocolError
+from openlive.wire.size import MAX_VALUES, values_at_most
+
+LARGE = 256 * 1024
+"""Bytes from which a frame is read in a thread: a megabyte of base64 would hold up the loop for milliseconds."""
+MANY, SHORT = 4096, 8192
+"""Values from which one is read there, too, as they take a microsecond each; and bytes that cannot hold so many."""
+
+
+def is_dear(frame: str | bytes) -> bool:
+    """Whether reading the frame would hold up the loop."""
+    return len(frame) > LARGE or (len(frame) > SHORT and values_at_most(frame) > MANY)
 
 
 class Frames:
-    """Of one connection, in order: audio of another rate is resampled on from message to message."""
+    """Of one connection, in order: audio of another rate is resampled on from message to message. `values`: how many a
+    message may hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, values: int = MAX_VALUES) -> None:
+        self._values = values
         self._audio = InputAudio()
 
     def read(self, frame: str | bytes) -> list[Event | bytes]:
         """What a frame holds, in order: events, and audio as s16le mono 16 kHz."""
         try:
-            message = parse_message(frame)
+            message = parse_message(frame, self._values)
             said = message.realtime_input
             return [ClientSaid(message)] if said is None else self._realtime(message, said)
         except ProtocolError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from openlive.wire.errors import ProtocolError
@@ -21,6 +22,10 @@ class AuthToken(Message, frozen=True, kw_only=True):
     field_mask: str | None = None
 
 
+MAX_PATHS = 1000
+"""Of one field mask; the setup has some two hundred fields."""
+_MAX_LEVELS = 32
+"""Names in one path that are looked at; the setup's deepest has seven."""
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -30,12 +35,14 @@ def mask_paths(text: str | None) -> tuple[str, ...] | None:
     Both spellings are read, and a path that goes into a list or a map (`tools.0`, as JavaScript writes it) names the
     whole of it. SDKs that lock fields without giving a setup leave `generationConfig.` out. Raises `ProtocolError`.
     """
+    if text and text.count(",") >= MAX_PATHS:
+        raise ProtocolError(f"Invalid value at 'field_mask': more than {MAX_PATHS} paths.", field="field_mask")
     paths = [path.strip() for path in (text or "").split(",") if path.strip()]
     return tuple(dict.fromkeys(map(_path, paths))) or None
 
 
 def _path(text: str) -> str:
-    names = [_HUMP.sub(lambda hump: f"_{hump[1].lower()}", name) for name in text.split(".")]
+    names = [_HUMP.sub(lambda hump: f"_{hump[1].lower()}", name) for name in text.split(".", _MAX_LEVELS)]
     if names[0] not in Setup.__struct_fields__ and names[0] in GenerationConfig.__struct_fields__:
         names.insert(0, "generation_config")
     kind: type[Message] | None = Setup
@@ -47,8 +54,11 @@ def _path(text: str) -> str:
             reason = f"Invalid value at 'field_mask': \"{text[:100]}\" names no field of the setup."
             raise ProtocolError(reason, field="field_mask")
         found.append(name)
-        kind = _message(get_type_hints(kind)[name])
+        kind = _message(_hints(kind)[name])
     return ".".join(found)
+
+
+_hints = cache(get_type_hints)
 
 
 def _message(annotation: Any) -> type[Message] | None:

@@ -9,9 +9,10 @@ from msgspec import UNSET, UnsetType
 
 from openlive.wire.content import Blob, Content, FunctionResponse
 from openlive.wire.errors import ProtocolError
-from openlive.wire.json import parse, reader
+from openlive.wire.json import InvalidError, parse, reader
 from openlive.wire.proto import Message
 from openlive.wire.setup import Instruction, Setup
+from openlive.wire.size import MAX_VALUES
 from openlive.wire.tools import Tool
 
 
@@ -80,9 +81,10 @@ class ClientMessage(Message, frozen=True, kw_only=True):
     context_update: ContextUpdate | None = None
 
 
-def parse_message(frame: str | bytes) -> ClientMessage:
-    """Reads one frame, text or binary. Raises ProtocolError, whatever the frame holds, and nothing else."""
-    message = _audio_alone(frame) or parse(ClientMessage, frame)
+def parse_message(frame: str | bytes, values: int = MAX_VALUES) -> ClientMessage:
+    """Reads one frame, text or binary, of at most so many values. Raises ProtocolError, whatever the frame holds, and
+    nothing else."""
+    message = _audio_alone(frame) or parse(ClientMessage, frame, values=values)
     if message == _EMPTY:
         raise ProtocolError(
             "Invalid JSON payload received. A message has one of setup, clientContent, realtimeInput, toolResponse, "
@@ -131,7 +133,7 @@ def _audio_alone(frame: str | bytes) -> ClientMessage | None:
         mime = blob.snake if blob.camel is UNSET else blob.camel
         if mime is UNSET or (blob.camel is not UNSET and blob.snake is not UNSET):
             return None
-        audio = Blob(mime_type=mime, data=_data(blob.data, ""))
-    except (msgspec.DecodeError, UnicodeError, ProtocolError):
+        audio = Blob(mime_type=mime, data=_data(blob.data))
+    except (msgspec.DecodeError, UnicodeError, InvalidError):
         return None
     return ClientMessage(realtime_input=RealtimeInput(audio=audio))

@@ -23,42 +23,49 @@ import msgspec
 
 from openlive.wire.errors import ProtocolError
 from openlive.wire.proto import PACKAGE, Enum, FromText, Message, Scalar
-
-MAX_DEPTH = 100
-"""Levels of objects and lists that one document may have, as in protobuf's own parsers."""
+from openlive.wire.size import MAX_DEPTH, MAX_VALUES, has_too_many_values, is_too_deep, may_be_too_deep
 
 M = TypeVar("M", bound=Message)
-Reader = Callable[[Any, str], Any]
-"""Takes decoded JSON and its path (for errors), returns the value or raises ProtocolError."""
+Reader = Callable[[Any], Any]
+"""Takes decoded JSON, returns the value or raises `InvalidError`."""
 
 
-def parse(struct: type[M], document: object, path: str = "") -> M:
+def parse(struct: type[M], document: object, path: str = "", *, values: int = MAX_VALUES) -> M:
     """Reads a message from JSON text (str or UTF-8 bytes) or from decoded JSON.
 
-    `path` is the snake_case path of the message, which errors start with; '' for a whole body.
+    `path` is the snake_case path of the message, which errors start with; '' for a whole body. `values`: how many a
+    text may hold.
     """
-    if isinstance(document, str | bytes | bytearray | memoryview):
-        document = decode(document)
-    elif _too_deep(document):
-        _fail_too_deep()
+    if isinstance(document, str | bytes):
+        document = _decode(document, values)
+    elif is_too_deep(document):
+        raise _too_deep()
     if not path and not isinstance(document, dict):
         raise ProtocolError('Invalid JSON payload received. Unknown name "": Root element must be a message.', field="")
-    message: M = reader(struct)(document, path)
+    try:
+        message: M = reader(struct)(document)
+    except InvalidError as invalid:
+        raise invalid.error(path) from None
     return message
 
 
-def decode(text: str | bytes | bytearray | memoryview) -> object:
-    """Decodes JSON of at most MAX_DEPTH levels."""
+def _decode(text: str | bytes, values: int) -> object:
+    """Decodes JSON of at most MAX_DEPTH levels and so many values."""
+    if has_too_many_values(text, values):
+        raise ProtocolError(
+            f"Invalid JSON payload received. Too many values: one message may hold {values} (limits.message_values).",
+            field="",
+        )
     try:
         document: object = _decoder.decode(text)
     except RecursionError:
-        _fail_too_deep()
+        raise _too_deep() from None
     except UnicodeError:
         raise ProtocolError("Invalid JSON payload received. Text is not valid UTF-8.", field="") from None
     except msgspec.DecodeError as error:
         raise ProtocolError(f"Invalid JSON payload received. {_malformed(error)}.", field="") from None
-    if _too_deep(document):
-        _fail_too_deep()
+    if may_be_too_deep(text) and is_too_deep(document):
+        raise _too_deep()
     return document
 
 
@@ -72,51 +79,72 @@ def _malformed(error: msgspec.DecodeError) -> str:
     return f"Unexpected token: {text.removeprefix('JSON is malformed: ').partition(' - at ')[0]}"
 
 
-def _too_deep(document: object) -> bool:
-    level = [document] if isinstance(document, dict | list) else []
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for container in level
-            for child in (container.values() if isinstance(container, dict) else container)
-            if isinstance(child, dict | list)
-        ]
-        if not level:
-            return False
-    return True
-
-
 # Errors
 
 
-def _fail_too_deep() -> NoReturn:
-    raise ProtocolError(
+class InvalidError(Exception):
+    """What is wrong with a value: `tell` makes the error of its path. That is put together on the way out, since most
+    messages have nothing wrong in them and are long."""
+
+    def __init__(self, tell: Callable[[str], ProtocolError]) -> None:
+        self._tell = tell
+        self._steps: list[str] = []
+
+    def at(self, step: str) -> None:
+        """The value stands at `step` in what holds it."""
+        self._steps.append(step)
+
+    def error(self, path: str) -> ProtocolError:
+        """`path` is that of what was read."""
+        return self._tell((path + "".join(reversed(self._steps))).removeprefix("."))
+
+
+def _too_deep() -> ProtocolError:
+    return ProtocolError(
         f"Invalid JSON payload received. Message too deep. Max recursion depth of {MAX_DEPTH} reached.", field=""
     )
 
 
-def _fail_name(name: str, path: str, why: str) -> NoReturn:
+def _bad_name(name: str, path: str, why: str) -> ProtocolError:
     """`path` is that of the message that holds `name`."""
     at = f" at '{path}'" if path else ""
-    raise ProtocolError(f'Invalid JSON payload received. Unknown name "{name[:200]}"{at}: {why}', field=path)
+    return ProtocolError(f'Invalid JSON payload received. Unknown name "{name[:200]}"{at}: {why}', field=path)
 
 
-def _fail_value(path: str, type_name: str, value: object) -> NoReturn:
+def _bad_value(path: str, type_name: str, value: object) -> ProtocolError:
     """`type_name` is a scalar's (`TYPE_INT32`) or a full type URL."""
     parent, _, name = path.rpartition(".")
     if isinstance(value, list):
-        _fail_name(name, parent, "Proto field is not repeating, cannot start list.")
+        return _bad_name(name, parent, "Proto field is not repeating, cannot start list.")
     if isinstance(value, dict):
-        _fail_name(name, parent, "Proto field is not a message, cannot start object.")
+        return _bad_name(name, parent, "Proto field is not a message, cannot start object.")
     shown = f'"{value[:100]}"' if isinstance(value, str) else dumps(value)[:100]
-    raise ProtocolError(f"Invalid value at '{path}' ({type_name}), {shown}", field=path)
+    return ProtocolError(f"Invalid value at '{path}' ({type_name}), {shown}", field=path)
 
 
-def _fail_oneof(path: str, oneof: str, name: str) -> NoReturn:
+def _bad_oneof(path: str, oneof: str, name: str) -> ProtocolError:
     at = f" at '{path}'" if path else ""
-    raise ProtocolError(
+    return ProtocolError(
         f"Invalid value{at} (oneof), oneof field '{oneof}' is already set. Cannot set '{name}'", field=path
     )
+
+
+def _bad_base64(path: str, value: str) -> ProtocolError:
+    return ProtocolError(
+        f"Invalid value at '{path}' (TYPE_BYTES), Base64 decoding failed for \"{value[:100]}\"", field=path
+    )
+
+
+def _fail_name(name: str, why: str) -> NoReturn:
+    raise InvalidError(lambda path: _bad_name(name, path, why))
+
+
+def _fail_value(type_name: str, value: object) -> NoReturn:
+    raise InvalidError(lambda path: _bad_value(path, type_name, value))
+
+
+def _fail_oneof(oneof: str, name: str) -> NoReturn:
+    raise InvalidError(lambda path: _bad_oneof(path, oneof, name))
 
 
 def _type_url(name: str) -> str:
@@ -153,6 +181,7 @@ class _MessageReader(Generic[M]):
         self.struct = struct
         self.type_url = _type_url(struct.PROTO or struct.__name__)
         self.group = {attribute: oneof for oneof, attributes in struct.ONEOFS.items() for attribute in attributes}
+        self.empty = struct()
 
     @cached_property
     def fields(self) -> dict[str, tuple[str, Reader]]:
@@ -163,26 +192,32 @@ class _MessageReader(Generic[M]):
             fields[attribute] = fields[camel] = (attribute, reader(hints[attribute]))
         return fields
 
-    def __call__(self, value: Any, path: str) -> M:
+    def __call__(self, value: Any) -> M:
         if type(value) is not dict:
-            _fail_value(path, self.type_url, value)
+            _fail_value(self.type_url, value)
+        if not value:
+            return self.empty  # of a thousand, none takes memory
         fields = self.fields
         found: dict[str, Any] = {}
         for name, item in value.items():
             field = fields.get(name)
             if field is None:
-                _fail_name(name, path, "Cannot find field.")
+                _fail_name(name, "Cannot find field.")
             if item is None:
                 continue
             attribute, read = field
             if attribute in found:
-                _fail_name(name, path, "Field is already set.")
-            found[attribute] = read(item, f"{path}.{attribute}" if path else attribute)
+                _fail_name(name, "Field is already set.")
+            try:
+                found[attribute] = read(item)
+            except InvalidError as invalid:
+                invalid.at(f".{attribute}")
+                raise
         if self.group:
-            self._check_oneofs(found, value, path)
+            self._check_oneofs(found, value)
         return self.struct(**found)
 
-    def _check_oneofs(self, found: dict[str, Any], value: dict[str, Any], path: str) -> None:
+    def _check_oneofs(self, found: dict[str, Any], value: dict[str, Any]) -> None:
         taken = set()
         for name in value:
             attribute, _ = self.fields[name]
@@ -190,32 +225,46 @@ class _MessageReader(Generic[M]):
             if oneof is None or attribute not in found:
                 continue
             if oneof in taken:
-                _fail_oneof(path, oneof, name)
+                _fail_oneof(oneof, name)
             taken.add(oneof)
 
 
 def _read_list(read: Reader) -> Reader:
-    def read_list(value: Any, path: str) -> tuple[Any, ...]:
+    def read_list(value: Any) -> tuple[Any, ...]:
         if type(value) is not list:
             value = [value]  # Google's own samples send "response_modalities": "audio", "parts": {"text": ...}
-        return tuple([read(item, f"{path}[{index}]") for index, item in enumerate(value)])
+        found: list[Any] = []
+        try:
+            for item in value:
+                found.append(read(item))  # noqa: PERF401 -- their number tells which one is wrong
+        except InvalidError as invalid:
+            invalid.at(f"[{len(found)}]")
+            raise
+        return tuple(found)
 
     return read_list
 
 
 def _read_map(read: Reader) -> Reader:
-    def read_map(value: Any, path: str) -> dict[str, Any]:
+    def read_map(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
-            _fail_value(path, "map", value)
-        # The original's paths show a map as the list of entries that it is in protobuf.
-        return {key: read(item, f"{path}[{index}].value") for index, (key, item) in enumerate(value.items())}
+            _fail_value("map", value)
+        found: dict[str, Any] = {}
+        try:
+            for key, item in value.items():
+                found[key] = read(item)
+        except InvalidError as invalid:
+            # The original's paths show a map as the list of entries that it is in protobuf.
+            invalid.at(f"[{len(found)}].value")
+            raise
+        return found
 
     return read_map
 
 
 def _read_from_text(read: Reader, mark: FromText) -> Reader:
-    def read_from_text(value: Any, path: str) -> Any:
-        return mark.build(value) if type(value) is str else read(value, path)
+    def read_from_text(value: Any) -> Any:
+        return mark.build(value) if type(value) is str else read(value)
 
     return read_from_text
 
@@ -225,7 +274,7 @@ def _read_enum(kind: type[Enum]) -> Reader:
     numbers = {member.number: member for member in kind if member.number is not None}
     url = _type_url(kind.proto)
 
-    def read_enum(value: Any, path: str) -> Enum:
+    def read_enum(value: Any) -> Enum:
         member = None
         if type(value) is str:
             member = names.get(value.upper())
@@ -234,7 +283,7 @@ def _read_enum(kind: type[Enum]) -> Reader:
         elif type(value) is int or (type(value) is float and value.is_integer()):
             member = numbers.get(int(value))
         if member is None:
-            _fail_value(path, url, value)
+            _fail_value(url, value)
         return member
 
     return read_enum
@@ -254,48 +303,48 @@ def _number(value: Any) -> int | float | None:
 def _read_integer(kind: Scalar, bits: int) -> Reader:
     limit = 2 ** (bits - 1)
 
-    def read_integer(value: Any, path: str) -> int:
+    def read_integer(value: Any) -> int:
         number = _number(value)
         if number is None or not -limit <= number < limit or number != int(number):
-            _fail_value(path, kind.value, value)
+            _fail_value(kind.value, value)
         return int(number)
 
     return read_integer
 
 
 def _read_float(kind: Scalar, limit: float) -> Reader:
-    def read_float(value: Any, path: str) -> float:
+    def read_float(value: Any) -> float:
         # NaN and infinity, which proto3 JSON has as strings, have no use in any field of the API.
         number = _number(value)
         if number is None or not -limit <= number <= limit:
-            _fail_value(path, kind.value, value)
+            _fail_value(kind.value, value)
         return float(number)
 
     return read_float
 
 
-def _read_string(value: Any, path: str) -> str:
+def _read_string(value: Any) -> str:
     if type(value) is not str:
-        _fail_value(path, "TYPE_STRING", value)
+        _fail_value("TYPE_STRING", value)
     return value
 
 
-def _read_bool(value: Any, path: str) -> bool:
+def _read_bool(value: Any) -> bool:
     if type(value) is not bool:
-        _fail_value(path, "TYPE_BOOL", value)
+        _fail_value("TYPE_BOOL", value)
     return value
 
 
-def _read_bytes(value: Any, path: str) -> bytes:
+def _read_bytes(value: Any) -> bytes:
     if type(value) is not str:
-        _fail_value(path, "TYPE_BYTES", value)
-    data = _from_base64(value)
+        _fail_value("TYPE_BYTES", value)
+    sent, data = value, _from_base64(value)
     if data is None:
-        data = _from_base64("".join(value.split()))  # encoders for mail break lines
+        for blank in "\r\n\t ":  # encoders for mail break lines
+            value = value.replace(blank, "")
+        data = _from_base64(value)
     if data is None:
-        raise ProtocolError(
-            f"Invalid value at '{path}' (TYPE_BYTES), Base64 decoding failed for \"{value[:100]}\"", field=path
-        )
+        raise InvalidError(lambda path: _bad_base64(path, sent))
     return data
 
 
@@ -308,13 +357,13 @@ def _from_base64(text: str) -> bytes | None:
         return None
 
 
-def _read_struct(value: Any, path: str) -> dict[str, Any]:
+def _read_struct(value: Any) -> dict[str, Any]:
     if type(value) is not dict:
-        _fail_value(path, "type.googleapis.com/google.protobuf.Struct", value)
+        _fail_value("type.googleapis.com/google.protobuf.Struct", value)
     return value
 
 
-def _read_anything(value: Any, path: str) -> Any:  # noqa: ARG001
+def _read_anything(value: Any) -> Any:
     return value
 
 
@@ -323,9 +372,9 @@ _MAX_DURATION = 315_576_000_000
 """Seconds; what google.protobuf.Duration allows, about 10 000 years."""
 
 
-def _read_duration(value: Any, path: str) -> str:
+def _read_duration(value: Any) -> str:
     if type(value) is not str or not _DURATION.fullmatch(value) or abs(float(value[:-1])) > _MAX_DURATION:
-        _fail_value(path, Scalar.DURATION.value, value)
+        _fail_value(Scalar.DURATION.value, value)
     return value
 
 
@@ -334,15 +383,15 @@ _TIMESTAMP = re.compile(
 )
 
 
-def _read_timestamp(value: Any, path: str) -> datetime:
+def _read_timestamp(value: Any) -> datetime:
     match = _TIMESTAMP.fullmatch(value) if type(value) is str else None
     if match is None:
-        _fail_value(path, Scalar.TIMESTAMP.value, value)
+        _fail_value(Scalar.TIMESTAMP.value, value)
     seconds, fraction, zone = match.groups()
     try:
         return datetime.fromisoformat(f"{seconds}{(fraction or '.0')[:7]:0<7}{zone}")
     except ValueError:
-        _fail_value(path, Scalar.TIMESTAMP.value, value)
+        _fail_value(Scalar.TIMESTAMP.value, value)
 
 
 _FROM_SCALAR: dict[Scalar, Reader] = {
