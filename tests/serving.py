@@ -33,7 +33,7 @@ from openlive.server import app, tls
 from openlive.server.auth import Keyring
 from openlive.server.engines import Engines
 from openlive.server.run import Running, run
-from openlive.types import INPUT_RATE
+from openlive.types import INPUT_RATE, Output
 
 MODEL = "gemini-live-2.5-flash-preview"
 PATH = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
@@ -75,6 +75,13 @@ class Scripted:
         self.llm = llm or ScriptedLLM()
         self.tts = tts or ScriptedTTS(character=0.01)
         self.engines = Engines(vad=self.vad, stt=self.stt, responder=Cascade(self.llm, self.tts))
+
+
+class Told(list[Output]):
+    """An `Emit` that keeps what it is told."""
+
+    async def __call__(self, output: Output) -> None:
+        self.append(output)
 
 
 class Server:

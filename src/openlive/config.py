@@ -89,6 +89,8 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     reply_seconds: float = 60.0
     backlog_seconds: float = 600.0
     utterance_seconds: float = 600.0
+    ahead_seconds: float = 120.0
+    unsent_bytes: int = 8 * 1024 * 1024
     speculation_waste: float = 0.8
     preset: str = "unlimited"
     connection_seconds: float = 0.0

@@ -8,6 +8,7 @@ import pytest
 from openlive.engines.cascade import SPOKEN, Cascade
 from openlive.engines.scripted import ScriptedError, ScriptedLLM, ScriptedTTS
 from openlive.types import FunctionCall, Heard, Message, Output, Request, Speech, Text, Thought, Usage, Voice
+from tests.serving import Told
 
 pytestmark = pytest.mark.anyio
 
@@ -24,8 +25,8 @@ def anyio_backend() -> str:
 
 
 async def collect(cascade: Cascade, request: Request) -> list[Output]:
-    out: list[Output] = []
-    await cascade.reply(request, out.append)
+    out = Told()
+    await cascade.reply(request, out)
     return out
 
 
@@ -69,7 +70,7 @@ async def test_a_voice_that_reads_ahead_is_not_waited_for() -> None:
 
 
 async def test_the_model_pauses_when_the_voice_is_far_behind() -> None:
-    out: list[Output] = []
+    out = Told()
 
     class Stuck(ScriptedTTS):
         async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
@@ -78,7 +79,7 @@ async def test_the_model_pauses_when_the_voice_is_far_behind() -> None:
                 await anyio.sleep_forever()
 
     with anyio.move_on_after(0.05):
-        await Cascade(ScriptedLLM(replies=("One. " * 100,)), Stuck()).reply(SPEECH, out.append)
+        await Cascade(ScriptedLLM(replies=("One. " * 100,)), Stuck()).reply(SPEECH, out)
     assert 4 <= len(script(out).split()) <= 8
 
 
@@ -192,10 +193,10 @@ async def test_cancelling_stops_both_at_once() -> None:
             finally:
                 ended.append("voice")
 
-    out: list[Output] = []
+    out = Told()
     with anyio.CancelScope() as scope:
 
-        def emit(output: Output) -> None:
+        async def emit(output: Output) -> None:
             out.append(output)
             if isinstance(output, Speech):
                 scope.cancel()

@@ -29,7 +29,8 @@ from openlive.engines.registry import EngineError, Resources
 from openlive.engines.scripted import ScriptedLLM
 from openlive.engines.speakable import language_of, speakable
 from openlive.engines.workers import Abort
-from openlive.types import OUTPUT_RATE, Heard, Message, Output, Request, Speech, Text, Voice
+from openlive.types import OUTPUT_RATE, Heard, Message, Request, Speech, Text, Voice
+from tests.serving import Told
 
 PUCK = Voice("Puck")
 
@@ -363,7 +364,7 @@ async def test_a_short_answer_is_spoken_in_the_language_that_the_user_spoke(
     hum: Hum, letters: Letters, voices: Path, language: str, reply: str
 ) -> None:
     cascade = Cascade(ScriptedLLM(replies=(reply,)), Kokoro(hum, voices, letters))
-    await cascade.reply(answered(language), lambda _: None)
+    await cascade.reply(answered(language), Told())
     assert letters.asked[-1] == (reply, dialect(language).espeak)
 
 
@@ -372,7 +373,7 @@ async def test_what_is_clearly_another_language_is_spoken_in_that(hum: Hum, lett
     """Who asks in German for a translation, and what follows it."""
     reply = "Auf Französisch heißt das so. Pouvez-vous m'aider, s'il vous plaît ? Das war es schon."
     cascade = Cascade(ScriptedLLM(replies=(reply,)), Kokoro(hum, voices, letters))
-    await cascade.reply(answered("de"), lambda _: None)
+    await cascade.reply(answered("de"), Told())
     assert [accent for text, accent in letters.asked if text.endswith((".", "?"))] == ["de", "fr", "de"]
 
 
@@ -505,9 +506,9 @@ async def test_nobody_hears_a_symbol(
     kokoro: Kokoro, whisper: Any, language: str, words: tuple[str, ...], understood: tuple[str, ...]
 ) -> None:
     written = "**{}** 😀 [{}](https://www.example.com/a/b?c=1#d).\n\n## Plan\n- *{}* a `{}`".format(*words)
-    out: list[Output] = []
+    out = Told()
     request = Request("c", (Message("user", (Text("?"),)),), voice=Voice("Kore", language))
-    await Cascade(ScriptedLLM(replies=(written,)), kokoro).reply(request, out.append)
+    await Cascade(ScriptedLLM(replies=(written,)), kokoro).reply(request, out)
     speech = [piece for piece in out if isinstance(piece, Speech)]
     assert "".join(piece.text for piece in speech) == written, "transcripts keep what was written"
     told = plain(heard(whisper, speech, language))
@@ -548,6 +549,6 @@ def test_it_takes_no_argument() -> None:
 @pytest.mark.anyio
 async def test_a_word_is_understood_in_the_language_of_the_conversation(kokoro: Kokoro, whisper: Any) -> None:
     """Said in English, this is "Ja, Jörn."."""
-    out: list[Output] = []
-    await Cascade(ScriptedLLM(replies=("Ja, gerne.",)), kokoro).reply(answered("de"), out.append)
+    out = Told()
+    await Cascade(ScriptedLLM(replies=("Ja, gerne.",)), kokoro).reply(answered("de"), out)
     assert plain(heard(whisper, [o for o in out if isinstance(o, Speech)], "de")) == "ja gerne"

@@ -10,6 +10,7 @@ from openlive.engines.cascade import Cascade
 from openlive.engines.scripted import ScriptedEyes, ScriptedLLM, ScriptedTTS
 from openlive.engines.seeing import PASSED_OVER, Seeing
 from openlive.types import FunctionResponse, Image, Message, Request, Text
+from tests.serving import Told
 
 pytestmark = pytest.mark.anyio
 
@@ -130,8 +131,8 @@ async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_a_responder_is_made_of_it() -> None:
     world = World()
     responder = Cascade(world.seeing, ScriptedTTS())
-    spoken: list[object] = []
-    await responder.reply(Request("c", (user(image("exit"), "What?"),)), spoken.append)
+    spoken = Told()
+    await responder.reply(Request("c", (user(image("exit"), "What?"),)), spoken)
     assert spoken[0] == Text("You")
     responder.forget("c")
     assert world.llm.forgotten == ["c"]

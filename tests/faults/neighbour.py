@@ -37,7 +37,7 @@ class Talkative(Cascade):
     async def reply(self, request: Request, emit: Emit) -> None:
         if request.messages[-1].text == "much":
             for _ in range(60):
-                emit(Speech(bytes(2 * 10 * OUTPUT_RATE), "la "))
+                await emit(Speech(bytes(2 * 10 * OUTPUT_RATE), "la "))
             return
         if request.messages[-1].text != "talk":
             await super().reply(request, emit)
@@ -45,7 +45,7 @@ class Talkative(Cascade):
         self.talking += 1
         try:
             while not self.enough:
-                emit(Speech(bytes(2 * round(PIECE * OUTPUT_RATE)), "la "))
+                await emit(Speech(bytes(2 * round(PIECE * OUTPUT_RATE)), "la "))
                 self.pieces[request.conversation] += 1
                 await anyio.sleep(PIECE)
         finally:

@@ -15,7 +15,7 @@ import pytest
 from openlive.core.events import Event, Opened
 from openlive.core.session import Session
 from openlive.engines.hold import Hold, current
-from openlive.engines.scripted import ScriptedLLM
+from openlive.engines.scripted import ScriptedLLM, ScriptedTTS
 from openlive.server import connection
 from openlive.server.admission import Admission, Places, Visit
 from openlive.server.app import profiles
@@ -31,7 +31,8 @@ from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
 from openlive.server.waits import Waits
-from openlive.types import Request, Text, Written
+from openlive.server.work import BOUNDS, Bounds
+from openlive.types import OUTPUT_RATE, Request, Speech, Text, Thought, Voice, Written
 from tests.core.world import PROFILES
 from tests.raw import TALK, TEXT, kind
 from tests.serving import SECONDS, Scripted, silence, tone
@@ -90,12 +91,18 @@ class Socket:
 
 @asynccontextmanager
 async def connected(
-    setup: dict[str, Any], scripted: Scripted | None = None, session: Session | None = None
+    setup: dict[str, Any],
+    scripted: Scripted | None = None,
+    session: Session | None = None,
+    *,
+    bounds: Bounds = BOUNDS,
+    store: MemoryStore | None = None,
+    admits: bool = True,
 ) -> AsyncIterator[tuple[Socket, Connection]]:
     """Serves until the block is left, where the client leaves too."""
     socket, admitted = Socket(), []
     engines = (scripted or Scripted()).engines
-    store = MemoryStore()
+    store = MemoryStore() if store is None else store
     admission = Admission(Keyring(), Tokens(store), PROFILES, Places(0))
     visit = Visit(admission, Door("v1beta"), ())
     visit.opened = Opened("me")
@@ -109,14 +116,16 @@ async def connected(
         visit=visit,
         live=Live(store, engines.responder.forget),
         admitted=lambda: admitted.append(True),
+        bounds=bounds,
     )
     async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
         group.create_task(served.serve())
         socket.say({"setup": setup})
-        await socket.until(lambda: bool(socket.sent) or socket.closed is not None)
+        if admits:
+            await socket.until(lambda: bool(socket.sent) or socket.closed is not None)
         yield socket, served
         socket.leave()
-    assert admitted == [True]
+    assert admitted == [True] * admits
 
 
 def through(test: Callable[[], Awaitable[None]]) -> None:
@@ -211,6 +220,105 @@ def test_a_client_that_takes_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> 
             socket.ask("hello")
 
     through(test)  # it ends although the client neither reads nor leaves
+
+
+def test_an_interruption_does_not_wait_for_what_it_interrupts() -> None:
+    """A model that writes without end is asked for no more than the client takes, and is stopped by the next words."""
+    written = 0
+
+    class Endless(ScriptedLLM):
+        async def generate(self, request: Request) -> AsyncIterator[Written]:
+            nonlocal written
+            if self.begin() or self.uses > 1:
+                yield Text("Well.")
+                return
+            while True:
+                written += 1
+                yield Thought("x")
+
+    async def test() -> None:
+        async with connected(TEXT, Scripted(llm=Endless())) as (socket, served):
+            socket.ask("hello")
+            while not written:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            for _ in range(50):  # turns of the loop
+                await asyncio.sleep(0)
+            socket.ask("stop")
+            before = written
+            await socket.until(lambda: "interrupted" in socket.kinds)
+            assert written - before < 10 * connection.BATCH
+            assert len(served._inbox) < 2 * connection.BATCH
+            await socket.until(lambda: socket.kinds.count("turnComplete") == 2)
+
+    through(test)
+
+
+def test_of_a_voice_no_more_is_made_than_may_be_ahead_and_than_the_client_takes() -> None:
+    spoken = 0
+
+    class Endless(ScriptedTTS):
+        async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
+            nonlocal spoken
+            async for clause in text:
+                yield Speech(b"", clause)
+            while True:
+                spoken += 1
+                yield Speech(bytes(OUTPUT_RATE))  # half a second
+
+    async def test(bounds: Bounds, most: int, *, reads: bool) -> None:
+        nonlocal spoken
+        spoken = 0
+        async with connected(TALK, Scripted(tts=Endless()), bounds=bounds) as (socket, _):
+            if not reads:
+                socket.go.clear()
+            socket.ask("hello")
+            while spoken < most:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+            await anyio.sleep(0.1)
+            assert spoken == most
+            socket.go.set()
+
+    through(lambda: test(Bounds(ahead=20.0), 41, reads=True))
+    through(lambda: test(Bounds(unsent=240_000), 9, reads=False))
+
+
+def test_a_client_that_asks_and_never_reads_is_cut() -> None:
+    async def test() -> None:
+        async with connected(TEXT, bounds=Bounds(unsent=100_000)) as (socket, served):
+            socket.go.clear()
+            for number in range(300):
+                socket.ask(f"question {number}")
+            while not served._closing:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+            assert served._outbox.bytes < 2 * 100_000
+
+    through(test)
+
+
+def test_who_resumes_is_not_read_from_before_the_session_is_there() -> None:
+    """What it says meanwhile waits where it is bounded."""
+
+    class Slow(MemoryStore):
+        async def change(self, *arguments: Any) -> Any:
+            await going.wait()
+            return await super().change(*arguments)
+
+    going = asyncio.Event()
+
+    async def test() -> None:
+        setup = {**TEXT, "sessionResumption": {"handle": "0" * 8 + "-0000" * 3 + "-" + "0" * 12}}
+        async with connected(setup, store=Slow(), admits=False) as (socket, served):
+            for _ in range(100):
+                socket.ask("hello")
+            for _ in range(300):
+                await asyncio.sleep(0)
+            assert socket.incoming.qsize() > 90
+            assert len(served._session._early) < 10
+            going.set()
+            await socket.until(lambda: socket.closed is not None)
+            assert socket.closed == (1008, "Requested entity was not found.")
+
+    through(test)
 
 
 def test_engines_are_told_that_nobody_waits_for_a_reply_until_the_turn_is_decided() -> None:

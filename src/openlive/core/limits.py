@@ -31,5 +31,7 @@ class Limits(Struct, frozen=True):
     """Of audio that waits to be judged; more ends the session."""
     utterance: float = 600.0
     """Of speech without an end; there it is ended, and the rest is another turn."""
+    ahead: float = 120.0
+    """By which an answer's audio may be ahead of its playback: until then its responder is made to wait."""
     waste: float = 0.8
     """No time: the share of wrong guesses from which on no reply is prepared (`Guesses`)."""

@@ -12,6 +12,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from msgspec.structs import replace
 
 from openlive.engines.clauses import Cutter
+from openlive.engines.handover import tamed
 from openlive.engines.languages import NAMES, bare
 from openlive.engines.protocols import LLM, TTS, Emit
 from openlive.engines.speakable import language_of
@@ -44,7 +45,7 @@ class Cascade:
         if request.voice is None:
             async with closing(self._llm.generate(prepared(request))) as pieces:
                 async for piece in pieces:
-                    emit(piece)
+                    await emit(piece)
             return
         language = request.voice.language or request.language
         voice = replace(request.voice, language=language, expected="" if language else conversed(request.messages))
@@ -71,7 +72,7 @@ class Cascade:
         cutter = Cutter()
         async with clauses, closing(self._llm.generate(request)) as pieces:
             async for piece in pieces:
-                emit(piece)
+                await emit(piece)
                 for clause in cutter.feed(piece.text) if isinstance(piece, Text) else ():
                     await clauses.send(clause)
                     await begun.wait()
@@ -81,7 +82,7 @@ class Cascade:
     async def _say(self, waiting: Waiting, voice: Voice, emit: Emit, begun: anyio.Event) -> None:
         async with closing(self._tts.speak(_Clauses(waiting, begun), voice)) as pieces:
             async for piece in pieces:
-                emit(piece)
+                await emit(piece)
                 if piece.pcm:
                     begun.set()
         waiting.close()  # a voice that ends before its text breaks the reply instead of stalling it
@@ -141,9 +142,11 @@ def alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 @asynccontextmanager
 async def closing(iterator: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
-    """Closes an iterator that can be closed, so that the work behind it stops here and now."""
-    try:
-        yield iterator
-    finally:
-        if close := getattr(iterator, "aclose", None):
-            await close()
+    """Closes an iterator that can be closed, so that the work behind it stops here and now. What it raises beside
+    `Exception` ends this reply, and nobody else's (`handover.tamed`)."""
+    with tamed():
+        try:
+            yield iterator
+        finally:
+            if close := getattr(iterator, "aclose", None):
+                await close()

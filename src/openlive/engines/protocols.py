@@ -2,14 +2,14 @@
 
 An engine measures or generates; it decides nothing about the session. It is created once per process, shared by all
 sessions, and never blocks the event loop: heavy work runs in a thread or a process of the engine's own. It raises what
-went wrong; the shell turns that into a failure of one turn. Cancelling the task that iterates (or awaits) stops the
-work behind it as fast as the runtime can. Nothing here needs the network once the engine exists, except engines that
-say so in their name (`openai:http://…`).
+went wrong; the shell turns that into a failure of one turn, and checks what is handed over (`handover.py`). Cancelling
+the task that iterates (or awaits) stops the work behind it as fast as the runtime can. Nothing here needs the network
+once the engine exists, except engines that say so in their name (`openai:http://…`).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from openlive.types import (
@@ -24,8 +24,9 @@ from openlive.types import (
     Written,
 )
 
-Emit = Callable[[Output], None]
-
+Emit = Callable[[Output], Awaitable[None]]
+"""Takes a piece of a reply, and waits where too much of it is under way (`server/flow.py`): for a client that does not
+take it, or for its playback. Raises `HandoverError` for what no engine may hand over."""
 
 Judged = Sequence[tuple[float, int]] | Exception
 """What a detector finds: the probability of speech and the samples of each frame, in order; an error ends it."""
@@ -142,7 +143,7 @@ class Responder(Protocol):
     """A model as a session sees it: `Cascade(llm, tts)`, or a model that speaks by itself."""
 
     async def reply(self, request: Request, emit: Emit) -> None:
-        """Calls `emit` (never blocks) for each piece of the reply; returns when it is complete."""
+        """Awaits `emit` for each piece of the reply; returns when it is complete."""
         ...
 
     async def prefill(self, request: Request) -> None: ...

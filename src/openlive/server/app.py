@@ -32,6 +32,7 @@ from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
 from openlive.server.waits import Waits
+from openlive.server.work import Bounds
 from openlive.wire.errors import UNAVAILABLE, Refusal
 from openlive.wire.setup import Modality
 
@@ -64,6 +65,7 @@ class App:
             reply=config.limits.reply_seconds,
             backlog=config.limits.backlog_seconds,
             utterance=config.limits.utterance_seconds,
+            ahead=config.limits.ahead_seconds,
             waste=config.limits.speculation_waste,
             call=config.limits.call_seconds,
             tool=config.limits.tool_seconds,
@@ -72,6 +74,7 @@ class App:
             video=config.limits.duration("video_seconds"),
         )
         self._values = config.limits.message_values
+        self._bounds = Bounds(config.limits.unsent_bytes, config.limits.ahead_seconds)
         routes = [
             Route("/healthz", lambda _: PlainTextResponse("ok\n")),
             Route("/openlive/turns", self._table),
@@ -120,6 +123,7 @@ class App:
             live=self.live,
             admitted=admit,
             values=self._values,
+            bounds=self._bounds,
         )
         name = visit.opened.session
         _LOG.info("session %s opened", name)
