@@ -13,7 +13,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test lint bench calls turns weights guide peers lock clean
+.PHONY: help install demo serve test lint bench calls turns hostile weights guide peers lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ test: $(DEVELOP) $(JAVASCRIPT) weights  ## Run all tests, those of the models la
 lint: $(DEVELOP)  ## Check style, types and which folder imports which
 	$(BIN)/ruff check src tests
 	$(BIN)/ruff format --check src tests
-	$(BIN)/mypy src tests/bench tests/cli tests/core tests/engines tests/faults tests/models tests/sdk tests/tools
+	$(BIN)/mypy src tests/bench tests/cli tests/core tests/engines tests/faults tests/hostile tests/models tests/sdk tests/tools
 	$(BIN)/lint-imports
 
 bench: $(DEVELOP)  ## Time ten spoken questions (ARGS="--turns 30" asks more), then score the calls of functions
@@ -48,6 +48,9 @@ calls: $(DEVELOP)  ## Score the calls of functions alone; ARGS="--only de" choos
 
 turns: $(DEVELOP)  ## Measure how well the end of a turn and a barge-in are told; ARGS="--verbose" tells of each clip
 	@$(BIN)/python -m tests.bench.turns $(ARGS)
+
+hostile: $(DEVELOP)  ## Attack a server in all the ways that are known, ten minutes; ARGS="--only setup" chooses some
+	@$(BIN)/python -m tests.hostile $(ARGS)
 
 weights: $(INSTALLED)  ## Fetch the models that are not on this machine yet
 	@$(BIN)/openlive models fetch
