@@ -1,0 +1,338 @@
+"""The model's side of a conversation: its replies, the functions that it calls, and how its turns end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from openlive.core import tell, tokens
+from openlive.core.calls import Beside, Calls
+from openlive.core.commands import Command, Overdue, Respond, Send, Step, Stop
+from openlive.core.context import Context
+from openlive.core.guesses import Guesses
+from openlive.core.history import History
+from openlive.core.lifetime import earliest
+from openlive.core.limits import Limits
+from openlive.core.reply import Reply
+from openlive.core.settings import Settings
+from openlive.core.snapshot import Found
+from openlive.types import (
+    FunctionCall,
+    Message,
+    Output,
+    Part,
+    Progress,
+    Request,
+    Text,
+    ToolResult,
+    Usage,
+)
+from openlive.wire import content as wire
+from openlive.wire import errors
+from openlive.wire.content import FunctionResponseScheduling as Scheduling
+from openlive.wire.server import ServerContent, ServerMessage, TurnCompleteReason
+
+ASKED = 1.0
+"""Seconds before the end of a question from which on it is answered: people do not wait for its last syllable, and they
+hear it later than it is sent."""
+
+
+class Answering:
+    """`now` is set before each call. Commands gather in `out`; `rested` tells that a turn has come to its end."""
+
+    def __init__(self, settings: Settings, conversation: str, limits: Limits) -> None:
+        self.now = 0.0
+        self.out: list[Command] = []
+        self._context = Context(settings, conversation)
+        self._unsaid = self._context.unsaid
+        self._calls = Calls(self.out, limits.call, limits.tool)
+        self.loading = settings.loads_history
+        """The client sends the history of an earlier conversation: nothing is answered yet."""
+        self.rested = False
+        self.speaking = False
+        """The user has the floor."""
+        self._limits = limits
+        self._guesses = Guesses(limits.waste)
+        self._turn = 0
+        self._reply: Reply | None = None
+        self._asking: Reply | None = None
+        """The part of the present turn that ended with function calls, until the turn goes on."""
+        self._first = 0
+        """The number of the first part of the present turn."""
+        self._unanswered: TurnCompleteReason | None = None
+
+    @property
+    def settings(self) -> Settings:
+        return self._context.settings
+
+    @property
+    def history(self) -> History:
+        return self._context.history
+
+    # The reply.
+
+    def _respond(self, *, goes_on: bool = False) -> Reply:
+        """Answers the history. Where the turn goes on after a call, what it spent so far is carried along."""
+        self._context.slide()
+        return self._begin(self._context.so_far(), held=False, goes_on=goes_on)
+
+    def _begin(self, request: Request, *, held: bool, goes_on: bool = False) -> Reply:
+        if not request.messages:
+            raise errors.NO_TURN.error()
+        self._turn += 1
+        spent = self._asking.spent() if goes_on and self._asking is not None else None
+        if spent is None:
+            self._first = self._turn
+        self._asking = None
+        self._reply = Reply(
+            self._turn,
+            request,
+            held=held,
+            transcribe=self.settings.transcribe_output,
+            words=self.settings.output_words,
+            thoughts=self.settings.thoughts,
+            now=self.now,
+            spent=spent,
+        )
+        self.out.append(Respond(self._turn, request, held))
+        return self._reply
+
+    def _mark(self, reply: Reply, steps: Mapping[Step, float]) -> None:
+        for step, at in steps.items():
+            self.out += reply.mark(step, at)
+
+    @property
+    def answering(self) -> bool:
+        """There is something for `interrupt` to end: an answer, or a call that it waits for."""
+        return (self._reply is not None and not self._reply.held) or self._asking is not None or self._blocked
+
+    @property
+    def asks(self) -> bool:
+        """The answer under way ends with a question, of which at most the last words are still to be heard."""
+        reply = self._reply
+        return reply is not None and reply.asks and reply.plays_until - self.now <= ASKED
+
+    def works_on(self, turn: int) -> bool:
+        """Whether a responder's output for `turn` is still wanted."""
+        return self._reply is not None and self._reply.turn == turn and not self._reply.generated
+
+    def produced(self, output: Output) -> None:
+        reply = self._reply
+        assert reply is not None
+        self.out += reply.note(output, self.now)
+        if isinstance(output, Progress):
+            return
+        if reply.held:
+            reply.hold(output)
+        else:
+            self._send(reply, output)
+
+    def finished(self) -> None:
+        reply = self._reply
+        assert reply is not None
+        reply.generated, reply.progress_at = True, self.now
+        if not reply.held:
+            self._generated(reply)
+            self.settle()
+
+    def failed(self, reason: TurnCompleteReason = TurnCompleteReason.RESPONSE_REJECTED) -> None:
+        """A held reply is simply not there: the turn is answered anew once it is decided."""
+        reply = self._reply
+        assert reply is not None
+        if reply.held:
+            self.drop_held()
+            return
+        self.out.append(Stop(reply.turn))
+        self._ask()
+        if reply.calls:
+            self.history.add(as_said(reply.text, reply.calls))
+        self.out += reply.end_transcript()
+        reply.fail(reason)
+        self.settle()
+
+    def _release(self, reply: Reply) -> None:
+        waiting, steps = reply.release()
+        self.out += [*steps, reply.prepared(self.now, used=True)]
+        for output in waiting:
+            if reply.reason is None:
+                self._send(reply, output)
+        if reply.generated and reply.reason is None:
+            self._generated(reply)
+        self.settle()
+
+    def _send(self, reply: Reply, output: Output) -> None:
+        if isinstance(output, FunctionCall):
+            declared = next((f for f in reply.request.functions if f.name == output.name), None)
+            if declared is None:
+                self.failed(TurnCompleteReason.MALFORMED_FUNCTION_CALL)
+            else:
+                reply.calls.append(self._calls.add(output, declared, self._first, self.now))
+            return
+        if isinstance(output, Usage):
+            self.history.measured(output.prompt + output.completion, reply.request)
+            return
+        self._ask()
+        self.out += reply.send(output, self.now)
+
+    def _ask(self) -> None:
+        """Asks for the calls that were made."""
+        self.rested = self._calls.ask(self.now) or self.rested
+
+    def _generated(self, reply: Reply) -> None:
+        """The responder is done. With calls the turn is not over, unless the profile ends it there."""
+        self._ask()
+        if not reply.calls:
+            self.out += tell.found(self._calls.found)
+            self._calls.found = Found()
+            self.out += reply.generation_complete()
+            return
+        self.history.add(as_said(reply.text, reply.calls))
+        if self.settings.profile.turn_complete_after_call and not all(map(self._is_tool, reply.calls)):
+            self.out += reply.generation_complete()
+            return
+        self._reply, self._asking = None, reply
+        if not self._blocked:
+            self.history.add(self._calls.outcome(self._first))
+            self._respond(goes_on=True)
+
+    # Function calls.
+
+    @property
+    def _blocked(self) -> bool:
+        """The model waits for a function's result."""
+        return self._calls.blocking
+
+    def _is_tool(self, call: FunctionCall) -> bool:
+        return any(f.tool for f in self.settings.functions if f.name == call.name)
+
+    def respond(self, responses: Sequence[wire.FunctionResponse]) -> None:
+        """The client's results. Raises `ProtocolError`."""
+        self._answered(self._calls.answer(responses, self.settings.image_tokens, self.now))
+
+    def ran(self, call: str, result: ToolResult) -> None:
+        """A tool of the server's is done."""
+        self._calls.ran(call, result, self.now)
+        self._answered(())
+
+    def _answered(self, beside: Sequence[Beside]) -> None:
+        for answer in beside:
+            self._answered_beside(answer)
+        if self._reply is None:
+            outcome = self._calls.outcome(self._first)
+            if outcome is not None:
+                self.history.add(outcome)
+                self._respond(goes_on=True)
+        self.settle()
+
+    def _answered_beside(self, answer: Beside) -> None:
+        """The result of a call that did not hold up the conversation (protocol.md 4.9)."""
+        if answer.scheduling is Scheduling.INTERRUPT:
+            self.interrupt(keep_calls=True)
+            self.history.add(answer.message)
+            self._respond()
+        else:
+            self._unsaid.waiting.append((answer.message, answer.scheduling is not Scheduling.SILENT))
+
+    # Ends of turns.
+
+    def settle(self) -> None:
+        """Ends a turn whose playback is over, and goes on with what waited for that."""
+        reply = self._reply
+        if reply is not None:
+            if reply.held or not reply.generated or self.now < reply.plays_until:
+                return
+            self.out.append(reply.complete())
+            self.rested = True
+            self._reply, unanswered, self._unanswered = None, self._unanswered, None
+            if unanswered is not None:
+                self.end_without_reply(unanswered)
+            if not reply.calls:
+                self.history.add(as_said(reply.text, ()))
+            outcome = self._calls.outcome(self._first)
+            if outcome is not None:
+                self._unsaid.waiting.insert(0, (outcome, True))
+        if not self._blocked and not self.speaking and self._context.take_waiting():
+            self._respond(goes_on=True)
+
+    def interrupt(self, *, keep_calls: bool = False) -> None:
+        """Ends the present turn, if there is one: what nobody has seen yet is dropped without a word.
+
+        `interrupted` is alone in its message, then come the cancelled calls, then the end of the turn (protocol.md
+        11.11 and 11.13).
+        """
+        self.drop_held()
+        reply = self._reply or self._asking
+        if reply is None:
+            if self._blocked and not keep_calls:  # a turn that ended with its calls
+                self.history.add(self._calls.cancel(self._first, self.now, blocking=True))
+            return
+        self.out += reply.end_transcript()
+        if self._reply is not None and reply.reason is None:
+            self.out.append(Stop(reply.turn))
+        self.out.append(Send(ServerMessage(server_content=ServerContent(interrupted=True))))
+        if self._reply is not None:
+            self.history.add(self._cut(reply))
+        self._calls.drop_unsent()
+        if not keep_calls:
+            self.history.add(self._calls.cancel(self._first, self.now))
+        self.out.append(reply.complete())
+        self._reply = self._asking = self._unanswered = None
+        self._calls.found = Found()
+        self.rested = True
+
+    def _cut(self, reply: Reply) -> Message | None:
+        """What is remembered of an answer that ends here: the words that were heard, the calls that were sent."""
+        if reply.generated and reply.calls:
+            return None  # it is in the history already
+        text = reply.text if self.settings.profile.history == "sent" else reply.heard(self.now)
+        return as_said(text, self._sent_calls(reply))
+
+    def _sent_calls(self, reply: Reply) -> list[FunctionCall]:
+        return [call for call in reply.calls if not self._calls.unsent(call)]
+
+    def end_without_reply(self, reason: TurnCompleteReason) -> None:
+        """The user's turn ends in nothing that could be answered; a client that waits is told so, where an answer may
+        not be interrupted after that one."""
+        if self._reply is not None or self._asking is not None:
+            self._unanswered = None if self.settings.interruptible else reason
+            return
+        self._end(reason)
+
+    def _end(self, reason: TurnCompleteReason | None) -> None:
+        content = ServerContent(turn_complete=True, turn_complete_reason=reason)
+        usage = tokens.usage(tokens.of_request(self._context.so_far()), {})
+        self.out.append(Send(ServerMessage(server_content=content, usage_metadata=usage)))
+
+    def stop(self) -> None:
+        """The session is over."""
+        if self._reply is not None:
+            self.out.append(Stop(self._reply.turn))
+            self._reply = None
+
+    def drop_held(self) -> None:
+        if self._reply is not None and self._reply.held:
+            self._guesses.dropped()
+            self.out += [Stop(self._reply.turn), self._reply.prepared(self.now, used=False)]
+            self._reply = None
+
+    # Time.
+
+    @property
+    def deadline(self) -> float | None:
+        answered = None
+        if self._reply is not None and not self._reply.generated:
+            answered = self._reply.progress_at + self._limits.reply
+        elif self._reply is not None and not self._reply.held:
+            answered = self._reply.plays_until
+        return earliest(self._calls.deadline, answered)
+
+    def expire(self) -> None:
+        reply = self._reply
+        if reply is not None and not reply.generated and self.now >= reply.progress_at + self._limits.reply:
+            self.out.append(Overdue(reply.turn, self._limits.reply))
+            self.failed()
+        self._answered(self._calls.expire(self.now))
+
+
+def as_said(text: str, calls: Sequence[FunctionCall]) -> Message:
+    parts: list[Part] = [Text(text)] if text.strip() else []
+    return Message("model", (*parts, *calls))
