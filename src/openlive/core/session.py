@@ -397,7 +397,8 @@ class Session:
         if self._opened_at is None or self._now < self._opened_at + self._limits.setup:
             return
         if self._setup is None:
-            self._close(1008, f"No setup message within {self._limits.setup:.0f} s.")
+            late = errors.setup_late(round(self._limits.setup))
+            self._close(late.code, late.reason)
         else:
             self._close(errors.UNAVAILABLE.code, errors.UNAVAILABLE.reason)
 

@@ -1,7 +1,7 @@
 """Who may open a session, on what terms, and how many there may be.
 
-Everything is decided when the setup has been read. Earlier it could not be told (a close before that reaches SDKs as a
-network error, protocol.md 11.3), and not be known: resuming a session costs no use of a token and begins no session.
+The key or token is judged at the handshake, so that nothing a stranger says has to be read (`entry`), and again with
+all the rest when the setup has been read: resuming a session costs no use of a token and begins no session.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from openlive.wire.errors import (
 from openlive.wire.setup import Setup
 
 MINUTE = 60.0
+READ_AT_ONCE = 2
+"""Large messages, setups among them, that are read at a time: each takes some forty times its size meanwhile."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -108,6 +110,7 @@ class Admission:
         self.tokens = tokens
         self.profiles = profiles
         self.places = places
+        self.reading = anyio.CapacityLimiter(READ_AT_ONCE)
 
     def caller(self, shown: Sequence[Credential]) -> Principal | Refusal:
         """Who calls with a key."""
@@ -133,6 +136,20 @@ class Visit:
         self._shown = shown
         self._placed = False
 
+    @property
+    def reading(self) -> anyio.CapacityLimiter:
+        """Whose turn it is to have a large message read."""
+        return self._admission.reading
+
+    async def judge(self) -> Refusal | None:
+        """Why the caller may not come in, whatever it is about to say; None: it may, by its key or token."""
+        try:
+            caller = await self._caller()
+        except StoreError:
+            _LOG.exception("session %s: the store failed", self.opened.session)
+            return UNAVAILABLE
+        return caller if isinstance(caller, Refusal) else None
+
     async def enter(self, setup: Setup) -> Opened:
         """What the core is told before the setup: the refusal, or what a token locks."""
         try:
@@ -151,13 +168,19 @@ class Visit:
             self._admission.places.leave(self.principal)
 
     async def _decide(self, setup: Setup) -> Refusal | Constraints:
+        caller = await self._caller()
+        if isinstance(caller, Refusal):
+            return caller
+        principal, token, name = caller
+        return await self._begin(principal, setup, self._constraints(token), name)
+
+    async def _caller(self) -> tuple[Principal, Token | None, str] | Refusal:
+        """Who calls, and with which token (and its name, else '')."""
         if not self._door.implemented:
             return NOT_IMPLEMENTED
         if not self._door.constrained:
             principal = self._admission.caller(self._shown)
-            if isinstance(principal, Refusal):
-                return principal
-            return await self._begin(principal, setup, Constraints(), "")
+            return principal if isinstance(principal, Refusal) else (principal, None, "")
         self._admission.keys.refresh()
         name = next((shown.value for shown in self._shown if shown.ephemeral), "")
         token = await self._admission.tokens.find(name) if name else UNREGISTERED_CALLER
@@ -166,9 +189,11 @@ class Visit:
         issuer = self._admission.keys.named(token.principal)
         if issuer is None:
             return API_KEY_EXPIRED
-        return await self._begin(issuer, setup, self._constraints(token), name)
+        return issuer, token, name
 
-    def _constraints(self, token: Token) -> Constraints:
+    def _constraints(self, token: Token | None) -> Constraints:
+        if token is None:
+            return Constraints()
         until = anyio.current_time() + self._admission.tokens.seconds_left(token)
         return Constraints(token.locked, token.mask, until)
 

@@ -19,13 +19,14 @@ from openlive.core.languages import LANGUAGES, NATIVE_LANGUAGES
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
-from openlive.server import cors, doors, rest
+from openlive.server import cors, doors, entry, rest
 from openlive.server.admission import Admission, Places, Visit
 from openlive.server.auth import Keyring, credentials, door
 from openlive.server.connection import Connection
 from openlive.server.engines import Engines
 from openlive.server.live import Live
 from openlive.server.metrics import CONTENT_TYPE, Metrics
+from openlive.server.pending import Pending
 from openlive.server.rest import Rest
 from openlive.server.store import Store
 from openlive.server.store.memory import MemoryStore
@@ -110,6 +111,10 @@ class App:
         visit = Visit(self._admission, entrance, credentials(scope["headers"], scope["query_string"]))
         await socket.accept()
         pending = scope.get("state", {}).get("pending")
+        refusal = await visit.judge()
+        if refusal is not None:
+            await self._send_away(socket, visit, refusal, pending)
+            return
         session = Session(self._profiles, self._limits)
         admit: Callable[[], None] = pending.admit if pending is not None else lambda: None
         connection = Connection(
@@ -135,6 +140,12 @@ class App:
                 await socket.close(1011, f"Internal error encountered. (session {name})")
         finally:
             visit.leave()
+
+    async def _send_away(self, socket: WebSocket, visit: Visit, refusal: Refusal, pending: Pending | None) -> None:
+        said = await entry.send_away(socket, refusal, pending, self._limits.setup)
+        if said is not None:
+            _LOG.info("session %s refused: %d %s", visit.opened.session, said.code, said.reason)
+            self.metrics.ended(said.code)
 
 
 def profiles(config: Config, engines: Engines) -> dict[str, Profile]:

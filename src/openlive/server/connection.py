@@ -216,7 +216,7 @@ class Connection:
                 continue  # nobody takes it any more, and it must not pile up until the client is gone
             frame: str | bytes = message.get("text") or message.get("bytes") or b""
             if is_dear(frame):
-                read = await anyio.to_thread.run_sync(self._frames.read, frame)
+                read = await anyio.to_thread.run_sync(self._frames.read, frame, limiter=self._visit.reading)
             else:
                 read = self._frames.read(frame)
                 if self._inbox.items:  # messages that wait already would be read without a pause

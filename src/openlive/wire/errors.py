@@ -145,6 +145,10 @@ UNAVAILABLE = Refusal(1011, "The service is currently unavailable.", Status.UNAV
 DEADLINE_EXPIRED = Refusal(1011, "Deadline expired before operation could complete.", Status.DEADLINE_EXCEEDED)
 
 
+def setup_late(seconds: int) -> Refusal:
+    return Refusal(1008, f"No setup message within {seconds} s.", Status.DEADLINE_EXCEEDED)
+
+
 def quota(why: str) -> Refusal:
     """Where a key is at one of its limits. The original's first words, which clients look for; then which limit."""
     return Refusal(1011, f"You exceeded your current quota, {why}", Status.RESOURCE_EXHAUSTED)
