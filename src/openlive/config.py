@@ -27,6 +27,9 @@ FILE_NAME = "openlive.toml"
 class ConfigError(Exception):
     """The configuration cannot be used; the message names the file and the option."""
 
+    plain = property(str)
+    """For logs: the message quotes nothing that was said."""
+
 
 class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Where to listen, and for whom."""

@@ -1,8 +1,9 @@
-"""Files that nobody but this user may read: what was said, keys, what went wrong."""
+"""What nobody but this user may read: files with what was said and with keys, and passwords in addresses."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,8 @@ MODE = 0o600
 class PrivacyError(Exception):
     """A file cannot be kept from others; the message says which and why."""
 
-    loggable = True
+    plain = property(str)
+    """For logs: the message quotes nothing that was said."""
 
 
 def make_private(path: Path) -> None:
@@ -41,3 +43,13 @@ def tighten(path: Path) -> None:
         raise PrivacyError(f"{path} belongs to another user, who could read it.")
     if stat.S_IMODE(status.st_mode) & 0o077:
         path.chmod(MODE)
+
+
+_SECRETS = re.compile(r"(?P<scheme>\b[a-zA-Z][\w+.-]*://)(?:[^\s/?#]*@)?(?P<address>[^\s?]*)(?P<query>\?\S*)?")
+
+
+def without_secrets(text: str) -> str:
+    """A text with the addresses in it as they may be shown: no user, no password and no query, where keys stand."""
+    if "://" not in text:
+        return text
+    return _SECRETS.sub(lambda found: found["scheme"] + found["address"] + ("?…" if found["query"] else ""), text)

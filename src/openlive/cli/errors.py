@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from openlive.private import without_secrets
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 _VERBOSE = "openlive.verbose"
 
@@ -50,7 +52,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, click.ClickException):
         return error.format_message()
     if isinstance(error, _expected()):
-        return str(error)
+        return without_secrets(str(error))
     kind = type(error).__name__
     text = f"{kind}: {error}" if str(error) else kind
     return f"Unexpected: {text}\nThis should not happen. --verbose shows where it comes from."

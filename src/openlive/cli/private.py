@@ -6,6 +6,7 @@ when its standard input ends. So it also ends when this process is killed.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import msgspec
 
 from openlive.cli.errors import is_verbose
 from openlive.cli.state import Server
+from openlive.private import MODE
 
 PATIENCE = 15.0
 """Seconds that a server may take to end before it is killed."""
@@ -30,7 +32,7 @@ def private_server(config_file: Path | None = None, log: Path | None = None) -> 
     command += ["--config", str(config_file)] if config_file else []
     command += ["--verbose"] if is_verbose() else []
     command += [] if log else ["--quiet"]
-    errors: IO[bytes] | None = log.open("ab") if log else None
+    errors: IO[bytes] | None = open(log, "ab", opener=_privately) if log else None  # noqa: SIM115
     # A session of its own: Ctrl-C in the terminal is for the program, the server outlives it.
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
@@ -41,6 +43,11 @@ def private_server(config_file: Path | None = None, log: Path | None = None) -> 
         _end(process)
         if errors:
             errors.close()
+
+
+def _privately(path: str, flags: int) -> int:
+    """A new log is for this user alone."""
+    return os.open(path, flags, MODE)
 
 
 def _ready(process: subprocess.Popen[bytes], log: Path | None) -> Server:

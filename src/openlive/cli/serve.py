@@ -17,8 +17,10 @@ import click
 
 from openlive.cli.environment import ANY_KEY
 from openlive.cli.errors import is_verbose, verbose_option
+from openlive.cli.log import set_up_log
 from openlive.cli.options import config_option
 from openlive.cli.stopping import Stop, leave
+from openlive.private import without_secrets
 
 if TYPE_CHECKING:
     from openlive.config import Config
@@ -66,7 +68,7 @@ def serve(host: str | None, port: int | None, config_file: Path | None, attached
     stop.install(interrupts=not attached)
     if attached:
         threading.Thread(target=_until_input_ends, args=(stop,), daemon=True).start()
-    set_up_log(quiet=quiet)
+    set_up_log(logging.DEBUG if is_verbose() else logging.WARNING if quiet else logging.INFO)
     config = configured(config_file, host, port)
     refuse_early(config)
     try:
@@ -93,13 +95,6 @@ def _until_input_ends(stop: Stop) -> None:
     while sys.stdin.buffer.read(4096):
         pass
     stop.set()
-
-
-def set_up_log(*, quiet: bool) -> None:
-    """To standard error. Only openlive's own messages get detailed: those of libraries would show what was said."""
-    level = logging.DEBUG if is_verbose() else logging.WARNING if quiet else logging.INFO
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("openlive").setLevel(level)
 
 
 def configured(config_file: Path | None, host: str | None = None, port: int | None = None) -> Config:
@@ -188,7 +183,7 @@ def _told(stop: Stop, what: str) -> None:
     if stop.is_set():
         raise StoppedError
     kind, _, spec = what.partition(" ")
-    click.echo(f"Loading the {ROLES.get(kind, kind)} ({spec}) …", err=True)
+    click.echo(f"Loading the {ROLES.get(kind, kind)} ({without_secrets(spec)}) …", err=True)
 
 
 def fetched(name: str, stop: Stop | None = None) -> Path:

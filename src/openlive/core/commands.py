@@ -182,10 +182,12 @@ class CallMark(Struct, frozen=True, tag=True):
 
 
 class Close(Struct, frozen=True, tag=True):
-    """Close the socket with `code` and `reason` (at most 123 bytes) after everything that was sent before."""
+    """Close the socket with `code` and `reason` (at most 123 bytes) after everything that was sent before. `about` is
+    for logs where the reason may quote what the client sent (`wire.errors.about`), None where it does not."""
 
     code: int
     reason: str
+    about: str | None = None
 
 
 Command = (

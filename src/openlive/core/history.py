@@ -36,6 +36,9 @@ class Window(Struct, frozen=True):
 class ContextFullError(Exception):
     """The conversation has outgrown its window."""
 
+    plain = property(str)
+    """For logs: the message quotes nothing that was said."""
+
 
 class History:
     def __init__(self, window: Window) -> None:

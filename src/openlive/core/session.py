@@ -97,7 +97,7 @@ class Session:
                 self._take(event)
             self._pump()
         except ProtocolError as error:
-            self._close(error.code, error.reason)
+            self._close(error.code, error.reason, error.about)
         except ContextFullError as error:
             self._close(errors.INVALID_ARGUMENT.code, str(error))
         self.deadline = self._next_deadline()
@@ -128,7 +128,7 @@ class Session:
                 self._opened = event
                 self._opened_at = self._now if self._opened_at is None else self._opened_at
             case BadRequest(code, reason):
-                self._close(code, reason)
+                self._close(code, reason, errors.about(reason))
             case Restored():
                 self._restored(event)
             case Draining(seconds):
@@ -417,7 +417,7 @@ class Session:
             self._goodbye_waits = False
             self._out.append(tell.go_away(end[0] - self._now))
 
-    def _close(self, code: int, reason: str) -> None:
+    def _close(self, code: int, reason: str, about: str | None = None) -> None:
         """What was said so far is kept; of an answer in progress what was heard."""
         self._save(leaving=True)
         if self._dialogue is not None:
@@ -425,5 +425,5 @@ class Session:
             self._dialogue.out.clear()
             self._dialogue.stop()
             self._out += self._dialogue.out
-        self._out.append(Close(code, close_reason(reason)))
+        self._out.append(Close(code, close_reason(reason), about))
         self._closed = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from contextlib import suppress
 from typing import Any
@@ -23,8 +24,16 @@ EXCERPT = 300
 """Characters of somebody else's error message that are passed on."""
 
 
+_KIND = re.compile(r"[a-zA-Z][\w.-]{0,63}")
+
+
 class EndpointError(RuntimeError):
-    """The endpoint did not do what it was asked; the message says what it answered."""
+    """The endpoint did not do what it was asked. The message ends with its own words, which may repeat what it was
+    asked; `plain` is for logs."""
+
+    def __init__(self, plain: str, words: str = "") -> None:
+        super().__init__(f"{plain}: {words}" if words else plain)
+        self.plain = plain
 
 
 class Endpoint:
@@ -64,12 +73,14 @@ def key_and_model(url: str, resources: Resources) -> tuple[str, str]:
     return api_key, str(resources.settings.get("model") or _first_model(url, api_key))
 
 
-def refusal(response: httpx.Response, content: bytes) -> str:
-    """What an answer that is an error says."""
-    text = content.decode(errors="replace").strip()
+def refusal(response: httpx.Response, content: bytes) -> tuple[str, str]:
+    """What an answer that is an error comes to, and what it says, for an error that is raised."""
+    text, data = content.decode(errors="replace").strip(), None
     with suppress(ValueError):
-        text = message(json.loads(text))
-    return f"{response.request.url} answered {response.status_code}: {text[:EXCERPT] or response.reason_phrase}"
+        data = json.loads(text)
+        text = message(data)
+    plain = f"{response.request.url} answered {response.status_code}{kind(data)}"
+    return plain, text[:EXCERPT] or response.reason_phrase
 
 
 def message(data: Any) -> str:
@@ -78,12 +89,19 @@ def message(data: Any) -> str:
     return str(error.get("message") or error) if isinstance(error, dict) else str(error)
 
 
+def kind(data: Any) -> str:
+    """The kind of error that a body names, ` (invalid_api_key)`; '' where it names none."""
+    error = data.get("error", data) if isinstance(data, dict) else None
+    named = [error.get(name) for name in ("code", "type", "status")] if isinstance(error, dict) else []
+    return next((f" ({name})" for name in named if isinstance(name, str) and _KIND.fullmatch(name)), "")
+
+
 def _first_model(url: str, api_key: str) -> str:
     try:
         with httpx.Client(**_options(url, api_key)) as client:
             response = client.get(f"{url}/models")
         if response.is_error:
-            raise EngineError(refusal(response, response.content))
+            raise EngineError(": ".join(refusal(response, response.content)))
         return str(response.json()["data"][0]["id"])
     except httpx.HTTPError as error:
         raise EngineError(f"{url} does not answer ({error}). Is the server running?") from error

@@ -131,7 +131,7 @@ class LlamaServer:
 
     def _chunk(self, data: dict[str, Any]) -> Chunk:
         if error := data.get("error"):
-            raise LLMError(f"llama.cpp: {error.get('message', error)}")
+            raise LLMError("llama.cpp reports an error", str(error.get("message", error)))
         if progress := data.get("prompt_progress"):
             return Chunk(cached=progress["cache"])
         choice = data["choices"][0]
@@ -156,7 +156,7 @@ class LlamaServer:
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         response = self._http.request(method, path, json=body)
         if response.is_error:
-            raise LLMError(f"llama.cpp refused {path}: {response.text[:300]}")
+            raise LLMError(f"llama.cpp refused {path}", response.text[:300])
         answer: dict[str, Any] = response.json()
         return answer
 

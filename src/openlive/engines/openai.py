@@ -19,7 +19,7 @@ import httpx
 from msgspec.structs import replace
 
 from openlive.engines import prompt
-from openlive.engines.endpoint import EXCERPT, Endpoint, base_url, key_and_model, message, refusal
+from openlive.engines.endpoint import EXCERPT, Endpoint, base_url, key_and_model, kind, message, refusal
 from openlive.engines.prompt import LLMError, MalformedCallError
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.schemas import complaint
@@ -82,7 +82,7 @@ class OpenAI:
                             yield piece
                         calls.add(delta.get("tool_calls") or ())
         except httpx.HTTPError as error:
-            raise LLMError(f"{self._url}: {type(error).__name__} {error}".rstrip()) from error
+            raise LLMError(f"{self._url}: {type(error).__name__}", str(error)) from error
         for piece in answer.rest():
             yield piece
         for call in calls.complete():
@@ -96,7 +96,7 @@ class OpenAI:
         self._endpoint.used()
         async with self._endpoint.client.stream("POST", self._url, json=content) as response:
             if response.is_error:
-                raise LLMError(refusal(response, await response.aread()))
+                raise LLMError(*refusal(response, await response.aread()))
             async for line in response.aiter_lines():
                 if line.removeprefix("data:").strip() == "[DONE]":
                     return
@@ -243,11 +243,11 @@ def _event(line: str) -> dict[str, Any] | None:
     try:
         data = json.loads(value)
     except ValueError as error:
-        raise LLMError(f"The endpoint sent what is no JSON: {value[:EXCERPT]}") from error
+        raise LLMError("The endpoint sent what is no JSON", value[:EXCERPT]) from error
     if not isinstance(data, dict):
-        raise LLMError(f"The endpoint sent what is no chunk of a completion: {value[:EXCERPT]}")
+        raise LLMError("The endpoint sent what is no chunk of a completion", value[:EXCERPT])
     if field == "error" or data.get("error"):
-        raise LLMError(f"The endpoint reports an error: {message(data)[:EXCERPT]}")
+        raise LLMError(f"The endpoint reports an error{kind(data)}", message(data)[:EXCERPT])
     return data
 
 
@@ -263,7 +263,7 @@ def _checked(call: FunctionCall, functions: Iterable[FunctionDeclaration]) -> Fu
     """Raises `MalformedCallError` for arguments that the function's declaration does not allow."""
     for function in functions:
         if function.name == call.name and (wrong := complaint(call.args, function.parameters)):
-            raise MalformedCallError(f"The endpoint called {call.name} with arguments that it does not take: {wrong}")
+            raise MalformedCallError(f"The endpoint called {call.name} with arguments that it does not take", wrong)
     return call
 
 
@@ -290,7 +290,7 @@ def _arguments(text: str) -> dict[str, Any]:
     try:
         arguments = json.loads(text or "{}")
     except ValueError as error:
-        raise MalformedCallError(f"The model called a function with broken arguments: {text[:EXCERPT]}") from error
+        raise MalformedCallError("The model called a function with broken arguments", text[:EXCERPT]) from error
     if not isinstance(arguments, dict):
-        raise MalformedCallError(f"The model called a function with arguments that are no object: {text[:EXCERPT]}")
+        raise MalformedCallError("The model called a function with arguments that are no object", text[:EXCERPT])
     return arguments

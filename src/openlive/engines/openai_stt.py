@@ -60,7 +60,7 @@ class OpenAIListener:
         try:
             response = await self._endpoint.client.post(self._url, data=fields, files={"file": file})
         except httpx.HTTPError as error:
-            raise EndpointError(f"{self._url}: {type(error).__name__} {error}".rstrip()) from error
+            raise EndpointError(f"{self._url}: {type(error).__name__}", str(error)) from error
         self._endpoint.used()
         text, detected = _answer(response)
         return Pass(text, language or detected)
@@ -76,15 +76,15 @@ def _pcm(samples: Samples) -> bytes:
 def _answer(response: httpx.Response) -> tuple[str, str]:
     """The text, and the code of the language where the endpoint tells one."""
     if response.is_error:
-        raise EndpointError(refusal(response, response.content))
+        raise EndpointError(*refusal(response, response.content))
     try:
         data = response.json()
         text, language = data["text"], data.get("language") or ""
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         told = response.text[:EXCERPT]
-        raise EndpointError(f"{response.request.url} answered what is no transcription: {told}") from error
+        raise EndpointError(f"{response.request.url} answered what is no transcription", told) from error
     if not (isinstance(text, str) and isinstance(language, str)):
-        raise EndpointError(f"{response.request.url} answered what is no transcription: {response.text[:EXCERPT]}")
+        raise EndpointError(f"{response.request.url} answered what is no transcription", response.text[:EXCERPT])
     return text.strip(), language if len(language) == 2 else ""
 
 

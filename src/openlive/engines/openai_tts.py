@@ -80,7 +80,7 @@ class OpenAIVoice:
         try:
             async with self._endpoint.client.stream("POST", self._url, json=body) as response:
                 if response.is_error:
-                    raise EndpointError(refusal(response, await response.aread()))
+                    raise EndpointError(*refusal(response, await response.aread()))
                 kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
                 async for chunk in response.aiter_bytes():
                     if kind not in _PCM or (least == 2 and chunk.startswith(b"RIFF")):
@@ -93,7 +93,7 @@ class OpenAIVoice:
                         yield waiting[:whole]
                         waiting, least = waiting[whole:], PIECE
         except httpx.HTTPError as error:
-            raise EndpointError(f"{self._url}: {type(error).__name__} {error}".rstrip()) from error
+            raise EndpointError(f"{self._url}: {type(error).__name__}", str(error)) from error
         self._endpoint.used()
         if whole := len(waiting) & ~1:
             yield waiting[:whole]

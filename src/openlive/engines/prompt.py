@@ -15,7 +15,12 @@ from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message
 
 
 class LLMError(RuntimeError):
-    """A reply could not be generated; the message says why."""
+    """A reply could not be generated; the message says why. It ends with the words of somebody else, which may repeat
+    what was said; `plain` is for logs."""
+
+    def __init__(self, plain: str, words: str = "") -> None:
+        super().__init__(f"{plain}: {words}" if words else plain)
+        self.plain = plain
 
 
 class PromptTooLongError(LLMError):

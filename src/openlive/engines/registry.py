@@ -22,6 +22,9 @@ Kind = Literal[
 class EngineError(Exception):
     """An engine cannot be had; the message says which, why, and what to do."""
 
+    plain = property(str)
+    """For logs: the message quotes nothing that was said."""
+
 
 class Resources(Struct, frozen=True):
     """What a factory may use.

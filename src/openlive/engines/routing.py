@@ -291,11 +291,11 @@ def read(text: str, functions: Sequence[FunctionDeclaration]) -> list[FunctionCa
             calls.append(call)
             at += 2 * text.startswith(", ", at)
     except (IndexError, ValueError, StopIteration, RecursionError):
-        raise MalformedCallError(f"The model wrote a function call that cannot be read: {text[:_EXCERPT]}") from None
+        raise MalformedCallError("The model wrote a function call that cannot be read", text[:_EXCERPT]) from None
     for call in calls:
         parameters = next(f.parameters for f in functions if f.name == call.name)
         if wrong := schemas.complaint(call.args, parameters):
-            raise MalformedCallError(f"The model called {call.name} with arguments that are not valid: {wrong}")
+            raise MalformedCallError(f"The model called {call.name} with arguments that are not valid", wrong)
     return [call for i, call in enumerate(calls) if call not in calls[:i]]
 
 

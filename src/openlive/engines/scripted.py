@@ -49,6 +49,9 @@ VOICES = ("Puck", "Charon", "Kore", "Fenrir", "Aoede", "Leda", "Orus", "Zephyr")
 class ScriptedError(Exception):
     """Raised because the script says so."""
 
+    plain = property(str)
+    """For logs: the message quotes nothing that was said."""
+
 
 class Script(Struct):
     """What all of them share. `uses` counts the streams, utterances, replies or spoken texts so far."""

@@ -34,6 +34,9 @@ TOKEN_PREFIX = "auth_tokens/"  # noqa: S105 - what ephemeral tokens begin with, 
 class KeysError(ValueError):
     """Keys cannot be used as configured; the message says which and why, without the key."""
 
+    plain = property(str)
+    """For logs: the message quotes nothing that was said."""
+
 
 class Key(Struct, frozen=True):
     """A key of the configuration. Sessions, limits and logs go by its name.

@@ -155,7 +155,8 @@ class Connection:
         for command in commands:
             self._do(command)
             if isinstance(command, Close):
-                _LOG.info("session %s closed: %d %s", self._id, command.code, command.reason)
+                told = command.reason if command.about is None else command.about
+                _LOG.info("session %s closed: %d %s", self._id, command.code, told)
                 self._metrics.ended(command.code)
                 self._closing = True
                 self._work.end()

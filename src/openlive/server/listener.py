@@ -45,6 +45,9 @@ _LOG = logging.getLogger(__name__)
 class ListenError(Exception):
     """The server cannot listen; the message says where and why."""
 
+    plain = property(str)
+    """For logs: the message quotes nothing that was said."""
+
 
 class StartupError(Exception):
     """The app refused to start (its lifespan failed)."""

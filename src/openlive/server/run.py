@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 from msgspec import Struct
@@ -75,6 +78,7 @@ async def run(
         ca, bundle = (own.ca, own.bundle) if own is not None else (None, None)
         ready(Running(f"https://{host}:{at.port}", at.port, ca, bundle))
 
+    asyncio.get_running_loop().set_exception_handler(_loop_failed)
     store = open_store(config.store.location, config.store.bounds)
     app = App(config, engines, keys, store)
     try:
@@ -99,6 +103,12 @@ async def run(
             for tool in engines.tools.values():
                 await tool.close()
             await store.close()
+
+
+def _loop_failed(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """asyncio's own words show the arguments of what failed, and with them what was said."""
+    what = re.split("[(<\n]", str(context.get("message", "")))[0].strip()
+    _LOG.error("In the event loop: %s", what, exc_info=context.get("exception"))
 
 
 async def _purging(store: Store) -> None:

@@ -51,6 +51,9 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 class TLSError(Exception):
     """Certificates cannot be made or used; the message says which file and why."""
 
+    plain = property(str)
+    """For logs: the message quotes nothing that was said."""
+
 
 class Certificates(Struct, frozen=True):
     """Where things lie. `ca` and `bundle` are for clients, `server` (key and chain) for `server_context`."""

@@ -6,6 +6,7 @@ Texts are the original's, word for word (protocol.md 5), because clients match o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -29,14 +30,18 @@ class Status(IntEnum):
 
 
 class Refusal(NamedTuple):
-    """Why a session ends, or a request fails: a WebSocket close code, the whole reason, and the status for REST."""
+    """Why a session ends, or a request fails: a WebSocket close code, the whole reason, and the status for REST.
+    `about` stands in logs in the place of a reason that quotes what the client sent; None where it quotes nothing."""
 
     code: int
     reason: str
     status: Status = Status.INVALID_ARGUMENT
+    about: str | None = None
 
     def error(self) -> ProtocolError:
-        return ProtocolError(self.reason, self.code)
+        error = ProtocolError(self.reason, self.code)
+        error.about = self.about
+        return error
 
 
 class ProtocolError(Exception):
@@ -50,6 +55,29 @@ class ProtocolError(Exception):
         self.reason = reason
         self.code = code
         self.field = field
+        self.about: str | None = about(reason)
+        """What it is about, for logs: the reason may quote what the client sent. None where it does not."""
+
+
+_PATH = r"(?P<path>(?:\w|\.|\[[^\]]*\])+)"
+_ABOUT = {
+    "unknown name": re.compile(rf"Invalid JSON payload received\. Unknown name .*\" at '{_PATH}': ", re.DOTALL),
+    "no JSON of the API's": re.compile(r"Invalid JSON payload received"),
+    "invalid value": re.compile(rf"Invalid value(?: at '{_PATH}')?"),
+    "declaration": re.compile(rf"\* BidiGenerateContentRequest\.{_PATH}"),
+    "audio": re.compile(r"(?P<path>realtime_input(?:\w|\.|\[\d+\])*): "),
+}
+_NAMED = re.compile(r"\[(?!\d+\])[^\]]*\]")
+
+
+def about(reason: str) -> str:
+    """What kind of mistake a reason names, and the path of the field; '' where that cannot be told. Values are left
+    out, and names in a path that are the client's own."""
+    for kind, pattern in _ABOUT.items():
+        if found := pattern.match(reason):
+            path = found.groupdict().get("path")
+            return f"{kind}: {_NAMED.sub('[…]', path.rstrip('.'))[:200]}" if path else kind
+    return ""
 
 
 def close_reason(text: str) -> str:
@@ -86,15 +114,16 @@ def modalities_not_supported(asked: Sequence[str], model: str, accepted: Sequenc
         1007,
         f"The requested combination of response modalities ({', '.join(asked)}) is not supported by the model. "
         f"{model} accepts the following combination of response modalities:\n{listed}",
+        about="response modalities",
     )
 
 
 def voice_not_available(voice: str, model: str) -> Refusal:
-    return Refusal(1007, f"Requested voice api_name '{voice}' is not available for model {model}")
+    return Refusal(1007, f"Requested voice api_name '{voice}' is not available for model {model}", about="voice")
 
 
 def language_not_supported(language: str, model: str) -> Refusal:
-    return Refusal(1007, f"Unsupported language code '{language}' for model {model}")
+    return Refusal(1007, f"Unsupported language code '{language}' for model {model}", about="language code")
 
 
 # Keys and tokens
@@ -124,6 +153,7 @@ def model_not_found(model: str, version: str, method: str = "bidiGenerateContent
         f"{model} is not found for API version {version}, or is not supported for {method}. Call ListModels to see "
         "the list of available models and their supported methods.",
         Status.NOT_FOUND,
+        about="no such model",
     )
 
 

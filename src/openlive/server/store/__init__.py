@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -30,7 +30,8 @@ Change = Callable[[bytes | None], bytes | None]
 class StoreError(Exception):
     """Something could not be stored or fetched; the message says what and why."""
 
-    loggable: ClassVar[bool] = True
+    plain = property(str)
+    """For logs: the message quotes nothing that was said."""
 
 
 class Bounds(Struct, frozen=True):
