@@ -53,7 +53,7 @@ def write(file: Path | None, results: list[Result]) -> None:
 
 
 def wanted(kind: Kind, only: list[str]) -> bool:
-    return not only or any(word == str(kind.section) or word in kind.name for word in only)
+    return not only or any(word in kind.name if not word.isdigit() else int(word) == kind.section for word in only)
 
 
 async def attacked(kinds: list[Kind], options: Any) -> list[Result]:
