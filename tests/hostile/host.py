@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import sys
 import threading
 from importlib.metadata import EntryPoint
@@ -19,7 +20,7 @@ from typing import Any
 import anyio
 import psutil
 
-from openlive.cli.serve import set_up_log
+from openlive.cli.log import set_up_log
 from openlive.config import Config, keyring, load
 from openlive.engines import registry
 from openlive.server.engines import load_engines
@@ -106,7 +107,7 @@ async def serve(config: Config, path: Path, callbacks: Callbacks) -> None:
 
 def main() -> None:
     path = Path(sys.argv[1])
-    set_up_log(quiet=False)
+    set_up_log(logging.INFO)
     offer_engines()
     with measured_callbacks() as callbacks:
         anyio.run(serve, load(path), path, callbacks)
