@@ -56,7 +56,7 @@ ROWS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (generation(temperature=0.5), {"sampling": Sampling(temperature=0.5)}),
     (generation(topP=0.9), {"sampling": Sampling(top_p=0.9)}),
     (generation(topK=40.0), {"sampling": Sampling(top_k=40)}),
-    (generation(maxOutputTokens=100), {"sampling": Sampling(max_tokens=100)}),
+    (generation(maxOutputTokens=100), {"sampling": Sampling(max_tokens=100), "output_tokens": 100}),
     (generation(presencePenalty=0.25), {"sampling": Sampling(presence_penalty=0.25)}),
     (generation(frequencyPenalty=-0.25), {"sampling": Sampling(frequency_penalty=-0.25)}),
     (generation(seed=7), {"sampling": Sampling(seed=7)}),

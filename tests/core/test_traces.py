@@ -203,6 +203,24 @@ def call_cancelled_by_an_interruption() -> World:
     return world
 
 
+def limit_of_a_text() -> World:
+    """`maxOutputTokens`, of which text takes one per four characters: the model writes on, and nobody hears of it."""
+    setup = {"model": MODEL, "generationConfig": {"responseModalities": ["TEXT"], "maxOutputTokens": 4}}
+    world = World(setup, replies=[[(0.2, Text(f"Item {n}. ")) for n in range(50)]])
+    world.text("Count.")
+    world.run(3)
+    return world
+
+
+def limit_of_a_speech() -> World:
+    """25 tokens a second; the words are those that are still heard."""
+    generation = {**TALK["generationConfig"], "maxOutputTokens": 60}
+    world = World({**TALK, "generationConfig": generation}, replies=[[*STORY, *STORY, *STORY]])
+    world.text("A story.")
+    world.run(6)
+    return world
+
+
 def limit_of_a_connection() -> World:
     world = World({**TALK, "sessionResumption": {}}, limits=Limits(connection=90))
     world.run(100)
@@ -239,6 +257,8 @@ SCENARIOS: list[Callable[[], World]] = [
     call_beside_the_talk_that_waits,
     call_beside_the_talk_that_is_silent,
     call_cancelled_by_an_interruption,
+    limit_of_a_text,
+    limit_of_a_speech,
     limit_of_a_connection,
     failures,
 ]

@@ -18,6 +18,7 @@ from openlive.core.commands import (
     Command,
     Detect,
     DropScene,
+    Enough,
     Flush,
     Forget,
     HangUp,
@@ -290,7 +291,7 @@ class World:
                 script = self._replies.pop(0) if self._replies else spoken(f"Answer {turn}.")
                 if script is not None:
                     self._reply(turn, list(script))
-            case Stop(turn):
+            case Stop(turn) | Enough(turn):
                 self._answering.discard(turn)
                 self.finished.add(turn)
             case Save(snapshot, tell, consumed):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from openlive.core import tell, tokens
 from openlive.core.calls import Beside, Calls
-from openlive.core.commands import Command, Overdue, Respond, Send, Step, Stop
+from openlive.core.commands import Command, Enough, Overdue, Respond, Send, Step, Stop
 from openlive.core.context import Context
 from openlive.core.guesses import Guesses
 from openlive.core.history import History
@@ -91,6 +91,7 @@ class Answering:
             words=self.settings.output_words,
             thoughts=self.settings.thoughts,
             now=self.now,
+            limit=self.settings.output_tokens,
             spent=spent,
         )
         self.out.append(Respond(self._turn, request, held))
@@ -119,12 +120,14 @@ class Answering:
         reply = self._reply
         assert reply is not None
         self.out += reply.note(output, self.now)
-        if isinstance(output, Progress):
-            return
-        if reply.held:
-            reply.hold(output)
-        else:
-            self._send(reply, output)
+        kept = None if isinstance(output, Progress) else reply.take(output)
+        if kept is not None and reply.held:
+            reply.hold(kept)
+        elif kept is not None:
+            self._send(reply, kept)
+        if reply.exceeded and not reply.generated:  # the turn ends as if that had been all
+            self.out.append(Enough(reply.turn))
+            self.finished()
 
     def finished(self) -> None:
         reply = self._reply
@@ -162,13 +165,13 @@ class Answering:
     def _send(self, reply: Reply, output: Output) -> None:
         if isinstance(output, FunctionCall):
             declared = next((f for f in reply.request.functions if f.name == output.name), None)
-            if declared is None:
+            if declared is None or self._calls.full:
                 self.failed(TurnCompleteReason.MALFORMED_FUNCTION_CALL)
             else:
                 reply.calls.append(self._calls.add(output, declared, self._first, self.now))
             return
         if isinstance(output, Usage):
-            self.history.measured(output.prompt + output.completion, reply.request)
+            reply.usage = output
             return
         self._ask()
         self.out += reply.send(output, self.now)
@@ -180,6 +183,8 @@ class Answering:
     def _generated(self, reply: Reply) -> None:
         """The responder is done. With calls the turn is not over, unless the profile ends it there."""
         self._ask()
+        if reply.usage is not None:
+            self.history.measured(reply.usage.prompt + reply.usage.completion, reply.request)
         if not reply.calls:
             self.out += tell.found(self._calls.found)
             self._calls.found = Found()
@@ -320,14 +325,18 @@ class Answering:
     def deadline(self) -> float | None:
         answered = None
         if self._reply is not None and not self._reply.generated:
-            answered = self._reply.progress_at + self._limits.reply
+            answered = self._overdue_at(self._reply)
         elif self._reply is not None and not self._reply.held:
             answered = self._reply.plays_until
         return earliest(self._calls.deadline, answered)
 
+    def _overdue_at(self, reply: Reply) -> float:
+        """While its audio is far ahead of the playback, the responder is made to wait."""
+        return max(reply.progress_at, reply.plays_until - self._limits.ahead) + self._limits.reply
+
     def expire(self) -> None:
         reply = self._reply
-        if reply is not None and not reply.generated and self.now >= reply.progress_at + self._limits.reply:
+        if reply is not None and not reply.generated and self.now >= self._overdue_at(reply):
             self.out.append(Overdue(reply.turn, self._limits.reply))
             self.failed()
         self._answered(self._calls.expire(self.now))

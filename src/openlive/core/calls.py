@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct, json
 from msgspec.structs import replace
 
+from openlive.core import tokens
 from openlive.core.commands import CallMark, CallStep, Command, RunTool, Send, StopTool
 from openlive.core.history import image
 from openlive.core.pending import Pending
@@ -29,6 +30,10 @@ from openlive.wire.server import ServerContent, ServerMessage, ToolCall, ToolCal
 
 REMARKABLE = 30.0
 """Seconds after which a call that is not answered is announced to the operator."""
+PENDING = 128
+"""Calls of a session that may wait for their answers. Agents ask for a handful at once."""
+ASKED = 32_768
+"""Characters of calls in one message, about: in escapes they fit in a frame."""
 STARTED = {"status": "The call is running; its result will follow. Go on without it."}
 CANCELLED = {"error": "The call was cancelled: the user interrupted."}
 UNANSWERED = {"error": "The call got no answer in time."}
@@ -80,6 +85,11 @@ class Calls:
         return tuple(p for p in self._pending.values() if p not in self._unsent)
 
     @property
+    def full(self) -> bool:
+        """No more can be asked for before some are answered."""
+        return len(self._pending) >= PENDING
+
+    @property
     def blocking(self) -> bool:
         """The model waits for a result."""
         return any(p.blocking for p in self._pending.values())
@@ -110,12 +120,18 @@ class Calls:
         self._unsent.clear()
 
     def ask(self, now: float) -> bool:
-        """Asks for what was added: the client in one message, the tools one by one. Tells whether there was any."""
+        """Asks for what was added: the client in one message, or some where they are large, the tools one by one. Tells
+        whether there was any."""
         unsent, self._unsent = self._unsent, []
         calls = [p.call for p in unsent if not p.tool]
-        if calls:
-            asked = tuple(wire.FunctionCall(id=c.id, name=c.name, args=c.args) for c in calls)
+        while calls:
+            count, size = 0, 0
+            while count < len(calls) and (not count or size < ASKED):
+                size += tokens.CHARACTERS * tokens.of_call(calls[count]) + len(calls[count].id)
+                count += 1
+            asked = tuple(wire.FunctionCall(id=c.id, name=c.name, args=c.args) for c in calls[:count])
             self._out.append(Send(ServerMessage(tool_call=ToolCall(function_calls=asked))))
+            del calls[:count]
         for pending in unsent:
             if pending.tool in _SHOWN:
                 code = wire.ExecutableCode(language=wire.Language.PYTHON, code=_code(pending), id=pending.call.id)

@@ -119,6 +119,12 @@ class Stop(Struct, frozen=True, tag=True):
     turn: int
 
 
+class Enough(Struct, frozen=True, tag=True):
+    """End the work on the reply of `turn`: it has come to all that it may. What is still unsent of it is sent."""
+
+    turn: int
+
+
 class RunTool(Struct, frozen=True, tag=True):
     """Run the server's `tool` for a call of the model's; `Ran` is the answer."""
 
@@ -205,6 +211,7 @@ Command = (
     | Prefill
     | Respond
     | Stop
+    | Enough
     | RunTool
     | StopTool
     | Restore

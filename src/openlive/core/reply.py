@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from msgspec import Struct
-
-from openlive.core import tokens
+from openlive.core import playback, tokens
+from openlive.core.allowance import Allowance
 from openlive.core.commands import Command, Mark, Prepared, Send, Step
 from openlive.core.snapshot import Spent
 from openlive.types import OUTPUT_RATE, FunctionCall, Output, Progress, Request, Speech, Text, Thought, Usage, Word
@@ -27,16 +26,6 @@ CHUNK = OUTPUT_RATE // 5
 AUDIO_MIME = f"audio/pcm;rate={OUTPUT_RATE}"
 
 
-class Piece(Struct):
-    """Audio on the playout clock, and the text spoken in it. Times in seconds."""
-
-    text: str
-    start: float
-    end: float
-    ends: tuple[float, ...]
-    """When each word of `text` has been played; () where the engine does not tell."""
-
-
 class Reply:
     """The output is held while the end of the user's turn is undecided; `release` gives it back to be sent."""
 
@@ -50,6 +39,7 @@ class Reply:
         words: bool,
         thoughts: bool,
         now: float,
+        limit: int,
         spent: Spent | None = None,
     ) -> None:
         self.turn = turn
@@ -61,13 +51,16 @@ class Reply:
         self.generated = False
         self.calls: list[FunctionCall] = []
         """The function calls that were made in it."""
+        self.usage: Usage | None = None
+        """By the engine's own count, where it told."""
         self._spent = spent or Spent(plays_until=now)
+        self._allowance = Allowance(limit, self._spent, spoken=request.voice is not None)
         self._transcribe = transcribe
         self._show_words = words
         self._show_thoughts = thoughts
         self._transcribing = self._spent.transcribing
         self._waiting: list[Output] = []
-        self._pieces: list[Piece] = []
+        self._pieces: list[playback.Piece] = []
         self._written: list[str] = []
         self._samples = 0
         self._thoughts = 0
@@ -78,7 +71,9 @@ class Reply:
     @classmethod
     def resumed(cls, turn: int, request: Request, spent: Spent, prompt: tokens.Counts) -> Reply:
         """A part that an earlier connection asked for, whose request is not there any more."""
-        reply = cls(turn, request, held=False, transcribe=False, words=False, thoughts=False, now=0.0, spent=spent)
+        reply = cls(
+            turn, request, held=False, transcribe=False, words=False, thoughts=False, now=0.0, limit=0, spent=spent
+        )
         reply.generated, reply._prompt = True, prompt
         return reply
 
@@ -94,6 +89,15 @@ class Reply:
                 return self.mark("first_audio", now)
             case Usage() | Speech() | Progress():
                 return []
+
+    def take(self, output: Output) -> Output | None:
+        """What the limit of the turn leaves of it."""
+        return self._allowance.take(output)
+
+    @property
+    def exceeded(self) -> bool:
+        """The responder gave more than the turn may come to."""
+        return self._allowance.exceeded
 
     def hold(self, output: Output) -> None:
         self._waiting.append(output)
@@ -142,7 +146,7 @@ class Reply:
         """The words whose playback had ended by `now`; of a text reply what was sent."""
         if self.request.voice is None:
             return "".join(self._written)
-        return "".join(_heard(piece, now) for piece in self._pieces)
+        return "".join(playback.heard(piece, now) for piece in self._pieces)
 
     @property
     def text(self) -> str:
@@ -173,6 +177,8 @@ class Reply:
     def send(self, output: Output, now: float) -> list[Command]:
         """Text, thoughts and speech; calls are the dialogue's."""
         match output:
+            case Text("") | Thought(""):
+                return []
             case Text(text) if self.request.voice is None:
                 self._written.append(text)
                 return [self._content(Part(text=text))]
@@ -190,7 +196,8 @@ class Reply:
         offset = self._spent.samples + self._samples
         self._samples += samples
         ends = tuple(start + word.end / OUTPUT_RATE for word in speech.words)
-        self._pieces.append(Piece(speech.text, start, end, ends))
+        if speech.text:
+            self._pieces.append(playback.Piece(speech.text, start, end, ends))
         out: list[Command] = []
         if speech.text and self._transcribe:
             words = tuple(_timed(word, offset) for word in (speech.words if self._show_words else ()))
@@ -242,24 +249,3 @@ def _timed(word: Word, offset: int) -> WordInfo:
     """`offset`: samples of the turn's audio before the piece of the word."""
     start, end = (duration((offset + at) / OUTPUT_RATE) for at in (word.start, word.end))
     return WordInfo(word=word.text, start_offset=start, end_offset=end)
-
-
-def _heard(piece: Piece, now: float) -> str:
-    if now >= piece.end:
-        return piece.text
-    if now <= piece.start:
-        return ""
-    words = piece.text.split()
-    if piece.ends and len(piece.ends) == len(words):
-        count = sum(end <= now for end in piece.ends)
-    else:
-        count = int(len(words) * (now - piece.start) / (piece.end - piece.start))
-    return _first_words(piece.text, count)
-
-
-def _first_words(text: str, count: int) -> str:
-    """The text up to the end of its word number `count`, spaces as they are."""
-    end = 0
-    for word in text.split()[:count]:
-        end = text.index(word, end) + len(word)
-    return text[:end]

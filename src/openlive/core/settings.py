@@ -62,6 +62,8 @@ class Settings(Struct, frozen=True):
     functions: tuple[FunctionDeclaration, ...]
     """The client's, and the tools of the server's that it asks for."""
     sampling: Sampling
+    output_tokens: int
+    """That a turn may come to, as usage counts them."""
     thinking: int
     """Tokens that the model may think before it answers; 0: not at all."""
     translation: Translation | None
@@ -125,6 +127,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         instructions=instructions(setup.system_instruction),
         functions=functions(setup.tools, "setup.tools", profile.tools),
         sampling=_sampling(generation),
+        output_tokens=_output_tokens(generation, profile),
         thinking=_thinking(thinking, profile),
         thoughts=bool(thinking.include_thoughts),
         translation=translation,
@@ -286,6 +289,14 @@ def _sampling(generation: GenerationConfig) -> Sampling:
         frequency_penalty=generation.frequency_penalty,
         seed=generation.seed,
     )
+
+
+def _output_tokens(generation: GenerationConfig, profile: Profile) -> int:
+    asked = generation.max_output_tokens or profile.output_token_limit
+    if asked < 0:
+        where = "setup.generation_config.max_output_tokens"
+        raise ProtocolError(f"Invalid value at '{where}': {asked} is no number of tokens.")
+    return min(asked, profile.output_token_limit)
 
 
 def _thinking(config: ThinkingConfig, profile: Profile) -> int:

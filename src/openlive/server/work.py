@@ -20,6 +20,7 @@ from openlive.core.commands import (
     Command,
     Detect,
     DropScene,
+    Enough,
     Flush,
     HangUp,
     Hear,
@@ -149,6 +150,9 @@ class Work:
                 if turn in self._replies:
                     self._replies.pop(turn).cancel()
                 self._outbox.drop(turn)
+            case Enough(turn):
+                if turn in self._replies:
+                    self._replies.pop(turn).cancel()
             case RunTool(tool, call):
                 self._runs[call.id] = self._start(self._running, tool, call)
             case StopTool(call_id):
