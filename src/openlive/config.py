@@ -42,6 +42,7 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     allowed_origins: tuple[str, ...] = ()
     keys: tuple[Key, ...] = ()
     key_file: str = ""
+    admin_keys: tuple[str, ...] = ()
     drain_seconds: float = 10.0
     keepalive_seconds: float = 60.0
     ping_seconds: float = 20.0

@@ -174,7 +174,7 @@ def test_latency_of_spoken_questions(tone: Path) -> None:
     assert first["heard"] == second["heard"] == TOLD
     assert first["decision"] == "server"
     assert 450 < first["ms"]["decision"] <= first["ms"]["first_audio_byte"] < 5000
-    assert first["ms"]["first_byte"] <= first["ms"]["first_audio_byte"]
+    assert first["ms"]["first_byte"] <= first["ms"]["first_audio_byte"] + 0.1  # the server tells tenths
     assert elements(Path("waterfall.svg").read_text("utf-8"), "rect")
 
 

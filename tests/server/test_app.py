@@ -116,6 +116,38 @@ def test_the_waterfall_is_for_those_with_a_key() -> None:
         assert get(server, "/healthz", {"Host": "example.com"}).status_code == 200
 
 
+def test_a_key_sees_its_own_turns_and_an_admin_all() -> None:
+    keys = (Key("anna", "a" * 16), Key("bert", "b" * 16), Key("ops", KEY))
+    with serving(server=ServerSettings(keys=keys, admin_keys=("ops",))) as server:
+        sessions: dict[str, str] = {}
+
+        async def both() -> None:
+            for key in keys[:2]:
+                async with client(server, TEXT, headers={"x-goog-api-key": key.key}) as raw:
+                    sessions[key.name] = raw.session
+                    await raw.ask("Hello")
+                    await raw.turn()
+
+        asyncio.run(both())
+
+        def seen(key: str, query: str = "") -> list[tuple[str, str]]:
+            rows = get(server, f"/openlive/turns?key={key}{query}").json()["turns"]
+            return [(row["key"], row["session"]) for row in rows]
+
+        every = list(sessions.items())
+        assert seen("a" * 16) == every[:1]
+        assert seen("b" * 16) == every[1:]
+        assert seen("b" * 16, f"&session={sessions['anna']}") == []
+        assert seen(KEY) == every
+        assert seen(KEY, f"&session={sessions['anna']}") == every[:1]
+        refused = get(server, f"/metrics?key={'a' * 16}")
+        assert (refused.status_code, refused.json()["error"]["status"]) == (403, "PERMISSION_DENIED")
+        assert "server.admin_keys" in refused.json()["error"]["message"]
+        told = get(server, f"/metrics?key={KEY}").text
+        assert 'openlive_sessions_ended_total{code="1000"} 2.0' in told
+        assert not any(word in told for word in ("anna", "bert", "ops", *sessions.values()))
+
+
 def test_without_keys_the_door_is_for_this_machine() -> None:
     with serving() as server:
         assert get(server, "/openlive/turns", {"Host": "example.com"}).status_code == 403

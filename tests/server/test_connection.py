@@ -432,20 +432,31 @@ class TestTurns:
     def test_keeps_the_latest(self) -> None:
         turns = Turns(keep=3)
         for turn in range(5):
-            turns.mark("s", turn, "first_token", 10.0 + turn)
+            turns.mark("me", "s", turn, "first_token", 10.0 + turn)
         assert [row["turn"] for row in turns.table()] == [2, 3, 4]
 
     def test_counts_from_the_end_of_the_speech(self) -> None:
         turns = Turns()
-        turns.mark("s", 1, "first_token", 10.5)
-        turns.mark("s", 1, "first_token", 99.0)  # the first time counts
-        turns.mark("s", 1, "speech_end", 10.0)
-        turns.mark("s", 2, "first_audio", 7.0)
-        turns.mark("t", 1, "first_byte", 1.0)
-        assert turns.table("s") == [
-            {"session": "s", "turn": 1, "ms": {"speech_end": 0.0, "first_token": 500.0}},
-            {"session": "s", "turn": 2, "ms": {"first_audio": 0.0}},
+        turns.mark("me", "s", 1, "first_token", 10.5)
+        turns.mark("me", "s", 1, "first_token", 99.0)  # the first time counts
+        turns.mark("me", "s", 1, "speech_end", 10.0)
+        turns.mark("me", "s", 2, "first_audio", 7.0)
+        turns.mark("me", "t", 1, "first_byte", 1.0)
+        assert turns.table(session="s") == [
+            {"key": "me", "session": "s", "turn": 1, "ms": {"speech_end": 0.0, "first_token": 500.0}},
+            {"key": "me", "session": "s", "turn": 2, "ms": {"first_audio": 0.0}},
         ]
+
+    def test_nobody_sees_or_pushes_out_those_of_another(self) -> None:
+        turns = Turns(keep=4)
+        turns.mark("me", "s", 1, "first_token", 1.0)
+        for turn in range(9):
+            turns.mark("you", "t", turn, "first_token", 1.0)
+        assert [(row["session"], row["turn"]) for row in turns.table()] == [("s", 1), ("t", 6), ("t", 7), ("t", 8)]
+        assert [row["session"] for row in turns.table("me")] == ["s"]
+        assert turns.table("me", "t") == []
+        turns.mark("you", "t", 0, "first_token", 1.0)  # one that went comes as a new one
+        assert [row["turn"] for row in turns.table("you")] == [7, 8, 0]
 
 
 def test_the_profiles_of_these_tests_are_those_of_the_default() -> None:

@@ -55,10 +55,12 @@ async def test_calls_that_get_no_answer() -> None:
     assert found['openlive_calls_total{step="unanswered"}'] == 1
 
 
-async def test_are_for_those_with_a_key() -> None:
-    with serving(server=ServerSettings(port=0, keys=(Key("me", KEY),))) as server:
+async def test_are_for_those_whom_the_operator_names() -> None:
+    keys = (Key("me", KEY), Key("you", "another key of 16"))
+    with serving(server=ServerSettings(port=0, keys=keys, admin_keys=("me",))) as server:
         async with httpx.AsyncClient(verify=trust()) as web:
-            assert (await web.get(f"{server.url}/metrics")).status_code == 403
+            for query in ("", "?key=another%20key%20of%2016"):
+                assert (await web.get(f"{server.url}/metrics{query}")).status_code == 403
         assert (await scraped(server, f"?key={KEY}"))["openlive_sessions"] == 0
 
 

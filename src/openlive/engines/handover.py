@@ -52,6 +52,9 @@ RESULTS = 1000
 class HandoverError(ValueError):
     """An engine handed over what no engine may."""
 
+    plain = property(str)
+    """For logs: the message quotes nothing that was said."""
+
 
 # --- what a responder writes ------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from openlive.core.profile import Profile
 from openlive.core.session import Session
 from openlive.server import cors, doors, entry, rest
 from openlive.server.admission import Admission, Places, Visit
-from openlive.server.auth import Keyring, credentials, door
+from openlive.server.auth import Keyring, Principal, credentials, door
 from openlive.server.connection import Connection
 from openlive.server.engines import Engines
 from openlive.server.live import Live
@@ -52,6 +52,7 @@ class App:
         self.live = Live(store, engines.responder.forget, config.store.resumption_seconds)
         self._engines = engines
         self._waits = Waits()
+        self._admins = frozenset(config.server.admin_keys)
         self._profiles = profiles(config, engines)
         self._admission = Admission(
             Keyring(config.server.keys) if keys is None else keys,
@@ -88,19 +89,25 @@ class App:
         self.asgi: ASGIApp = _Guard(starlette, config.server.allowed_origins, self._admission.keys, self.live)
 
     async def _table(self, request: Request) -> Response:
-        """The waterfalls of the latest turns; `?session=` picks those of one."""
+        """The waterfalls of the latest turns of the caller's sessions, of all where it may see them; `?session=` picks
+        those of one."""
         caller = self._admission.caller(credentials(request.scope["headers"], request.scope["query_string"]))
         if isinstance(caller, Refusal):
             return rest.failed(caller)
-        return JSONResponse({"turns": self.turns.table(request.query_params.get("session"))})
+        principal = None if self._sees_all(caller) else caller.name
+        return JSONResponse({"turns": self.turns.table(principal, request.query_params.get("session"))})
 
     async def _scraped(self, request: Request) -> Response:
-        """For Prometheus; asks for a key like everything else where there are keys."""
+        """For Prometheus: figures of the whole server, so for those who may see all."""
         caller = self._admission.caller(credentials(request.scope["headers"], request.scope["query_string"]))
-        if isinstance(caller, Refusal):
-            return rest.failed(caller)
+        if isinstance(caller, Refusal) or not self._sees_all(caller):
+            return rest.failed(caller if isinstance(caller, Refusal) else rest.NO_ADMIN)
         self.metrics.sessions.set(len(self.live))
         return Response(self.metrics.text(), media_type=CONTENT_TYPE)
+
+    def _sees_all(self, caller: Principal) -> bool:
+        """Whoever reaches a server without keys is its operator."""
+        return caller.anonymous or caller.name in self._admins
 
     async def _live(self, socket: WebSocket) -> None:
         scope = socket.scope
@@ -144,7 +151,7 @@ class App:
     async def _send_away(self, socket: WebSocket, visit: Visit, refusal: Refusal, pending: Pending | None) -> None:
         said = await entry.send_away(socket, refusal, pending, self._limits.setup)
         if said is not None:
-            _LOG.info("session %s refused: %d %s", visit.opened.session, said.code, said.reason)
+            _LOG.info("session %s refused: %d %s", visit.opened.session, said.code, said.about or said.reason)
             self.metrics.ended(said.code)
 
 

@@ -194,7 +194,7 @@ class Connection:
                 told = "nothing came from the model for %g s (limits.reply_seconds), so its answer is given up"
                 _LOG.error(f"session %s: turn %d: {told}", self._id, turn, seconds)
             case Mark(turn, step, at):
-                self._turns.mark(self._id, turn, step, at)
+                self._turns.mark(self._visit.principal.name, self._id, turn, step, at)
             case CallMark(call_id, name, step, after):
                 self._metrics.call(command)
                 level = logging.WARNING if step in ("waiting", "unanswered") else logging.INFO
@@ -262,10 +262,11 @@ class Connection:
                 with anyio.fail_after(SEND_TIMEOUT):
                     await self._socket.send_bytes(frame)
             except (OSError, WebSocketDisconnect, TimeoutError, RuntimeError) as error:
-                self._cut(repr(error))
+                self._cut(type(error).__name__)
                 return
             if command.turn:
-                self._turns.mark(self._id, command.turn, "first_byte", anyio.current_time())
+                principal = self._visit.principal.name
+                self._turns.mark(principal, self._id, command.turn, "first_byte", anyio.current_time())
             elif command.message.setup_complete is not None:
                 self._admitted()
 

@@ -28,6 +28,7 @@ from openlive.wire.errors import (
     UNAVAILABLE,
     ProtocolError,
     Refusal,
+    Status,
     body_too_large,
     model_not_found,
     nothing_there,
@@ -37,6 +38,7 @@ from openlive.wire.json import parse
 
 PAGE, MAX_PAGE = 50, 1000
 """Models on a page, by default and at most."""
+NO_ADMIN = Refusal(1008, "This is for the keys that server.admin_keys names.", Status.PERMISSION_DENIED)
 _VERSIONS = ("v1", "v1beta", "v1alpha")
 _LOG = logging.getLogger(__name__)
 
