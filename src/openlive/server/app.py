@@ -81,7 +81,7 @@ class App:
             Route("/healthz", lambda _: PlainTextResponse("ok\n")),
             Route("/openlive/turns", self._table),
             Route("/metrics", self._scraped),
-            *Rest(self._admission, config.limits.setup_bytes, engines.sampling).routes,
+            *Rest(self._admission, config.limits, engines.sampling).routes,
             WebSocketRoute("/{path:path}", self._live),
         ]
         failures = {404: rest.no_route, 405: rest.no_route, 500: rest.broken}

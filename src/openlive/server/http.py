@@ -23,7 +23,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request
 
 from openlive.server.pending import Pending
-from openlive.server.websocket import WebSocketProtocol
+from openlive.server.websocket import LINGER, QUIET, WebSocketProtocol
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -97,6 +97,8 @@ class HTTPProtocol(H11Protocol):
         self.logger = _LOG
         self.access_log = False
         self._pending: Pending = app_state["pending"]
+        self._refused = False
+        self._last_data = 0.0
         self.conn = _Requests(self._pending.limits.header_bytes, self._pending.limits.header_lines)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -110,13 +112,18 @@ class HTTPProtocol(H11Protocol):
         self._pending.left()
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            self._last_data = self.loop.time()
+            return
         try:
             super().data_received(data)
         except h11.LocalProtocolError:  # rubbish where the answer has begun already
             self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        """uvicorn's only answer to what is no request, with the status and the reason that it has here."""
+        """uvicorn's only answer to what is no request, with the status and the reason that it has here. What still
+        comes is thrown away for a moment: a socket that is closed with unread data is reset, and the client would see
+        nothing."""
         fault = self.conn.fault if isinstance(self.conn, _Requests) else None
         status = HTTPStatus(fault.error_status_hint if fault else 400)
         body = f"{fault or msg}\n".encode("ascii", "replace")
@@ -131,7 +138,17 @@ class HTTPProtocol(H11Protocol):
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self._refused = True
+        self.transport.resume_reading()
+        self._still_lingering(self.loop.time() + LINGER)
+
+    def _still_lingering(self, until: float) -> None:
+        now = self.loop.time()
+        if now >= until or (self._last_data and now - self._last_data >= QUIET):
+            self.transport.close()
+            return
+        self._last_data = self._last_data or now
+        self.loop.call_later(QUIET, self._still_lingering, until)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self.connections.discard(self)

@@ -9,17 +9,21 @@ import base64
 import binascii
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+import anyio
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from openlive.config import LimitSettings
 from openlive.core.profile import Profile
 from openlive.server.admission import Admission
 from openlive.server.auth import Principal, credentials
+from openlive.server.frames import is_dear
 from openlive.server.store import StoreError
 from openlive.types import Sampling
 from openlive.wire.auth import AuthToken
@@ -48,9 +52,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Rest:
     """`sampling`: what the language model does where a client asks for nothing."""
 
-    def __init__(self, admission: Admission, body_bytes: int, sampling: Sampling) -> None:
+    def __init__(self, admission: Admission, limits: LimitSettings, sampling: Sampling) -> None:
         self._admission = admission
-        self._body_bytes = body_bytes
+        self._body_bytes = limits.setup_bytes
+        self._values = limits.message_values
         self._sampling = sampling
         self.routes = [
             Route(f"/{version}{path}", self._answer(handler), methods=[method])
@@ -108,7 +113,8 @@ class Rest:
 
     async def _create_token(self, request: Request, principal: Principal) -> dict[str, Any]:
         body = await self._body(request)
-        wanted = parse(AuthToken, body if body.strip() else b"{}")
+        read = partial(parse, AuthToken, body if body.strip() else b"{}", values=self._values)
+        wanted = await anyio.to_thread.run_sync(read, limiter=self._admission.reading) if is_dear(body) else read()
         refusal = self._admission.token_wanted(principal)
         if refusal is not None:
             raise _RefusedError(refusal)
@@ -136,6 +142,8 @@ class Rest:
                 return failed(refused.refusal)
             except ProtocolError as error:
                 return failed(error)
+            except ClientDisconnect:  # nobody is there to read it
+                return Response(status_code=400)
             except StoreError:
                 _LOG.exception("The store failed")
                 return failed(UNAVAILABLE)
