@@ -253,6 +253,18 @@ def keyring(config: Config, path: Path | None = None, environ: Mapping[str, str]
     return Keyring(config.server.keys, files(config), reread if files(config) else None)
 
 
+def secret_files(config: Config, path: Path | None = None, environ: Mapping[str, str] | None = None) -> list[Path]:
+    """The files that a configuration which was loaded from there has keys in."""
+    server = config.server
+    files = [Path(name) for name in (server.key_file, server.certificate_key or server.certificate) if name]
+    own = _file(path, os.environ if environ is None else environ)
+    if own is not None and re.search(
+        r"^\s*(keys\s*=\s*\[\s*[^\s\]]|api_key\s*=)", own.read_text("utf-8"), re.MULTILINE
+    ):
+        files.append(own)
+    return files
+
+
 def parse(text: str, source: str = FILE_NAME, environ: Mapping[str, str] | None = None, base: Path = Path()) -> Config:
     """The configuration of a TOML text. `source` names it in errors; paths in it are relative to `base`. Raises
     `ConfigError`."""

@@ -45,6 +45,14 @@ def tighten(path: Path) -> None:
         path.chmod(MODE)
 
 
+def readable_by_others(path: Path) -> bool:
+    """Whether other users of this machine may read a file."""
+    try:
+        return os.name == "posix" and bool(path.stat().st_mode & 0o044)
+    except OSError:
+        return False
+
+
 _SECRETS = re.compile(r"(?P<scheme>\b[a-zA-Z][\w+.-]*://)(?:[^\s/?#]*@)?(?P<address>[^\s?]*)(?P<query>\?\S*)?")
 
 

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import pytest
 
-from openlive.cli.log import LONGEST, Formatter, described, printable, set_up_log
+from openlive.cli.log import LINES, LONGEST, PERIOD, Formatter, Thinned, described, printable, set_up_log
 from openlive.engines.openai import OpenAI
 from openlive.engines.prompt import LLMError, MalformedCallError
 from openlive.private import without_secrets
@@ -127,6 +127,24 @@ def test_a_traceback_shows_where_and_not_what() -> None:
         "because of ValueError",
     ]
     assert re.search(r"at cli/test_log\.py:\d+ work\n", told)
+
+
+def test_a_flood_of_lines_is_thinned_by_place() -> None:
+    thinned = Thinned()
+
+    def passed(at: float, lineno: int = 1) -> str | None:
+        record = logging.LogRecord(
+            "openlive", logging.INFO, "door.py", lineno, "refused: %s", (ValueError(SAID),), None
+        )
+        record.created = at
+        return Formatter().format(record) if thinned.filter(record) else None
+
+    flood = [passed(100.0 + i / LINES) for i in range(3 * LINES)]
+    assert flood == ["refused: ValueError"] * LINES + [None] * (2 * LINES)
+    assert passed(103.0, lineno=2) == "refused: ValueError"
+    assert passed(100.0 + PERIOD) == f"refused: ValueError ({2 * LINES} more like it were left out)"
+    assert passed(100.1 + PERIOD) == "refused: ValueError"
+    assert passed(50.0) == "refused: ValueError"  # a clock that was set back
 
 
 def test_threads_and_what_is_cleared_away_fail_into_the_log(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -53,6 +54,31 @@ def test_the_log_holds_nothing_that_was_said(tone: Path) -> None:
         _, log = server.stop()
     assert "opened" in log
     assert not any(word in log for word in ("purple", "elephant", "secret", "zebra"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no modes here")
+def test_files_with_keys_that_others_can_read_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keys, own, inline = tmp_path / "keys", tmp_path / "o.toml", tmp_path / "i.toml"
+    keys.write_text("anna:0123456789abcdef")
+    own.write_text(f'[server]\nkey_file = "{keys}"\nadmin_keys = ["anna", "ben"]')
+    inline.write_text('[server]\nkeys = [{ name = "anna", key = "0123456789abcdef" }]')
+
+    def warned(file: Path) -> list[str]:
+        caplog.clear()
+        serve.warn_of_readers(load(file), file)
+        return caplog.messages
+
+    for file in (keys, own, inline):
+        file.chmod(0o644)
+    assert warned(own) == [
+        f"{keys} holds keys and can be read by other users of this machine; chmod 600 ends that",
+        "server.admin_keys names ben; there is no such key now",
+    ]
+    assert warned(inline) == [
+        f"{inline} holds keys and can be read by other users of this machine; chmod 600 ends that"
+    ]
+    inline.chmod(0o600)
+    assert warned(inline) == []
 
 
 @pytest.mark.usefixtures("no_signals")

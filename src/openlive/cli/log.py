@@ -23,6 +23,8 @@ _DEPTH, _FRAMES = 6, 12
 """Errors behind an error that are shown, and frames of each, the innermost ones."""
 LONGEST = 1000
 """Characters of a line."""
+LINES, PERIOD = 200, 10.0
+"""Lines that one place in the program may write within so many seconds: who knocks without end fills no disk."""
 
 
 def set_up_log(level: int) -> None:
@@ -34,6 +36,7 @@ def set_up_log(level: int) -> None:
         return
     handler = logging.StreamHandler()
     handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
+    handler.addFilter(Thinned())
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.raiseExceptions = False  # a message that cannot be made would be shown with its values
@@ -49,6 +52,25 @@ class Formatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             lines += [printable(without_secrets(line)) for line in _trace(record.exc_info[1])]
         return "\n  ".join(lines)
+
+
+class Thinned(logging.Filter):
+    """Passes the first `LINES` of each place in every `PERIOD`, and tells with the next one how many were left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: dict[tuple[str, int], tuple[float, int]] = {}
+        """When its period began, and its lines since."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        place = record.pathname, record.lineno
+        begun, lines = self._places.get(place, (record.created, 0))
+        if not begun <= record.created < begun + PERIOD:
+            if lines > LINES:
+                record.msg, record.args = f"%s ({lines - LINES} more like it were left out)", (_message(record),)
+            begun, lines = record.created, 0
+        self._places[place] = begun, lines + 1
+        return lines < LINES
 
 
 def printable(text: str) -> str:

@@ -20,7 +20,7 @@ from openlive.cli.errors import is_verbose, verbose_option
 from openlive.cli.log import set_up_log
 from openlive.cli.options import config_option
 from openlive.cli.stopping import Stop, leave
-from openlive.private import without_secrets
+from openlive.private import readable_by_others, without_secrets
 
 if TYPE_CHECKING:
     from openlive.config import Config
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from openlive.server.engines import Engines
     from openlive.server.run import Running
 
+_LOG = logging.getLogger(__name__)
 PATIENCE = 2.0
 """Seconds that loading may take to notice that it is to stop; native code does not look."""
 
@@ -71,6 +72,7 @@ def serve(host: str | None, port: int | None, config_file: Path | None, attached
     set_up_log(logging.DEBUG if is_verbose() else logging.WARNING if quiet else logging.INFO)
     config = configured(config_file, host, port)
     refuse_early(config)
+    warn_of_readers(config, config_file)
     try:
         engines = _load(config, stop)
     except StoppedError:
@@ -145,6 +147,18 @@ def refuse_early(config: Config) -> None:
             ) from None
         raise
     anyio.run(open_store(config.store.location, config.store.bounds).close)
+
+
+def warn_of_readers(config: Config, config_file: Path | None) -> None:
+    """Files of the operator's are theirs to protect; some have reasons to leave them open (secrets in a container)."""
+    from openlive.config import secret_files
+
+    for path in secret_files(config, config_file):
+        if readable_by_others(path):
+            _LOG.warning("%s holds keys and can be read by other users of this machine; chmod 600 ends that", path)
+    unknown = set(config.server.admin_keys) - {key.name for key in config.server.keys}
+    if unknown:
+        _LOG.warning("server.admin_keys names %s; there is no such key now", ", ".join(sorted(unknown)))
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------
