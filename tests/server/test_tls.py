@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
+import queue
 import socket
 import ssl
 import stat
@@ -14,8 +16,12 @@ from pathlib import Path
 
 import certifi
 import pytest
+from cryptography import x509
 
-from openlive.server import tls
+from openlive.config import Config
+from openlive.server import run, tls
+from openlive.server.listener import listening
+from tests.server.echo import echo
 
 NOW = datetime.now(UTC)
 
@@ -218,6 +224,104 @@ def test_a_key_with_a_passphrase_does_not_wait_for_the_terminal(tmp_path: Path) 
     )
     with pytest.raises(tls.TLSError, match=r"locked\.key: the key has a passphrase"):
         tls.server_context(made.server, tmp_path / "locked.key")
+
+
+# --- while a server runs ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(context: ssl.SSLContext) -> Iterator[int]:
+    """The listener itself, in a thread."""
+    ready: queue.Queue[int] = queue.Queue()
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+
+    async def run() -> None:
+        async with listening(echo, ssl_context=context) as listener:
+            ready.put(listener.port)
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
+    thread.start()
+    try:
+        yield ready.get(timeout=20)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+def shown(port: int, trust: Path) -> int:
+    """The serial number of the certificate that a new connection sees."""
+    with handshake(port, "localhost", trust) as secure:
+        certificate = secure.getpeercert(binary_form=True)
+    assert certificate is not None
+    return x509.load_der_x509_certificate(certificate).serial_number
+
+
+def serial(file: Path) -> int:
+    return x509.load_pem_x509_certificate(file.read_bytes()).serial_number
+
+
+def test_a_certificate_whose_file_changes_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of an operator's: a certificate and a key, which are never replaced in the same moment."""
+    caplog.set_level("INFO", "openlive.server.tls")
+    certificate, key = tmp_path / "own.crt", tmp_path / "own.key"
+
+    def replace(*, only_certificate: bool = False) -> None:
+        (made.server).unlink(missing_ok=True)
+        text = tls.ensure((), tmp_path / "made").server.read_bytes()
+        at = text.index(b"-----BEGIN CERTIFICATE")
+        certificate.write_bytes(text[at:])
+        if not only_certificate:
+            key.write_bytes(text[:at])
+
+    made = tls.ensure((), tmp_path / "made")
+    replace()
+    with serving(tls.server_context(certificate, key)) as port, handshake(port, "localhost", made.ca) as before:
+        first = serial(certificate)
+        assert shown(port, made.ca) == shown(port, made.ca) == first
+        replace(only_certificate=True)
+        assert shown(port, made.ca) == shown(port, made.ca) == first
+        assert [record.levelname for record in caplog.records] == ["ERROR"], "once, not for each client"
+        assert "own.crt" in caplog.text
+        caplog.clear()
+        replace()
+        assert shown(port, made.ca) == shown(port, made.ca) == serial(certificate) != first
+        assert [record.levelname for record in caplog.records] == ["INFO"]
+        second = serial(certificate)
+        for broken in (b"", b"rubbish", b"-----BEGIN CERTIFICATE-----\n"):
+            caplog.clear()
+            certificate.write_bytes(broken)
+            assert shown(port, made.ca) == shown(port, made.ca) == second
+            assert len(caplog.records) == 1
+        certificate.unlink()
+        assert shown(port, made.ca) == second
+        replace()
+        assert shown(port, made.ca) == serial(certificate) != second
+        before.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert before.recv(100).startswith(b"HTTP/1.1 404"), "who was there stays"
+
+
+def test_our_certificate_is_renewed_while_a_server_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls, "default_folder", lambda: tmp_path)
+    monkeypatch.setattr(run, "RENEWAL", 0.02)
+    old = tls.ensure((), tmp_path, NOW - timedelta(days=tls.SERVER_DAYS - tls.RENEW_DAYS + 1))
+    first = serial(old.server)
+
+    async def renewed() -> None:
+        renewing = asyncio.create_task(run._renewing(Config()))
+        async with asyncio.timeout(20):
+            while serial(old.server) == first:  # noqa: ASYNC110 - a file has no event
+                await asyncio.sleep(0.01)
+        second = serial(old.server)
+        await asyncio.sleep(0.2)
+        assert serial(old.server) == second, "once"
+        renewing.cancel()
+
+    with serving(tls.server_context(old.server)) as port:
+        assert shown(port, old.ca) == first
+        asyncio.run(renewed())
+        assert shown(port, old.ca) == serial(old.server) != first
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ class Keyring:
     def refresh(self) -> None:
         if self._reread is None:
             return
-        stamps = [_stamp(file) for file in self._files]
+        stamps = [stamp(file) for file in self._files]
         if stamps == self._stamps:
             return
         try:
@@ -222,7 +222,7 @@ class Keyring:
         before = set(self._limits)
         self._set(read.keys)
         self._files = read.files
-        self._stamps = [_stamp(file) for file in self._files]
+        self._stamps = [stamp(file) for file in self._files]
         if before != set(self._limits):
             _LOG.info("There are %d keys now", len(self._limits))
 
@@ -264,7 +264,7 @@ class Keyring:
         return found
 
 
-def _stamp(file: Path) -> object:
+def stamp(file: Path) -> object:
     """Changes whenever the file does, as far as the file system can tell."""
     try:
         status = file.stat()

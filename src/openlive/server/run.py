@@ -23,6 +23,8 @@ from openlive.server.store import PURGE, Store, StoreError, open_store
 
 GRACE = 5.0
 """Seconds that sessions may take to close after the core has ended them."""
+RENEWAL = 3600.0
+"""Seconds between two looks at how long our certificate still holds."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -85,6 +87,8 @@ async def run(
         with LoopWatch(app.metrics.lag):
             async with anyio.create_task_group() as beside:
                 beside.start_soon(_purging, store)
+                if own is not None:
+                    beside.start_soon(_renewing, config)
                 await listener.serve(
                     app.asgi,
                     shutdown=shutdown,
@@ -103,6 +107,16 @@ async def run(
             for tool in engines.tools.values():
                 await tool.close()
             await store.close()
+
+
+async def _renewing(config: Config) -> None:
+    """Makes our certificate anew before it expires; the context follows its file."""
+    while True:
+        await anyio.sleep(RENEWAL)
+        try:
+            await anyio.to_thread.run_sync(certificates, config)
+        except tls.TLSError as error:
+            _LOG.error("The certificate cannot be renewed: %s", error)
 
 
 def _loop_failed(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

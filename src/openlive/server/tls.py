@@ -14,6 +14,7 @@ A key and its certificate share a file, so that one rename replaces both and no 
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import re
 import socket
@@ -24,6 +25,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import certifi
 import platformdirs
@@ -34,12 +36,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
+from openlive.server.auth import stamp
+
 CA_DAYS = 3650
 SERVER_DAYS = 397
 """The longest life that browsers grant a server certificate is 398 days."""
 RENEW_DAYS = 30
 """A certificate with fewer days left is made anew."""
 
+_LOG = logging.getLogger(__name__)
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _DNS_NAME = re.compile(
     r"(?=.{1,253}$)(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*", re.ASCII
@@ -111,8 +116,8 @@ def _address(name: str) -> _Address | None:
 def ensure(names: Iterable[str] = (), folder: Path | None = None, now: datetime | None = None) -> Certificates:
     """The certificates for the names served here, made or renewed where needed.
 
-    Safe to call from several processes at once. A server that runs for months may call it again and load the file into
-    its context: new handshakes then use it. Raises `TLSError`.
+    Safe to call from several processes at once, and again while a server runs, whose context follows the file. Raises
+    `TLSError`.
     """
     folder = folder or default_folder()
     now = now or datetime.now(UTC)
@@ -136,15 +141,52 @@ def ensure(names: Iterable[str] = (), folder: Path | None = None, now: datetime 
     return paths
 
 
-def server_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
+class ServerContext(ssl.SSLContext):
+    """Follows its files: a handshake that begins after they have changed uses what they hold then. What cannot be used
+    leaves things as they are, and is told in the log once."""
+
+    def __new__(cls, certificate: Path, key: Path | None = None) -> ServerContext:  # noqa: ARG004
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, certificate: Path, key: Path | None = None) -> None:
+        self._files = (certificate, key)
+        self._stamps = self._now()
+        self.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.set_alpn_protocols(["http/1.1"])
+        self.options |= ssl.OP_NO_RENEGOTIATION
+        _load_chain(self, certificate, key)
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
+        """asyncio begins every handshake with this."""
+        self._follow()
+        return super().wrap_bio(*arguments, **named)
+
+    def _follow(self) -> None:
+        now = self._now()
+        if now == self._stamps:
+            return
+        self._stamps = now
+        try:
+            _load_chain(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), *self._files)  # or half of it would be in force
+            _load_chain(self, *self._files)
+        except TLSError as error:
+            _LOG.error("The TLS certificate stays as it was, because the new one cannot be used: %s", error)
+            return
+        _LOG.info("The TLS certificate was read again from %s", self._files[0])
+
+    def _now(self) -> list[object]:
+        return [stamp(file) for file in self._files if file is not None]
+
+
+def server_context(certificate: Path, key: Path | None = None) -> ServerContext:
     """A context for the listener, from our `server.pem` or an operator's own files. Raises `TLSError`.
 
     `certificate` holds the chain, leaf first; `key` is its key, or None where it stands in the same file.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.options |= ssl.OP_NO_RENEGOTIATION
+    return ServerContext(certificate, key)
+
+
+def _load_chain(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
     files = str(certificate) if key is None else f"{certificate} with the key {key}"
     for path in (certificate, key):
         if path is not None and not path.is_file():
@@ -157,7 +199,6 @@ def server_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext
         context.load_cert_chain(certificate, key, password=locked)
     except (ssl.SSLError, OSError) as error:
         raise TLSError(f"The TLS certificate {files} cannot be used: {error}") from error
-    return context
 
 
 # --- the two certificates ---------------------------------------------------------------------------------------------
