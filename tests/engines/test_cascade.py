@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from openlive.engines.cascade import SPOKEN, Cascade
+from openlive.engines import cascade
+from openlive.engines.cascade import LATEST, SPOKEN, Cascade, conversed
 from openlive.engines.scripted import ScriptedError, ScriptedLLM, ScriptedTTS
 from openlive.types import FunctionCall, Heard, Message, Output, Request, Speech, Text, Thought, Usage, Voice
 from tests.serving import Told
@@ -133,6 +134,13 @@ async def test_the_voice_expects_the_language_that_the_user_spoke_or_wrote_last(
     await collect(Cascade(llm, tts), Request("c", messages, voice=Voice("Puck")))
     assert tts.spoken[0][1] == Voice("Puck", expected=language)
     assert llm.requests[0].instructions == SPOKEN, "the model finds out by itself: it may be asked for another one"
+
+
+async def test_of_a_long_history_only_the_latest_is_asked_for_its_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(cascade, "language_of", lambda text: asked.append(text) or "")
+    assert conversed([Message("user", (Text(f"{i}"), Text("?"))) for i in range(5000)]) == ""
+    assert asked[::2] == ["?"] * (LATEST // 2)
 
 
 async def test_a_call_alone_is_not_spoken() -> None:

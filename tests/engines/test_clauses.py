@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlive.engines.clauses import KEPT, LIMITS, LONGEST, Cutter
+from openlive.engines import clauses
+from openlive.engines.clauses import CODE, KEPT, LIMITS, LONGEST, MASK, MOST, PATIENCE, Cutter
 
 
 def cut(*pieces: str) -> list[str]:
@@ -129,6 +132,131 @@ def test_nothing_is_lost_and_no_clause_is_empty(pieces: list[str]) -> None:
     clauses = [clause for piece in pieces for clause in cutter.feed(piece)]
     assert all(any(c.isalnum() for c in clause) for clause in clauses)
     assert "".join(clauses) + cutter.rest() == "".join(pieces)
+
+
+class Rereading(Cutter):
+    """Reads all that waits for every piece, a block of code too."""
+
+    def feed(self, piece: str) -> list[str]:
+        self._text += self._close()
+        return super().feed(piece)
+
+
+marked = st.sampled_from(
+    [
+        *"ab `~[](<$\\\n.,é東",
+        "```",
+        "~~~",
+        "````",
+        "\n```\n",
+        "```py\n",
+        "\n  ~~~~",
+        "\\(",
+        "\\)",
+        "$$",
+        "](",
+        "https://a.",
+        MASK,
+    ]
+)
+
+
+@given(st.lists(st.lists(marked, max_size=6).map("".join), max_size=40))
+def test_what_was_read_of_a_block_of_code_need_not_be_read_again(pieces: list[str]) -> None:
+    one, other = Cutter(), Rereading()
+    assert [one.feed(piece) for piece in pieces] == [other.feed(piece) for piece in pieces]
+    assert one.rest() == other.rest()
+
+
+HOSTILE = (
+    *(
+        "a = b\n",
+        "x",
+        "((",
+        " ",
+        "\t",
+        "`",
+        "```\n",
+        "```a\n```",
+        "``` x",
+        "~",
+        "~~~\n",
+        "[",
+        "[a]",
+        "[a](",
+        "](",
+        "https://x",
+    ),
+    *(
+        "www.",
+        "www..",
+        ".",
+        "... ",
+        "$",
+        "$$",
+        "$a",
+        "<",
+        "<a",
+        "</a",
+        "&a",
+        "\\(",
+        "\\[",
+        "\n",
+        "a\n",
+        "12 ",
+        "no.",
+        "1.",
+    ),
+    *("a.", "。", "東", "\u0301", "😀", '"', "*", " a", MASK, CODE),
+)
+
+
+@pytest.mark.parametrize("before", ["", "```py\n", "[", "a"])
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_a_token_costs_no_more_the_more_there_were(unit: str, before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """4,000 tokens of code took 3 s."""
+    read = 0
+    masked = clauses.masked
+
+    def counted(text: str) -> tuple[str, int | None]:
+        nonlocal read
+        read += len(text)
+        return masked(text)
+
+    monkeypatch.setattr(clauses, "masked", counted)
+    text = before + unit * (16_000 // len(unit))
+    cut(*(text[i : i + 4] for i in range(0, len(text), 4)))
+    assert read <= len(text) // 4 * (MOST + PATIENCE + 4)
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_a_piece_of_any_length_takes_linear_time(unit: str) -> None:
+    def seconds(characters: int) -> float:
+        begun = time.thread_time()
+        assert "".join(cut(text := unit * (characters // len(unit)))) == text
+        return time.thread_time() - begun
+
+    assert seconds(32_000) < 8 * max(seconds(8_000), 0.005)
+
+
+def test_a_block_of_code_is_read_twice_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    masked = clauses.masked
+    monkeypatch.setattr(clauses, "masked", lambda text: read.append(len(text)) or masked(text))
+    text = "So:\n```py\n" + "for i in a: b.c(d, 'e. f')\n" * 600 + "```\nDone."
+    assert [len(clause) for clause in cut(*tokens(text))] == [3, len(text) - 9, 6]
+    assert sum(read) < 3 * len(text)
+
+
+@pytest.mark.parametrize("unit", ["(", " ", "😀", "\u0301", MASK, CODE])
+def test_what_is_no_words_waits_no_longer_than_it_may(unit: str) -> None:
+    clauses = cut(*(unit * 2000))
+    assert "".join(clauses) == unit * 2000
+    assert max(map(len, clauses)) <= MOST
+
+
+def test_a_line_too_long_to_begin_a_block_of_code_begins_none() -> None:
+    assert len(cut(*tokens("``` " + "word " * 400))) > 10
 
 
 @given(st.lists(st.sampled_from(["word", "3.5", "1,200", "10:30", "no", "and", "2026"]), max_size=80))

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from openlive.engines.languages import Wanted, likeliest, wanted
+from openlive.engines.speakable import SAMPLE, language_of
 
 KNOWN = {"en", "de", "es", "tl", "zh"}
 ANY = frozenset[str]()
@@ -42,3 +45,18 @@ def test_what_was_spoken_last_is_given_up_for_clear_evidence_only() -> None:
     assert likeliest({"nl": 0.7, "de": 0.25}, german, 2) == "de"
     assert likeliest({"es": 0.9, "de": 0.06}, german, 2) == "es"
     assert likeliest({"es": 0.9, "de": 0.06}, german, 0.5) == "de"
+
+
+def test_a_text_of_any_length_is_told_by_its_beginning() -> None:
+    class Counted(str):
+        def __getitem__(self, key: object) -> str:
+            read.append(key)
+            return super().__getitem__(key)  # type: ignore[index]
+
+        def __iter__(self) -> Iterator[str]:
+            raise AssertionError("all of it was read")
+
+    read: list[object] = []
+    assert language_of(Counted("Wie spät ist es? " * 8000)) == "de"
+    assert language_of(Counted("東京は今何時ですか。" * 13_000)) == "ja"
+    assert read == [slice(None, SAMPLE)] * 2

@@ -48,3 +48,9 @@ def test_an_answer_is_not_held_back() -> None:
     assert splitter.feed("<think>Hm") == [Thought("Hm")]
     assert splitter.feed("</think>") == []
     assert splitter.feed("Yes") == [Text("Yes")]
+
+
+def test_blank_text_is_not_held_back_for_ever() -> None:
+    splitter = Splitter()
+    out = [piece for _ in range(1000) for piece in splitter.feed(" ")]
+    assert sum(len(piece.text) for piece in out) > 900

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any
 
 import anyio
@@ -27,6 +28,8 @@ SPOKEN = (
 """Follows the instructions of every spoken reply. Constant, so that a prefix that was prefilled stays valid."""
 IN_LANGUAGE = "Always answer in {}, whatever language you are spoken to in."
 """Where the client has chosen a language: without it, a question in another one is answered in that."""
+LATEST = 16
+"""Parts of what the user said that are asked for its language: the latest ones."""
 AHEAD = 4
 """Clauses that may wait for the voice before the model pauses."""
 
@@ -124,7 +127,7 @@ def conversed(messages: Sequence[Message]) -> str:
     """The language that the user spoke or wrote last, a bare code: what the answer will be in, unless something else
     was asked for. '' where nothing tells."""
     said = (part for m in reversed(messages) if m.role == "user" for part in reversed(m.parts))
-    for part in said:
+    for part in islice(said, LATEST):
         if isinstance(part, Heard) and part.language and not part.overheard:
             return bare(part.language)
         if isinstance(part, Text) and (told := language_of(part.text)):

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from openlive.engines.markup import FENCE_LINE
+
 LIMITS = (4, 10, 24)
 """The most words in the first, the second and every further clause. Four words are about 1.3 s of speech: time enough
 for a model of 25 tokens/s to write the next ten and for Kokoro to render them on two cores (models.md 2 and 4)."""
@@ -23,6 +25,7 @@ WIDE = frozenset("…。！？｡、，；：।॥؟،؛—")
 AT_ONCE = frozenset(",;!?")
 """Marks that are trusted before their space has arrived, if they follow a plain word."""
 CLOSERS = frozenset("\"'”’»)]}*_`」』）】》〉")
+FOLLOWING = ENDS | PAUSES | CLOSERS
 
 
 def _words(text: str) -> frozenset[str]:
@@ -59,50 +62,70 @@ NUMBERED = _words("no nos apt art ch fig vol pag p pp")
 """Abbreviations in front of a number only; elsewhere their stop ends a sentence."""
 
 KEPT = re.compile(
-    r"(?P<fence>`{3,}|~{3,})[^`\n]*\n(?:.*?\n)?[ \t]*(?P=fence)"  # a block of code
+    rf"{FENCE_LINE}\n(?:.*?\n)?[ \t]*+(?P=fence)"  # a block of code
     r"|\[(?:[^\[\]\n]|\[[^\[\]\n]*\])*\]\((?:[^()\n]|\([^()\n]*\))*\)"  # a link
-    r"|(?:https?://|www\.)\S*?(?=[.,;:!?)\]]*\s)"
-    r"|\$\$.+?\$\$|\\\[.+?\\\]|\\\(.+?\\\)|\$[A-Za-z\\][^$\n]*\$"  # a formula
+    r"|(?:https?://|www\.)(?:[.,;:!?)\]]*+[^\s.,;:!?)\]])*+(?=[.,;:!?)\]]*+\s)"
+    r"|\$\$(?:(?!\$\$).)++\$\$|\\\[(?:(?!\\\]).)++\\\]|\\\((?:(?!\\\)).)++\\\)|\$[A-Za-z\\][^$\n]*\$"  # a formula
     r"|</?[A-Za-z][^<>\n]*>|&#?\w+;"
     # What may become one of these when more of the text is there:
-    r"|(?P<open>`{3,}[^`\n]*(?:\n.*)?\Z|~{3,}[^\n]*(?:\n.*)?\Z"
+    rf"|(?P<open>{FENCE_LINE.replace('fence', 'opened')}(?:\n.*)?\Z"
     r"|\[(?:[^\[\]\n]|\[[^\[\]\n]*\])*(?:\[[^\[\]\n]*)?(?:\]?|\]\((?:[^()\n]|\([^()\n]*\))*(?:\([^()\n]*)?)\Z"
     r"|(?:https?://|www\.)\S*\Z"
-    r"|\$\$(?:(?!\$\$).)*\Z|\\\[(?:(?!\\\]).)*\Z|\\\((?:(?!\\\)).)*\Z|\$[A-Za-z\\][^$\n]*\Z"
+    r"|\$\$(?:(?!\$\$).)*+\Z|\\\[(?:(?!\\\]).)*+\Z|\\\((?:(?!\\\)).)*+\Z|\$[A-Za-z\\][^$\n]*\Z"
     r"|</?[A-Za-z][^<>\n]*\Z)",
     re.DOTALL,
 )
 """What no clause ends in."""
 PATIENCE = 300
 """The most characters that wait for the end of such a thing, but for a block of code."""
-MASK = "ˣ"
-"""A letter that nobody writes, in place of every character of it."""
+MOST = 600
+"""The most characters that wait for anything else, such as a word among nothing but signs and spaces."""
+MASK, CODE = "ˣ", "ʸ"
+"""Letters that nobody writes, in place of every character of it; the second of a block of code."""
+_CODE, _NEXT, _BLANK = re.compile(f"{CODE}+"), re.compile(r"[ *_]*+([^ *_])?"), re.compile(r"\s*+\Z")
 
 
 class Cutter:
-    """Feed it the pieces of one reply; it gives back the clauses that are complete. `rest` gives what is left."""
+    """Feed it the pieces of one reply; it gives back the clauses that are complete. `rest` gives what is left.
+
+    A piece costs no more than `MOST` characters and its own, however long the text that waits: what is within a block
+    of code is looked at again only when the block ends.
+    """
 
     def __init__(self, limits: tuple[int, ...] = LIMITS) -> None:
         self._limits = limits
         self._cut = 0
         self._text = ""
+        self._block: _Block | None = None
+        """The block of code that is open at the end of `_text`, whose pieces it has."""
 
     def feed(self, piece: str) -> list[str]:
+        if self._block:
+            if not self._block.ends_with(piece):
+                return []
+            piece = self._close()
         self._text += piece
         clauses: list[str] = []
         start = 0
-        text = masked(self._text)
+        text, opened = masked(self._text)
         while (end := find(text, start, *self._bounds())) is not None:
             clauses.append(self._text[start:end])
             start = end
             self._cut += 1
+        if opened is not None:
+            self._block = _Block(self._text[opened:])
         self._text = self._text[start:]
         return clauses
 
     def rest(self) -> str:
-        """What no mark has ended yet; '' if nothing. Only this one may be blank."""
-        rest, self._text = self._text, ""
+        """What no mark has ended yet; '' if nothing. Only this one, and what has `MOST` characters, may be blank."""
+        rest, self._text = self._text + self._close(), ""
         return rest
+
+    def _close(self) -> str:
+        """What has come of the block of code."""
+        block, self._block = self._block, None
+        return "".join(block.pieces) if block else ""
 
     def _bounds(self) -> tuple[int, int]:
         """(most words, words from which a comma will do)."""
@@ -110,34 +133,70 @@ class Cutter:
         return most, max(2, most // 3)
 
 
-def masked(text: str) -> str:
-    """`text` with what has to stay whole as one word, a block of code as a line; up to what is not known yet."""
+class _Block:
+    """A block of code that is not at its end: the pieces that come, and as much of the line under way as tells whether
+    it ends the block."""
+
+    def __init__(self, begun: str) -> None:
+        """`begun`: all of it so far, with a line break."""
+        fence = begun[: len(begun) - len(begun.lstrip(begun[0]))]
+        self.pieces: list[str] = []
+        self._end = re.compile(rf"(?:\A|\n)[ \t]*+{fence}")
+        self._blank = re.compile(rf"[ \t]*+({fence[0]}*)\Z")
+        self._line = self._told(begun)
+
+    def ends_with(self, piece: str) -> bool:
+        self.pieces.append(piece)
+        text = self._line + piece
+        self._line = self._told(text)
+        return self._end.search(text) is not None
+
+    def _told(self, text: str) -> str:
+        """What the last line comes to: the beginning of a fence, or anything else."""
+        begun = self._blank.match(text, text.rfind("\n") + 1)
+        return begun[1] if begun else "x"
+
+
+def masked(text: str) -> tuple[str, int | None]:
+    """`text` with what has to stay whole as one word, a block of code as a line; up to what is not known yet. And where
+    the block of code begins that is open at its end."""
+    text = text.replace(MASK, "x").replace(CODE, "x")
     done, parts = 0, []
     for found in KEPT.finditer(text):
         parts.append(text[done : found.start()])
         done = found.start()
         if found["open"] is not None:
-            code = found[0].startswith(("```", "~~~"))
-            if code or len(found[0]) < PATIENCE:
-                return "".join(parts) + ("\n" if code and "\n" in found[0] else "")
+            if found["opened"] and "\n" in found[0]:
+                return "".join(parts) + "\n", done
+            if len(found[0]) < PATIENCE:
+                return "".join(parts), None
             break
-        parts.append(("\n" if found["fence"] else MASK) + MASK * (len(found[0]) - 1))
+        parts.append("\n" + CODE * (len(found[0]) - 1) if found["fence"] else MASK * len(found[0]))
         done = found.end()
-    return "".join(parts) + text[done:]
+    return "".join(parts) + text[done:], None
 
 
 def find(text: str, start: int, most: int, least: int) -> int | None:
     """Where the clause that begins at `start` ends, or None while that is not known yet."""
     words = 0.0  # complete ones and the one under way
     spoken = in_word = False
-    for i in range(start, len(text)):
+    i, code = start - 1, 0
+    while (i := i + 1) < len(text):
         c = text[i]
+        if c == CODE and (block := _CODE.match(text, i)):
+            words += 0 if in_word else 1
+            spoken = in_word = True
+            code += block.end() - i
+            i = block.end() - 1
+            continue
+        if i - start - code >= MOST:
+            return i
         if c.isspace():
             in_word = False
             if spoken and c == "\n":
                 return i
             if words >= most and spoken:
-                unsure = text[i - 1].isdigit() and not text[i:].strip()  # 12 500, 5 km
+                unsure = text[i - 1].isdigit() and _BLANK.match(text, i)  # 12 500, 5 km
                 return None if unsure else best_break(text, start, i, most)
             continue
         unspaced = is_unspaced(c)
@@ -161,7 +220,7 @@ def find(text: str, start: int, most: int, least: int) -> int | None:
 def boundary(text: str, i: int) -> int | None:
     """The end of a clause whose mark stands at `i`, closing quotes included; None if the mark parts nothing (yet)."""
     end = i + 1
-    while end < len(text) and text[end] in ENDS | PAUSES | CLOSERS:
+    while end < min(len(text), i + LONGEST) and text[end] in FOLLOWING:
         end += 1
     if text[i] in WIDE:
         return end
@@ -169,8 +228,8 @@ def boundary(text: str, i: int) -> int | None:
     if text[i] == "." and end == i + 1 and keeps_stop(word):
         return None
     if text[i] == "." and word.lstrip('("*_').lower() in NUMBERED:
-        after = text[end:].lstrip(" *_")
-        return end if after and not after[0].isdigit() else None
+        after = _NEXT.match(text, end)
+        return end if after and after[1] and not after[1].isdigit() else None
     if end == len(text):
         return end if text[i] in AT_ONCE and word.replace("'", "").replace("’", "").isalpha() else None
     return end if text[end].isspace() or is_unspaced(text[end]) else None

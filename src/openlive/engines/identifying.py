@@ -24,7 +24,8 @@ ENOUGH = 300
 
 def identified(text: str, languages: Collection[str], expected: str = "") -> str:
     """Which of `languages` (bare codes) `text` is in; `expected` where that isn't clear."""
-    likely = {found["lang"]: found["score"] for found in _detector().detect(text[:ENOUGH].lower(), k=176)}
+    text = text[:ENOUGH]
+    likely = {found["lang"]: found["score"] for found in _detector().detect(text.lower(), k=176)}
     best = max(languages, key=lambda language: likely.get(language, 0.0))
     words = len(re.findall(r"[^\W\d_]+", text))
     least = max(SURE if words > 1 else SURE_WORD, STAYS * likely.get(expected, 0.0))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 
@@ -13,16 +15,27 @@ from openlive.engines.spoken import spoken
 from openlive.engines.spoken_signs import SIGNS
 from openlive.types import Word
 
+SAMPLE = 1000
+"""Characters of a text that tell its language: users may type a hundred thousand."""
+_PIECE = re.compile(r".{1,600}(?!\S)|.{1,600}", re.DOTALL)
+"""What is looked through at once, with patterns that take quadratic time for some texts; it ends at a space if there is
+one. A clause is shorter, but for a block of code."""
+
 
 def speakable(text: str, language: str = "", hint: str = "") -> str:
     """`text` without what would be read out as a symbol: markup, emoji, the paths of links. '' if nothing is left.
     With a language (a bare code; `hint` may tell the region), what signs stand for is written out, and a block of code
     is called one instead of being read."""
     known = SIGNS.get(language)
-    text = markup.plain(text, known.code if known else "")
-    text = markup.bare(spoken(text, language, hint) if language else text)
-    text = " ".join("".join(c for c in text if not is_picture(c)).split())
+    text = markup.without_code(text, known.code if known else "")
+    text = " ".join(filter(None, (_written_out(piece, language, hint) for piece in _PIECE.findall(text))))
     return text if any(c.isalnum() for c in text) else ""
+
+
+def _written_out(text: str, language: str, hint: str) -> str:
+    text = markup.plain(text)
+    text = markup.bare(spoken(text, language, hint) if language else text)
+    return " ".join("".join(c for c in text if not is_picture(c)).split())
 
 
 def is_picture(c: str) -> bool:
@@ -50,6 +63,9 @@ SCRIPTS: tuple[tuple[str, str, str, frozenset[str]], ...] = (
     ("\u0e00", "\u0e7f", "th", frozenset({"th"})),
 )
 
+_RANGES = sorted((ord(low), ord(high), place) for place, (low, high, _, _) in enumerate(SCRIPTS))
+_STARTS = [low for low, _, _ in _RANGES]
+
 LATIN = ("en", "de", "es", "fr", "it", "pt", "nl", "pl", "id", "tr", "vi")
 """The guide's languages that are written in Latin letters."""
 
@@ -57,8 +73,9 @@ LATIN = ("en", "de", "es", "fr", "it", "pt", "nl", "pl", "id", "tr", "vi")
 def language_of(text: str, hint: str = "", otherwise: str = "") -> str:
     """The language to speak `text` in, a bare code. A script that `hint` is not written with outweighs it, if most of
     the text is in it; among languages in Latin letters it decides, and without it the words do. `otherwise`, the
-    language that is expected, stands unless the text is clearly in another one.
+    language that is expected, stands unless the text is clearly in another one. Its first `SAMPLE` characters tell.
     """
+    text = text[:SAMPLE]
     hint = bare(hint)
     if script := script_of(text):
         language, writers = script
@@ -72,9 +89,11 @@ def script_of(text: str) -> tuple[str, frozenset[str]] | None:
     """The script that most of `text` is in: the language to assume and all that it may be; None where it is another
     one than those of `SCRIPTS`, or none. A sign that is a syllable or a word counts as two letters; kana anywhere make
     Han Japanese."""
-    letters = [c for c in text if c.isalpha()]
-    counts = [sum(low <= c <= high for c in letters) for low, high, _, _ in SCRIPTS]
-    others = len(letters) - sum(counts)
+    counts, others = [0] * len(SCRIPTS), 0
+    for c in filter(str.isalpha, text):
+        _, high, place = _RANGES[bisect_right(_STARTS, ord(c)) - 1] if ord(c) >= _STARTS[0] else (0, 0, 0)
+        counts[place] += ord(c) <= high
+        others += ord(c) > high
     kana, han, hangul, *_ = counts
     counts[:3] = (2 * (kana + han), 0, 2 * hangul) if kana else (0, 2 * han, 2 * hangul)
     most = max(counts)

@@ -58,6 +58,9 @@ PER = re.compile(
 PHONE = re.compile(r"(?<![\w.,])(?:\+\d[\d ()-]{6,}\d|(?:\(?\d{3}\)?[ -])?\d{3}-\d{4})(?!\w)")
 MURMUR = re.compile(r"(?<![\w'’-])(?:([Mm]+-?[Hh]m+)|[Hh]m+|[Mm]mm+|^[Mm]m)(?![\w'’-])")
 """Two letters alone may be millimetres, too, which begin no clause."""
+LONG = re.compile(r"(?<=\d[.,])(\d{15})\d+|\d{16,}|(?<!\d)\d{1,3}(?:[.,'’\u00a0\u202f ]\d{3}){5,}(?!\d)")
+"""Numbers that have no words (CLDR's end before 10^18, exact floats at 10^15): their digits are read one by one, and of
+decimals no more than these."""
 BY_DIGITS = frozenset({"en", "de"})
 """Where digits after the point are read one by one."""
 
@@ -78,6 +81,7 @@ def spoken(text: str, language: str, hint: str = "") -> str:
     March or one in April."""
     region = hint.partition("-")[2].upper()
     text = text.replace("\u2212", "-")
+    text = LONG.sub(lambda m: m[1] or " ".join(re.findall(r"\d", m[0])), text)
     if known := LANGUAGES.get(language):
         text = MURMUR.sub(lambda m: known.murmurs[m[1] is not None], text)
         text = signs.paths(_addresses(text, known), language)

@@ -7,6 +7,8 @@ from typing import Literal
 from openlive.types import Text, Thought
 
 OPEN, CLOSE = "<think>", "</think>"
+BLANK = 64
+"""Spaces and line breaks before a thought; after more of them there is none."""
 
 
 class Splitter:
@@ -37,7 +39,7 @@ class Splitter:
         start = self._held.lstrip()
         if start.startswith(OPEN):
             self._held, self._stage = start[len(OPEN) :], "thought"
-        elif not OPEN.startswith(start):
+        elif not OPEN.startswith(start) or len(self._held) - len(start) > BLANK:
             self._stage = "text"
 
     def _think(self) -> list[Text | Thought]:
