@@ -95,6 +95,7 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     utterance_seconds: float = 600.0
     ahead_seconds: float = 120.0
     unsent_bytes: int = 8 * 1024 * 1024
+    image_bytes: int = 64 * 1024 * 1024
     speculation_waste: float = 0.8
     preset: str = "unlimited"
     connection_seconds: float = 0.0

@@ -79,7 +79,7 @@ def leaves_an_utterance_open(patch: pytest.MonkeyPatch) -> None:
 
 
 def drops_what_waits(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Context, "take_waiting", lambda self: self.unsaid.waiting.clear())
+    patch.setattr(Context, "take_waiting", lambda self: bool(self.unsaid.take()[:0]))
 
 
 def never_releases(patch: pytest.MonkeyPatch) -> None:

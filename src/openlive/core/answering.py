@@ -42,9 +42,9 @@ class Answering:
     def __init__(self, settings: Settings, conversation: str, limits: Limits) -> None:
         self.now = 0.0
         self.out: list[Command] = []
-        self._context = Context(settings, conversation)
+        self._context = Context(settings, conversation, limits.images)
         self._unsaid = self._context.unsaid
-        self._calls = Calls(self.out, limits.call, limits.tool)
+        self._calls = Calls(self.out, limits, settings.window)
         self.loading = settings.loads_history
         """The client sends the history of an earlier conversation: nothing is answered yet."""
         self.rested = False
@@ -235,7 +235,7 @@ class Answering:
             self.history.add(answer.message)
             self._respond()
         else:
-            self._unsaid.waiting.append((answer.message, answer.scheduling is not Scheduling.SILENT))
+            self._unsaid.wait(answer.message, answered=answer.scheduling is not Scheduling.SILENT)
 
     # Ends of turns.
 
@@ -254,7 +254,7 @@ class Answering:
                 self.history.add(as_said(reply.text, ()))
             outcome = self._calls.outcome(self._first)
             if outcome is not None:
-                self._unsaid.waiting.insert(0, (outcome, True))
+                self._unsaid.wait(outcome, answered=True, first=True)
         if not self._blocked and not self.speaking and self._context.take_waiting():
             self._respond(goes_on=True)
 

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from openlive.core import tokens
 from openlive.core.commands import CallMark, CallStep, Command, RunTool, Send, StopTool
-from openlive.core.history import image
+from openlive.core.history import Window, image, image_bytes, weight
+from openlive.core.limits import Limits
 from openlive.core.pending import Pending
 from openlive.core.snapshot import Found
 from openlive.types import (
@@ -34,6 +35,9 @@ PENDING = 128
 """Calls of a session that may wait for their answers. Agents ask for a handful at once."""
 ASKED = 32_768
 """Characters of calls in one message, about: in escapes they fit in a frame."""
+FOUND = 100
+"""Of what the tools of a turn brought, queries, sources and pages that are told."""
+TOO_LONG = {"error": "The result is too long to be read. Ask for less of it."}
 STARTED = {"status": "The call is running; its result will follow. Go on without it."}
 CANCELLED = {"error": "The call was cancelled: the user interrupted."}
 UNANSWERED = {"error": "The call got no answer in time."}
@@ -53,14 +57,14 @@ class Beside(Struct, frozen=True):
 
 
 class Calls:
-    """What is to be done is appended to `out`. `patience`, `tool_patience`: the seconds that the client and a tool may
-    take; 0: for ever."""
+    """What is to be done is appended to `out`. Of `limits` count the seconds that the client and a tool may take, and
+    the bytes of images. `window`: what results may come to."""
 
     def __init__(
         self,
         out: list[Command],
-        patience: float,
-        tool_patience: float,
+        limits: Limits,
+        window: Window,
         *,
         number: int = 0,
         pending: Iterable[Pending] = (),
@@ -74,8 +78,10 @@ class Calls:
         self.found = found
         """What the tools brought in the present turn."""
         self._out = out
-        self._patience = patience
-        self._tool_patience = tool_patience
+        self._patience = limits.call
+        self._tool_patience = limits.tool
+        self._images_most = limits.images
+        self._window = window
         self._pending = {p.call.id: p for p in pending}
         self._unsent: list[Pending] = []
 
@@ -161,6 +167,7 @@ class Calls:
                 continue
             result = FunctionResponse(pending.call.id, pending.call.name, response.response or {})
             parts: tuple[Part, ...] = (result, *_images(response, path, image_tokens))
+            self._check_room(parts, path)
             if pending.blocking:
                 self.results += parts
             else:
@@ -168,6 +175,16 @@ class Calls:
             if pending.blocking or not response.will_continue:
                 self._end(pending, "answered", now)
         return beside
+
+    def _check_room(self, parts: tuple[Part, ...], path: str) -> None:
+        """What has come in and `parts` have to fit in the window. Raises `ProtocolError`."""
+        both, limit = (*self.results, *parts), self._window.limit
+        count, size = weight(Message("user", both)), image_bytes(both)
+        if count > limit:
+            where = f"{path}.response"
+            raise ProtocolError(f"Invalid value at '{where}': {count} tokens of results, the window holds {limit}.")
+        if size > self._images_most:
+            raise ProtocolError(f"Invalid value at '{path}.parts': images of {size} bytes; {self._images_most} may be.")
 
     def ran(self, identity: str, result: ToolResult, now: float) -> None:
         """A tool is done. The client is shown what it did."""
@@ -178,10 +195,15 @@ class Calls:
         if pending.tool in _SHOWN:
             shown = wire.CodeExecutionResult(outcome=OUTCOMES[result.outcome], output=result.output, id=identity)
             self._out.append(_content(wire.Part(code_execution_result=shown)))
-        self.results.append(FunctionResponse(identity, pending.call.name, result.response))
+        answer = FunctionResponse(identity, pending.call.name, result.response)
+        if weight(Message("user", (*self.results, answer))) > self._window.limit // 4:
+            answer = FunctionResponse(identity, pending.call.name, TOO_LONG)
+        self.results.append(answer)
         found = self.found
         self.found = Found(
-            (*found.queries, *result.queries), (*found.sources, *result.sources), (*found.pages, *result.pages)
+            (*found.queries, *result.queries)[:FOUND],
+            (*found.sources, *result.sources)[:FOUND],
+            (*found.pages, *result.pages)[:FOUND],
         )
 
     def untold(self, turn: int) -> Message | None:

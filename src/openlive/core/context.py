@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from openlive.core import affect, tokens
-from openlive.core.history import History
+from openlive.core.history import History, image_bytes, weight
 from openlive.core.settings import Settings
 from openlive.core.unsaid import Unsaid
 from openlive.types import FunctionDeclaration, Heard, Message, Part, Request
+from openlive.wire.errors import ProtocolError
 
 
 class Context:
-    """`conversation` is the key under which engines keep their caches."""
+    """`conversation` is the key under which engines keep their caches. `images`: bytes that images may come to, those
+    of the history and those of what waits."""
 
-    def __init__(self, settings: Settings, conversation: str) -> None:
+    def __init__(self, settings: Settings, conversation: str, images: int = 64 * 1024 * 1024) -> None:
         self.settings = settings
-        self.history = History(settings.window)
-        self.unsaid = Unsaid(settings.window.room, all_video=settings.all_video)
+        self.history = History(settings.window, images)
+        self.unsaid = Unsaid(settings.window, images, all_video=settings.all_video)
+        self._images = images
+        self._loaded = self._loaded_images = 0
+        """Tokens, and bytes of images, of the history that the client loads."""
         self.conversation = conversation
 
     def request(self, messages: tuple[Message, ...]) -> Request:
@@ -58,9 +65,27 @@ class Context:
         """Raises `ContextFullError`."""
         self.history.slide(tokens.of_preamble(self.request(())))
 
+    def load(self, messages: Sequence[Message]) -> None:
+        """The history of an earlier conversation stays for ever, so it has to leave room. Raises `ProtocolError`."""
+        limit = self.settings.window.limit
+        self._loaded += sum(map(weight, messages))
+        self._loaded_images += image_bytes([part for message in messages for part in message.parts])
+        where = "Invalid value at 'client_content.turns': the history"
+        if self._loaded > limit:
+            raise ProtocolError(f"{where} has {self._loaded} tokens, the window {limit}; send the latest turns.")
+        if self._loaded_images > self._images:
+            raise ProtocolError(f"{where} has images of {self._loaded_images} bytes; {self._images} are the most.")
+        self.history.load(messages)
+
+    def restored(self) -> None:
+        """The history is that of an earlier connection."""
+        kept = self.history.messages[: self.history.kept]
+        self._loaded = sum(map(weight, kept))
+        self._loaded_images = image_bytes([part for message in kept for part in message.parts])
+
     def take_waiting(self) -> bool:
         """Moves what waited into the history; tells whether any of it wants an answer."""
-        waiting, self.unsaid.waiting = self.unsaid.waiting, []
+        waiting = self.unsaid.take()
         for message, _ in waiting:
             self.history.add(message)
         return any(wanted for _, wanted in waiting)

@@ -32,11 +32,12 @@ class Dialogue(Answering):
         """`clientContent`: interrupts always (protocol.md 2.4), unless the model waits for a function's result."""
         if self.loading:
             self.loading = not complete
-            self.history.load(messages)
+            self._context.load(messages)
             self.prepare()
             return
         if self._calls.waits_for_client and self.settings.profile.queues_during_calls:
-            self._unsaid.waiting += [(message, complete) for message in messages or [Message("user", ())]]
+            for message in messages or [Message("user", ())]:
+                self._unsaid.wait(message, answered=complete)
             return
         self.interrupt()
         unanswered = self._context.take_waiting()
@@ -90,7 +91,7 @@ class Dialogue(Answering):
         if not message.parts:
             return
         if not self.settings.interruptible and (self._reply is not None or self._blocked):
-            self._unsaid.waiting.append((message, True))
+            self._unsaid.wait(message, answered=True)
             return
         self.interrupt()
         self._context.take_waiting()
@@ -106,7 +107,7 @@ class Dialogue(Answering):
         self.drop_held()
         message = Message("user", (replace(heard, overheard=True),))
         if self._reply is not None or self._asking is not None or self._blocked:
-            self._unsaid.waiting.append((message, False))
+            self._unsaid.wait(message, answered=False)
         else:
             self.history.add(message)
             self._context.slide()

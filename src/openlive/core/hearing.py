@@ -34,6 +34,8 @@ FRAME = 32 * MS
 """The longest frame of a detector: less than this may stay unjudged at the end of a stream."""
 PREROLL = 300 * MS
 """Audio before the onset that the recogniser is given: a detector notices soft beginnings late."""
+LEAST = 20 * MS
+"""Audio of a manual activity that the recogniser is given at once; less waits for more, or for the end."""
 JUDGED = 8 * INPUT_RATE
 """Audio that a detector of ends of turns looks at."""
 MEANT = 0.5
@@ -132,7 +134,8 @@ class Hearing:
         self._arrived_at = now
         self._arrivals.append((self._received, now))
         if not self._policy.automatic:
-            self._hear(self._received)
+            if self._utterance is not None and self._received - self._utterance.heard >= LEAST:
+                self._hear(self._received)
             if self._is_over():
                 self._commit(now)
             self._forget(self._received)

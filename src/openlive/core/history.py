@@ -13,6 +13,8 @@ from openlive.wire import content as wire
 from openlive.wire.errors import ProtocolError
 
 IMAGES = ("image/jpeg", "image/png", "image/webp")
+GONE = Text("(I have shown you a picture that is not there any more.)")
+"""In the place of a turn that was nothing but images."""
 
 
 class Window(Struct, frozen=True):
@@ -40,9 +42,22 @@ class ContextFullError(Exception):
     """For logs: the message quotes nothing that was said."""
 
 
+def weight(message: Message) -> int:
+    """What it counts in the window; a turn of nothing counts one, so that no number of them is nothing."""
+    return sum(tokens.of_messages([message]).values()) or 1
+
+
+def image_bytes(parts: Sequence[Part]) -> int:
+    return sum([len(part.data) for part in parts if isinstance(part, Image)])
+
+
 class History:
-    def __init__(self, window: Window) -> None:
+    """`images`: bytes that the images in it may come to; of more, the oldest go."""
+
+    def __init__(self, window: Window, images: int = 64 * 1024 * 1024) -> None:
         self._window = window
+        self._images = images
+        self._image_bytes = 0
         self._messages: list[Message] = []
         self._counts: list[int] = []
         self.kept = 0
@@ -60,6 +75,25 @@ class History:
             message = self._without_orphans(message)
             self._messages.append(message)
             self._counts.append(sum(tokens.of_messages([message]).values()))
+            self._image_bytes += image_bytes(message.parts)
+            if self._image_bytes > self._images:
+                self._forget_images()
+
+    def _forget_images(self) -> None:
+        """The oldest, down to half of what they may come to: it is not to be done again for the next one."""
+        self._image_bytes = image_bytes([part for message in self._messages for part in message.parts])
+        for i in range(len(self._messages) - 1):
+            if self._image_bytes <= self._images // 2:
+                return
+            message = self._messages[i]
+            if i >= self.kept and (freed := image_bytes(message.parts)):
+                rest = tuple(part for part in message.parts if not isinstance(part, Image))
+                self._replace(i, Message(message.role, rest or (GONE,)))
+                self._image_bytes -= freed
+
+    def _replace(self, index: int, message: Message) -> None:
+        self._messages[index] = message
+        self._counts[index] = sum(tokens.of_messages([message]).values())
 
     def _without_orphans(self, message: Message) -> Message:
         """Results whose calls are not there (any more) are told in words: no model takes them as results."""
@@ -79,6 +113,7 @@ class History:
     def take_back(self) -> Message:
         """The last message, which is none any more."""
         self._counts.pop()
+        self._image_bytes -= image_bytes(self._messages[-1].parts)
         return self._messages.pop()
 
     def load(self, messages: Sequence[Message]) -> None:
@@ -141,8 +176,7 @@ class History:
             message, before = self._messages[i], self._counts[i]
             rest = tuple(part for part in message.parts if not isinstance(part, Image))
             if i >= self.kept and rest and total > target:
-                self._messages[i] = Message(message.role, rest)
-                self._counts[i] = sum(tokens.of_messages([self._messages[i]]).values())
+                self._replace(i, Message(message.role, rest))
                 total -= before - self._counts[i]
         return total
 

@@ -60,13 +60,15 @@ class Kept(Dialogue):
     def restore(self, snapshot: Snapshot, first: Setting) -> None:
         """Goes on from `snapshot`. `first`: what the new setup says; its changes since hold where it says the same."""
         self.history.restore(snapshot.messages, snapshot.kept, snapshot.engine_ratio)
-        self._unsaid.waiting = list(snapshot.waiting)
+        self._context.restored()
+        for message, answered in snapshot.waiting:
+            self._unsaid.wait(message, answered=answered)
         self.loading = snapshot.loading
         self._unsaid.seen = list(snapshot.seen)
         self._calls = Calls(
             self.out,
-            self._limits.call,
-            self._limits.tool,
+            self._limits,
+            self.settings.window,
             number=snapshot.call_number,
             pending=(replace(p, asked_at=p.asked_at + self.now) for p in snapshot.calls),
             results=snapshot.results,

@@ -33,5 +33,7 @@ class Limits(Struct, frozen=True):
     """Of speech without an end; there it is ended, and the rest is another turn."""
     ahead: float = 120.0
     """By which an answer's audio may be ahead of its playback: until then its responder is made to wait."""
+    images: int = 64 * 1024 * 1024
+    """Bytes of the images that a session remembers."""
     waste: float = 0.8
     """No time: the share of wrong guesses from which on no reply is prepared (`Guesses`)."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from openlive.core import history, masks, tell
+from openlive.core.activity import MS
 from openlive.core.commands import Close, Command, Restore, Save
 from openlive.core.declarations import functions
 from openlive.core.dialogue import Dialogue
@@ -50,6 +51,11 @@ from openlive.wire.errors import ProtocolError, Refusal, close_reason
 from openlive.wire.server import TurnCompleteReason
 from openlive.wire.setup import Setup
 
+EARLY = 64
+"""Events while the state of a resumed session is being fetched. The shell reads one or two, not more, meanwhile."""
+NOTED = 20 * MS
+"""Samples of audio that messages share a note of: what one message of an ordinary client has."""
+
 
 class Session:
     """`handle` takes what happened and returns what to do; call it with None no later than `deadline`.
@@ -75,6 +81,8 @@ class Session:
         """Messages of the client on this connection."""
         self._unsettled: deque[tuple[int, int]] = deque()
         """Of those with audio that may still matter: number, and the samples received with it."""
+        self._noted = 0
+        """Samples received before the last of these."""
         self._lifetime = Lifetime(self._limits)
         self._goodbye_waits = False
         """A handle comes before the goodbye: clients reconnect at once (protocol.md 11.17)."""
@@ -143,6 +151,8 @@ class Session:
             case Failed("store"):
                 self._go_away()
             case _ if self._setup is not None and self._dialogue is None:
+                if len(self._early) >= EARLY:
+                    raise ProtocolError(f"{EARLY} messages came before the session was there; wait for setupComplete.")
                 self._early.append(event)
             case ClientSaid(message, more):
                 self._consumed += not more
@@ -158,8 +168,7 @@ class Session:
             case AudioArrived(samples, more):
                 hearing.arrived(samples, self._now)
                 if dialogue.settings.transparent:
-                    self._consumed_before(hearing.settled)
-                    self._unsettled.append((self._consumed, hearing.received))
+                    self._note(samples, hearing)
                 self._consumed += not more
             case Detected(stream, frames):
                 hearing.beside = dialogue.settings.by_words and dialogue.answering
@@ -229,8 +238,9 @@ class Session:
         self._begin(self._setup, event.snapshot)
         early, self._early = self._early, []
         for waiting in early:
-            self._take(waiting)
-            self._pump()
+            if not self._closed:
+                self._take(waiting)
+                self._pump()
 
     def _begin(self, setup: Setup, snapshot: Snapshot | None) -> None:
         settings = self._settings(setup)
@@ -338,7 +348,8 @@ class Session:
                 if isinstance(item, Overrun):
                     wait = f"More than {self._limits.backlog:.0f} s of audio wait to be processed"
                     self._close(1008, f"{wait}; send it more slowly.")
-                elif isinstance(item, Signal):
+                    return
+                if isinstance(item, Signal):
                     floor.noticed(item)
                     self._out += [*floor.out, *dialogue.out]
                     floor.out.clear()
@@ -370,6 +381,15 @@ class Session:
         while self._unsettled and self._unsettled[0][1] <= settled:
             self._unsettled.popleft()
         return self._unsettled[0][0] if self._unsettled else self._consumed
+
+    def _note(self, samples: int, hearing: Hearing) -> None:
+        """Notes a message with audio. Short ones share a note, so that there are few; of these the first one counts."""
+        self._consumed_before(hearing.settled)
+        if self._unsettled and hearing.received - self._noted <= NOTED:
+            self._unsettled[-1] = (self._unsettled[-1][0], hearing.received)
+        else:
+            self._noted = hearing.received - samples
+            self._unsettled.append((self._consumed, hearing.received))
 
     def _leave(self, event: Left | TakenOver) -> None:
         refusal = errors.RESUMED_ELSEWHERE if isinstance(event, TakenOver) else Refusal(1000, "")
@@ -418,7 +438,9 @@ class Session:
             self._out.append(tell.go_away(end[0] - self._now))
 
     def _close(self, code: int, reason: str, about: str | None = None) -> None:
-        """What was said so far is kept; of an answer in progress what was heard."""
+        """What was said so far is kept; of an answer in progress what was heard. Happens once."""
+        if self._closed:
+            return
         self._save(leaving=True)
         if self._dialogue is not None:
             self._out += self._dialogue.out

@@ -68,6 +68,7 @@ class App:
             backlog=config.limits.backlog_seconds,
             utterance=config.limits.utterance_seconds,
             ahead=config.limits.ahead_seconds,
+            images=config.limits.image_bytes,
             waste=config.limits.speculation_waste,
             call=config.limits.call_seconds,
             tool=config.limits.tool_seconds,
