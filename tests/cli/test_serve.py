@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from openlive.cli import main, serve, state, stopping
 from openlive.config import load
 from openlive.models import ModelError
 from tests.cli.conftest import TOLD, serving
+from tests.serving import Scripted
 
 
 @pytest.fixture
@@ -54,6 +56,20 @@ def test_the_log_holds_nothing_that_was_said(tone: Path) -> None:
         _, log = server.stop()
     assert "opened" in log
     assert not any(word in log for word in ("purple", "elephant", "secret", "zebra"))
+
+
+def test_what_was_loaded_is_not_collected_while_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen: list[int] = []
+
+    async def run(*_: object, **__: object) -> None:
+        frozen.append(gc.get_freeze_count())
+
+    monkeypatch.setattr("openlive.server.run.run", run)
+    try:
+        asyncio.run(serve._serve(load(), None, Scripted().engines, stopping.Stop(), lambda _: None))
+    finally:
+        gc.unfreeze()
+    assert frozen[0] > 10_000
 
 
 @pytest.mark.skipif(os.name != "posix", reason="files have no modes here")

@@ -14,7 +14,9 @@ Place = tuple[str, str]
 """A namespace and a key, or a namespace and an owner."""
 
 
-class _Item(Struct):
+class _Item(Struct, gc=False):
+    """It holds nothing that could hold it. A collection that looked at a full store's items would hold up the loop."""
+
     value: bytes
     expires_at: float
     account: Place
