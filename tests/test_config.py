@@ -110,6 +110,8 @@ def test_the_example_names_every_built_in_model_and_the_listener_agrees_with_the
         ("[limits]\nconnection_seconds = -1", "connection_seconds must not be negative"),
         ("[limits]\npreset = 'google'", "limits: preset 'google' is none of unlimited, documented"),
         ("[server]\ndrain_seconds = -1", "drain_seconds must not be negative"),
+        ("[server]\nping_seconds = -1", "ping_seconds must not be negative"),
+        ("[server]\nping_seconds = 60\nsilence_seconds = 60", "silence_seconds must be longer than ping_seconds"),
         ("[store]\nlocation = 'redis://x'", "store: location 'redis://x' is neither memory nor sqlite:/path/to/file"),
         ("[store]\nkey_bytes = 0", "total_bytes, key_bytes and resumption_seconds must be positive"),
         ("[engines]\nllm = 3", "openlive.toml: engines.llm: Expected `str`, got `int`"),

@@ -52,6 +52,8 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("drain_seconds", "keepalive_seconds", "ping_seconds", "silence_seconds"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
+        if self.ping_seconds and 0 < self.silence_seconds <= self.ping_seconds:
+            raise ValueError("silence_seconds must be longer than ping_seconds, or nobody can answer in time")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is outside 0 to 65535")
         if self.certificate_key and not self.certificate:

@@ -108,6 +108,16 @@ const scenarios = {
     return { ...(await closed()), log };
   },
 
+  // Says nothing for longer than a client may that answers no ping.
+  async silent() {
+    const { session, turn } = await start(text);
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    session.sendClientContent({ turns: 'still there?' });
+    const answer = await turn();
+    session.close();
+    return answer;
+  },
+
   async badAudio() {
     const { session, closed, log } = await start(text);
     session.sendRealtimeInput({ audio: { data: 'YWJj', mimeType: 'audio/pcm' } });

@@ -222,6 +222,12 @@ def test_the_users_mood_reaches_the_model_and_the_voice(packages: Path, speech: 
     assert voices[-1] == Voice("Puck", expected="en")
 
 
+def test_pings_are_answered_by_the_sdk(packages: Path, speech: tuple[Path, Path]) -> None:
+    with serving(server=ServerSettings(ping_seconds=0.2, silence_seconds=3.0)) as server:
+        turn = run(packages, "scenarios.mjs", address(server, "https"), *speech, "silent")["silent"]
+    assert turn["text"] == "You said: still there?"
+
+
 def test_a_bad_key_is_told_by_onclose(packages: Path, speech: tuple[Path, Path]) -> None:
     with serving(server=ServerSettings(keys=(Key("me", "the-right-key-0123456789"),))) as locked:
         told = run(packages, "scenarios.mjs", address(locked, "https"), *speech, "badKey")["badKey"]

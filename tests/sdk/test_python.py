@@ -148,6 +148,14 @@ async def test_a_mistake_later_on(server: Server) -> None:
         assert refused.value.code == 1007
 
 
+async def test_pings_are_answered_by_the_sdk() -> None:
+    with serving(server=ServerSettings(ping_seconds=0.2, silence_seconds=3.0)) as pinging:
+        async with session(pinging, TEXT) as opened:
+            await asyncio.sleep(5)
+            await opened.send_client_content(turns=user("still there?"))
+            assert (await receive(opened)).text == "You said: still there?"
+
+
 async def test_a_server_that_stops() -> None:
     with serving() as leaving:
         async with session(leaving, TEXT) as opened:
