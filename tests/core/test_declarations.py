@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlive.core.declarations import MAX_FUNCTIONS, MAX_HOPS, MAX_LEVELS, functions
+from openlive.core.declarations import (
+    MAX_FUNCTIONS,
+    MAX_HOPS,
+    MAX_LEVELS,
+    MAX_REFERENCES,
+    MAX_SCHEMAS,
+    MAX_SIZE,
+    functions,
+)
+from openlive.schema import find
 from openlive.types import FunctionDeclaration
 from openlive.wire.errors import ProtocolError
 from openlive.wire.json import parse
@@ -266,14 +276,70 @@ def test_how_deep_schemas_may_be(form: str) -> None:
     assert refused({"name": "f", form: nested(MAX_LEVELS + 1, "OBJECT")}).endswith("32 levels deep")
 
 
+def linked(count: int, link: Callable[[Declared], Declared]) -> Declared:
+    """Definitions that each lead to the next one."""
+    chain: Declared = {f"d{i}": link({"$ref": f"#/$defs/d{i + 1}"}) for i in range(count)}
+    return {**of(a={"$ref": "#/$defs/d0"}), "$defs": {**chain, f"d{count}": {"type": "string"}}}
+
+
 def test_a_long_chain_of_references_ends() -> None:
-    """In time, and without one call of Python's for each."""
-    chain: Declared = {f"d{i}": {"properties": {"a": {"$ref": f"#/$defs/d{i + 1}"}}} for i in range(20_000)}
-    declare({"name": "f", "parametersJsonSchema": {"$defs": {**chain, "d20000": {}}}})
-    bare: Declared = {f"d{i}": {"$ref": f"#/$defs/d{i + 1}"} for i in range(20_000)}
-    schema = {"$defs": {**bare, "d20000": {}}}
-    assert MAX_HOPS < 20_000
-    assert refused({"name": "f", "parametersJsonSchema": schema}).endswith("refers to itself")
+    """Without one call of Python's for each."""
+    declare({"name": "f", "parametersJsonSchema": linked(2000, lambda ref: {"properties": {"a": ref}})})
+
+
+def test_references_to_references() -> None:
+    declare({"name": "f", "parametersJsonSchema": linked(MAX_HOPS, lambda ref: ref)})
+    reason = refused({"name": "f", "parametersJsonSchema": linked(MAX_HOPS + 1, lambda ref: ref)})
+    assert reason.endswith(f": leads over more than {MAX_HOPS} references")
+
+
+def test_each_reference_is_followed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was followed for each place that has it: 20,000 of them over 98 hops took 15 seconds."""
+    followed: list[str] = []
+
+    def found(reference: str, whole: Declared) -> Any:
+        followed.append(reference)
+        return find(reference, whole)
+
+    monkeypatch.setattr("openlive.core.declarations.find", found)
+    schema = linked(98, lambda ref: ref)
+    schema["properties"] = {f"p{i}": {"$ref": "#/$defs/d0"} for i in range(1000)}
+    declare({"name": "f", "parametersJsonSchema": schema})
+    assert len(followed) == len(set(followed)) == 99
+
+
+@pytest.mark.parametrize("keyword", ["anyOf", "oneOf", "allOf"])
+def test_what_branches_is_refused_by_its_path(keyword: str) -> None:
+    """Whoever follows its references would be busy for ever."""
+
+    def branching(levels: int) -> Declared:
+        return linked(levels, lambda ref: {keyword: [ref, ref]})
+
+    declare({"name": "f", "parametersJsonSchema": branching(10)})
+    for levels in (22, 500):
+        reason = refused({"name": "f", "parametersJsonSchema": branching(levels)})
+        assert reason.startswith("parameters_json_schema.properties[a].ref.")
+        assert reason.endswith(f": comes to more than {MAX_SIZE} schemas with what it refers to")
+
+
+def test_what_leads_back_to_itself_counts_once() -> None:
+    tree = {**of(left={"$ref": "#"}, right={"$ref": "#"}), "anyOf": [{"$ref": "#"}, {"$ref": "#"}]}
+    declare({"name": "f", "parametersJsonSchema": tree})
+
+
+def test_too_many_schemas_and_references_in_all() -> None:
+    half = {"parametersJsonSchema": of(**{f"p{i}": {"type": "string"} for i in range(MAX_SCHEMAS // 2 - 1)})}
+    declare({"name": "f", **half}, {"name": "g", **half})
+    reason = refused({"name": "f", **half}, {"name": "g", **half}, {"name": "h", "parametersJsonSchema": of(a={})})
+    assert reason.endswith(f"all functions together can have {MAX_SCHEMAS} schemas")
+    half = {"parametersJsonSchema": {**of(**{f"p{i}": {"$ref": "#/$defs/a"} for i in range(1024)}), "$defs": {"a": {}}}}
+    declare({"name": "f", **half}, {"name": "g", **half})
+    more = {"name": "h", "parametersJsonSchema": of(a={"$ref": "#"})}
+    with pytest.raises(ProtocolError) as caught:
+        declare({"name": "f", **half}, {"name": "g", **half}, more)
+    path = "setup.tools[0].function_declarations[2].parameters_json_schema.properties[a].ref"
+    assert caught.value.field == path
+    assert caught.value.reason.endswith(f"all functions together can have {MAX_REFERENCES} references")
 
 
 def test_what_was_sent_is_left_as_it_is() -> None:

@@ -12,7 +12,7 @@ from openlive.types import FunctionDeclaration
 def grammar(parameters: Any) -> dict[str, Any]:
     """What the grammar is told of an argument `x` with this schema."""
     whole = schemas.normal({"type": "object", "properties": {"x": parameters}})
-    return schemas.value(whole["properties"]["x"], whole)
+    return schemas.Values(whole).value(whole["properties"]["x"])
 
 
 def test_nothing_is_invented_beside_what_is_declared() -> None:
@@ -51,7 +51,7 @@ def test_references_stay_with_what_they_point_to() -> None:
     node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
     parameters = {"type": "object", "$defs": {"node": node}, "properties": {"x": {"$ref": "#/$defs/node"}}}
     whole = schemas.normal(parameters)
-    schema = schemas.value(whole["properties"]["x"], whole)
+    schema = schemas.Values(whole).value(whole["properties"]["x"])
     assert schema["$ref"] == "#/$defs/node"
     assert schema["$defs"]["node"]["properties"]["next"]["$ref"] == "#/$defs/node"
 
@@ -70,7 +70,7 @@ def test_what_no_grammar_can_be_made_of_costs_its_own_argument_alone(
 ) -> None:
     light = {"x": schema, "room": {"enum": ["attic"]}}
     whole = schemas.normal({"type": "object", "properties": light})
-    assert {k: v for k, v in schemas.value(whole["properties"]["x"], whole).items() if k != "x-guidance"} == kept
+    assert {k: v for k, v in schemas.Values(whole).value(whole["properties"]["x"]).items() if k != "x-guidance"} == kept
     grammar = routing.grammar((FunctionDeclaration("light", "", whole),))
     assert LLMatcher.validate_grammar(grammar) == ""
     assert "attic" in grammar
@@ -140,3 +140,74 @@ def test_a_schema_may_be_anything(parameters: Any) -> None:
     assert LLMatcher.validate_grammar(routing.grammar(functions)) == ""
     assert routing.beginning(functions, "")
     assert isinstance(schemas.complaint({}, parameters), str)
+
+
+# --- what anybody may declare -----------------------------------------------------------------------------------------
+
+
+def of(count: int, **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(count)}, **more}
+
+
+def length(*parameters: dict[str, Any]) -> int:
+    functions = [FunctionDeclaration(f"f{i}", "", each) for i, each in enumerate(parameters)]
+    text = routing.grammar(functions)
+    assert LLMatcher.validate_grammar(text) == ""
+    return len(text)
+
+
+@pytest.mark.parametrize("required", [[], [f"p{i}" for i in range(2000)], ["p0"]])
+def test_a_grammar_is_as_long_as_what_was_declared(required: list[str]) -> None:
+    """It was as long as the square of the optional arguments; and a rule for each that leads to the next one's, 8000 of
+    them, ended the process in llguidance."""
+    few, many = length(of(500, required=required)), length(of(2000, required=required))
+    assert many < 5 * few
+
+
+def test_what_finds_no_room_is_held_by_less() -> None:
+    assert length(of(8000)) < 500
+    assert length(*[of(15)] * 512) < 400_000
+    assert length({"properties": {"a": {"enum": [f"v{i}" for i in range(60_000)]}}}) < 500
+    shared = {"$defs": {f"d{i}": of(20) for i in range(300)}}
+    shared |= {"properties": {f"p{i}": {"$ref": f"#/$defs/d{i}"} for i in range(300)}}
+    assert length(shared) < 300_000
+
+
+def test_values_of_one_kind_share_their_rule() -> None:
+    assert routing.grammar([FunctionDeclaration("f", "", of(100))]).count("%json") == 2
+
+
+def tries(monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any]) -> int:
+    tried: list[str] = []
+
+    def is_taken(text: str) -> bool:
+        tried.append(text)
+        return True
+
+    monkeypatch.setattr(schemas, "_is_taken", is_taken)
+    routing.grammar([FunctionDeclaration("f", "", parameters)])
+    return len(tried)
+
+
+def test_not_everything_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    patterns = {f"p{i}": {"type": "string", "pattern": f"^a{i}$"} for i in range(4000)}
+    assert tries(monkeypatch, {"properties": {"a": {"properties": patterns}}}) < 2000
+    assert tries(monkeypatch, {"properties": {f"p{i}": {"maxLength": i} for i in range(4000)}}) < 2000
+
+
+def test_what_would_be_multiplied_is_left_out() -> None:
+    either = [{"anyOf": [{"minLength": i}, {"maxLength": i + 9}]} for i in range(32)]
+    assert "allOf" in grammar({"allOf": either[:7]})
+    assert "allOf" not in grammar({"allOf": either})
+    chain = {
+        "$defs": {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}, either[i]]} for i in range(30)},
+        "properties": {"x": {"$ref": "#/$defs/d0"}},
+    }
+    length(chain)
+
+
+def test_arguments_without_room_may_be_any() -> None:
+    functions = [FunctionDeclaration("f", "", of(5000, required=["p0"]))]
+    assert "any" in routing.grammar(functions)
+    (call,) = routing.read('f(p0="x", p9="y")]', functions)
+    assert call.args == {"p0": "x", "p9": "y"}

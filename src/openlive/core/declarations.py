@@ -8,10 +8,11 @@ words where they are known (protocol.md 4.9 and 5).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple, NoReturn
 
+from openlive.schema import LISTS, MAPS, SINGLE, Schema, Size, copied, find, inside
 from openlive.types import FunctionDeclaration
 from openlive.wire import tools as wire
 from openlive.wire.errors import ProtocolError
@@ -21,6 +22,12 @@ MAX_FUNCTIONS = 512
 """The SDKs' reference names this number."""
 MAX_LEVELS = 32
 """Schemas within schemas; ours. Nobody can name an argument that lies deeper, and walks end."""
+MAX_SCHEMAS = 8192
+"""Of all functions together; ours. 512 functions with 15 arguments each, looked at within 50 ms."""
+MAX_SIZE = 8192
+"""Schemas that the parameters of one function come to once every reference is followed (`schema.Size`); ours."""
+MAX_REFERENCES = 2048
+"""Of all functions together; ours."""
 MAX_HOPS = 100
 """References that lead to references; ours."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
@@ -28,8 +35,6 @@ _NAME_RULE = (
     "Invalid function name. Must start with a letter or an underscore. Must be alphameric (a-z, A-Z, 0-9), "
     "underscores (_), dots (.), colons (:) or dashes (-), with a maximum length of 128."
 )
-
-Schema = dict[str, Any]
 
 
 def functions(
@@ -39,6 +44,7 @@ def functions(
     ask for. Raises `ProtocolError` for what is not offered or badly declared.
     """
     found: dict[str, FunctionDeclaration] = {}
+    schemas = _Count()
     for i, tool in enumerate(tools):
         for name in tool.__struct_fields__:
             if name != "function_declarations" and getattr(tool, name) not in (None, ()):
@@ -46,7 +52,7 @@ def functions(
                 _add(found, _offered(name, where, offered), where)
         for j, declared in enumerate(tool.function_declarations):
             where = f"{path}[{i}].function_declarations[{j}]"
-            _add(found, _declared(declared, where), f"{where}.name")
+            _add(found, _declared(declared, where, schemas), f"{where}.name")
     return tuple(found.values())
 
 
@@ -67,7 +73,7 @@ def _offered(name: str, where: str, offered: Sequence[FunctionDeclaration]) -> F
     raise ProtocolError(f"Invalid value at '{where}': this server has no such tool; leave it out.")
 
 
-def _declared(declared: wire.FunctionDeclaration, path: str) -> FunctionDeclaration:
+def _declared(declared: wire.FunctionDeclaration, path: str, schemas: _Count) -> FunctionDeclaration:
     if not _NAME.fullmatch(declared.name or ""):
         _refuse(f"{path}.name", _NAME_RULE)
     free = declared.parameters_json_schema
@@ -75,9 +81,9 @@ def _declared(declared: wire.FunctionDeclaration, path: str) -> FunctionDeclarat
         _refuse(f"{path}.parameters_json_schema", "parameters are set too; leave one of the two out")
     parameters: Schema = {}
     if declared.parameters is not None:
-        parameters = _Schemas(f"{path}.parameters", openapi=True).checked(declared.json_schema)
+        parameters = _Schemas(f"{path}.parameters", schemas, openapi=True).checked(declared.json_schema)
     elif free is not None:
-        parameters = _Schemas(f"{path}.parameters_json_schema", openapi=False).checked(free)
+        parameters = _Schemas(f"{path}.parameters_json_schema", schemas, openapi=False).checked(copied(free))
     return FunctionDeclaration(
         name=declared.name or "",
         description=declared.description or "",
@@ -97,12 +103,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-_MAPS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
-_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SINGLE = (
-    *("items", "additionalProperties", "unevaluatedItems", "unevaluatedProperties", "propertyNames", "contains"),
-    *("not", "if", "then", "else"),
-)
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
@@ -114,120 +114,191 @@ _WANTED: dict[str, Wanted] = {
     **dict.fromkeys(("title", "description", "format", "pattern", "$ref"), ("a string", lambda v: isinstance(v, str))),
     **dict.fromkeys(_NUMBERS, ("a number", _is_number)),
     **dict.fromkeys(_COUNTS, ("a whole number, 0 or more", lambda v: _is_number(v) and v >= 0 and v % 1 == 0)),
-    **dict.fromkeys(_MAPS, ("an object", lambda v: isinstance(v, dict))),
-    **dict.fromkeys(_LISTS, ("a list of schemas", lambda v: isinstance(v, list) and bool(v))),
-    **dict.fromkeys(_SINGLE, ("a schema", lambda v: isinstance(v, dict | bool))),
+    **dict.fromkeys(MAPS, ("an object", lambda v: isinstance(v, dict))),
+    **dict.fromkeys(LISTS, ("a list of schemas", lambda v: isinstance(v, list) and bool(v))),
+    **dict.fromkeys(SINGLE, ("a schema", lambda v: isinstance(v, dict | bool))),
     "enum": ("a list of values", lambda v: isinstance(v, list) and bool(v)),
     "required": ("a list of names", lambda v: isinstance(v, list) and all(isinstance(name, str) for name in v)),
 }
 """What the value of a keyword has to be. Keywords that are not here are taken as they are."""
 
 
+class _Count:
+    """Of what all functions have so far."""
+
+    schemas = 0
+    references = 0
+
+
+class _WrongError(Exception):
+    """What is wrong with a schema, and where in it."""
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where = where
+        self.why = why
+
+
+class _At(NamedTuple):
+    """Where a schema stands: put into words only where something is wrong with it."""
+
+    outer: _At | None
+    keyword: str
+    name: str | int | None
+    level: int
+    """Of schemas within schemas; what is referred to begins anew."""
+
+
+_ROOT = _At(None, "", None, 1)
+
+
 class _Schemas:
     """Checks a schema and all that it holds or refers to, one by one: they may be nested as deeply as JSON may be."""
 
-    def __init__(self, path: str, *, openapi: bool) -> None:
+    def __init__(self, path: str, count: _Count, *, openapi: bool) -> None:
         self._path = path
+        self._count = count
         self._openapi = openapi
         self._root: Schema = {}
-        self._todo: list[tuple[Any, str, int]] = []
-        self._referred: list[tuple[Any, str, int]] = []
+        self._todo: list[tuple[Any, _At]] = []
+        self._referred: list[tuple[Any, _At]] = []
+        self._found: dict[str, tuple[Any, int]] = {}
+        """Where references lead in the end, and over how many others."""
 
-    def checked(self, sent: Any) -> Schema:
-        """The schema with its types in lower case, as `types.FunctionDeclaration` has it. Raises `ProtocolError`."""
-        if not isinstance(sent, dict):
+    def checked(self, root: Any) -> Schema:
+        """The schema with its types in lower case, as `types.FunctionDeclaration` has it: `root` itself, changed.
+        Raises `ProtocolError`."""
+        if not isinstance(root, dict):
             _refuse(self._path, "must be a schema of an object")
-        self._root = deepcopy(sent)
-        self._todo.append((self._root, self._path, 1))
+        self._root = root
+        self._todo.append((self._root, _ROOT))
         seen: set[int] = set()
         while self._todo or self._referred:
-            schema, path, level = (self._todo or self._referred).pop()
+            schema, at = (self._todo or self._referred).pop()
             if isinstance(schema, bool) or id(schema) in seen:
                 continue
             seen.add(id(schema))
-            if not isinstance(schema, dict):
-                _refuse(path, "must be a schema")
-            if level > MAX_LEVELS:
-                _refuse(path, f"schemas can be nested {MAX_LEVELS} levels deep")
-            self._check(schema, path, level)
+            try:
+                self._take(schema, at)
+            except _WrongError as wrong:
+                _refuse(self._path_of(at) + wrong.where, wrong.why)
+        if self._count.schemas > MAX_SCHEMAS:
+            _refuse(self._path, f"all functions together can have {MAX_SCHEMAS} schemas")
+        if self._found:
+            self._check_size()
         if "object" not in _kinds(self._root, "object"):
             _refuse(f"{self._path}.type", "must be OBJECT")
-        if self._root and not self._root.keys() & {"type", "$ref", *_LISTS}:
+        if self._root and not self._root.keys() & {"type", "$ref", *LISTS}:
             self._root["type"] = "object"
         return self._root
 
-    def _check(self, schema: Schema, path: str, level: int) -> None:
+    def _path_of(self, at: _At) -> str:
+        steps = []
+        while at.outer is not None:
+            steps.append(_step(at.keyword, at.name))
+            at = at.outer
+        return self._path + "".join(reversed(steps))
+
+    def _take(self, schema: Any, at: _At) -> None:
+        if not isinstance(schema, dict):
+            raise _WrongError("", "must be a schema")
+        if at.level > MAX_LEVELS:
+            raise _WrongError("", f"schemas can be nested {MAX_LEVELS} levels deep")
+        self._count.schemas += 1
+        if self._count.schemas > MAX_SCHEMAS:
+            raise _WrongError("", f"all functions together can have {MAX_SCHEMAS} schemas")
         if isinstance(schema.get("items"), list):  # of a tuple, before JSON Schema 2020
             schema["prefixItems"] = schema.pop("items")
             schema["items"] = schema.pop("additionalItems", True)
-        for key, value in schema.items():
-            if key in _WANTED and not _WANTED[key][1](value):
-                _refuse(f"{path}.{_snake(key)}", f"must be {_WANTED[key][0]}")
-        self._check_type(schema, path)
-        for least, most in _RANGES:
-            if least in schema and most in schema and schema[least] > schema[most]:
-                _refuse(f"{path}.{_snake(most)}", f"is less than {_snake(least)}")
+        _check(schema)
         if self._openapi:
-            _check_openapi(schema, path)
+            _check_openapi(schema)
         if "$ref" in schema:
-            self._referred.append((self._follow(schema["$ref"], f"{path}.ref"), f"{path}.ref", 1))
-        inside = [(inner, where, level + 1) for inner, where in _inside(schema, path)]
-        self._todo += reversed(inside)  # the first one is looked at next
-
-    def _check_type(self, schema: Schema, path: str) -> None:
-        if "type" not in schema:
-            return
-        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        lower = [kind.lower() if isinstance(kind, str) else kind for kind in kinds]
-        if not lower or any(kind not in _TYPES for kind in lower):
-            _refuse(f"{path}.type", f"must be one of {', '.join(_TYPES)}")
-        schema["type"] = lower if isinstance(schema["type"], list) else lower[0]
-
-    def _follow(self, reference: str, path: str) -> Any:
-        """What it refers to in the end."""
-        for _ in range(MAX_HOPS):
-            target = self._find(reference, path)
-            if not isinstance(target, dict) or not isinstance(target.get("$ref"), str):
-                return target
-            reference = target["$ref"]
-        _refuse(path, "refers to itself")
-
-    def _find(self, reference: str, path: str) -> Any:
-        if not reference.startswith("#"):
-            _refuse(path, "only what is in this schema can be referred to, as #/$defs/NAME")
-        place: Any = self._root
-        for step in reference[1:].split("/")[1:]:
-            name = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(place, list) and name.isdecimal() and int(name[:9]) < len(place):
-                place = place[int(name[:9])]
-            elif isinstance(place, dict) and name in place:
-                place = place[name]
+            self._referred.append((self._follow(schema["$ref"]), _At(at, "$ref", None, 1)))
+        within = []
+        for keyword, name, inner in inside(schema):
+            if inner or type(inner) is not dict:
+                within.append((inner, _At(at, keyword, name, at.level + 1)))
             else:
-                place = None
-        if not isinstance(place, dict | bool) or reference[1:2] not in ("", "/"):
-            _refuse(path, f"there is no {reference[:64]} in this schema")
+                self._count.schemas += 1  # nothing in it can be wrong
+        self._todo += reversed(within)  # the first one is looked at next
+
+    def _check_size(self) -> None:
+        """Without references a schema comes to what it is, and that is counted already."""
+        size, steps = Size(lambda reference: self._found[reference][0]).of(self._root, MAX_SIZE)
+        if size > MAX_SIZE:
+            path = self._path + "".join(_step(*step) for step in steps)
+            _refuse(path[:200], f"comes to more than {MAX_SIZE} schemas with what it refers to")
+
+    def _follow(self, reference: str) -> Any:
+        """What it refers to in the end. Each reference is followed once."""
+        self._count.references += 1
+        if self._count.references > MAX_REFERENCES:
+            raise _WrongError(".ref", f"all functions together can have {MAX_REFERENCES} references")
+        hops: dict[str, None] = {}
+        while reference not in self._found:
+            if reference in hops:
+                raise _WrongError(".ref", "refers to itself")
+            hops[reference] = None
+            target = self._find(reference)
+            if not isinstance(target, dict) or not isinstance(target.get("$ref"), str):
+                self._found[reference] = target, 0
+            else:
+                reference = target["$ref"]
+        target, distance = self._found[reference]
+        for hop in reversed(hops):
+            if hop != reference:
+                distance += 1
+                self._found[hop] = target, distance
+        if distance > MAX_HOPS:
+            raise _WrongError(".ref", f"leads over more than {MAX_HOPS} references")
+        return target
+
+    def _find(self, reference: str) -> Any:
+        if not reference.startswith("#"):
+            raise _WrongError(".ref", "only what is in this schema can be referred to, as #/$defs/NAME")
+        place = find(reference, self._root)
+        if place is None:
+            raise _WrongError(".ref", f"there is no {reference[:64]} in this schema")
         return place
 
 
-def _check_openapi(schema: Schema, path: str) -> None:
+def _check(schema: Schema) -> None:
+    for key, value in schema.items():
+        if key in _WANTED and not _WANTED[key][1](value):
+            raise _WrongError(f".{_snake(key)}", f"must be {_WANTED[key][0]}")
+    if "type" in schema:
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        lower = [kind.lower() if isinstance(kind, str) else kind for kind in kinds]
+        if not lower or any(kind not in _TYPES for kind in lower):
+            raise _WrongError(".type", f"must be one of {', '.join(_TYPES)}")
+        schema["type"] = lower if isinstance(schema["type"], list) else lower[0]
+    for least, most in _RANGES:
+        if least in schema and most in schema and schema[least] > schema[most]:
+            raise _WrongError(f".{_snake(most)}", f"is less than {_snake(least)}")
+
+
+def _check_openapi(schema: Schema) -> None:
     """What the original refuses in `parameters`, but for what a model can make sense of: an object without properties,
     properties without a type, an enum of numbers."""
+    kinds = _kinds(schema)
+    typed = "type" in schema
     for key, kind in _ONLY_FOR.items():
-        if key in schema and kind not in _kinds(schema, kind):
-            _refuse(f"{path}.{key}", f"only allowed for {kind.upper()} type")
-    if "array" in _kinds(schema) and "items" not in schema:
-        _refuse(f"{path}.items", "missing field.")
-    for i, name in enumerate(schema.get("required", ())):
-        if name not in schema.get("properties", ()):
-            _refuse(f"{path}.required[{i}]", "property is not defined")
-    if "enum" not in schema:
+        if key in schema and typed and kind not in kinds:
+            raise _WrongError(f".{key}", f"only allowed for {kind.upper()} type")
+    if "array" in kinds and "items" not in schema:
+        raise _WrongError(".items", "missing field.")
+    if "required" in schema:
+        properties = schema.get("properties", ())
+        for i, name in enumerate(schema["required"]):
+            if name not in properties:
+                raise _WrongError(f".required[{i}]", "property is not defined")
+    if "enum" not in schema or not typed or "string" in kinds:
         return
-    if not {"string", "integer", "number"} & {*_kinds(schema, "string")}:
-        _refuse(f"{path}.enum", "only allowed for STRING type")
-    if not {"string"} & {*_kinds(schema, "string")}:
-        for i, value in enumerate(schema["enum"]):
-            if isinstance(value, str):
-                _refuse(f"{path}.enum[{i}]", "must be a number")
+    if not {"integer", "number"} & set(kinds):
+        raise _WrongError(".enum", "only allowed for STRING type")
+    for i, value in enumerate(schema["enum"]):
+        if isinstance(value, str):
+            raise _WrongError(f".enum[{i}]", "must be a number")
 
 
 def _kinds(schema: Schema, otherwise: str = "") -> list[Any]:
@@ -235,17 +306,12 @@ def _kinds(schema: Schema, otherwise: str = "") -> list[Any]:
     return kinds if isinstance(kinds, list) else [kinds]
 
 
-def _inside(schema: Schema, path: str) -> Iterable[tuple[Any, str]]:
-    """The schemas right within a schema, and their paths."""
-    for key, value in schema.items():
-        where = f"{path}.{_snake(key)}"
-        if key in _MAPS:
-            yield from ((inner, f"{where}[{name[:64]}]") for name, inner in value.items())
-        elif key in _LISTS:
-            yield from ((inner, f"{where}[{i}]") for i, inner in enumerate(value))
-        elif key in _SINGLE:
-            yield value, where
+def _step(keyword: str, name: str | int | None) -> str:
+    """To a schema within another."""
+    within = f".{_snake(keyword)}"
+    return within if name is None else f"{within}[{name if isinstance(name, int) else name[:64]}]"
 
 
+@cache
 def _snake(keyword: str) -> str:
     return re.sub(r"([A-Z])", lambda match: "_" + match[1].lower(), keyword.lstrip("$"))

@@ -26,6 +26,11 @@ CHAT = 0.15
 function fits had less, with three exceptions, and greetings, thanks, stories and questions of knowledge more, with two.
 """
 MAX_CALLS = 8
+ARGUMENT = 32
+"""Characters of room that an argument takes in a grammar, beside its schema."""
+IN_ORDER = 64
+"""Optional arguments of a function up to which a grammar has them in their order, each once at most. The rule of each
+refers to that of the next, and llguidance follows such references on the stack of its thread: 8000 end the process."""
 _USER, _CLOSED = 'user: "', '"\n'
 """Around a line of the user's."""
 MEMORY, STEP = 4, 8
@@ -182,7 +187,7 @@ _CODE = re.compile(r"\b[A-Z]{3}\b|4217|(?i:code)", re.ASCII)
 def takes_currencies(functions: Sequence[FunctionDeclaration]) -> bool:
     """Whether one of them has an argument for the code of a currency, by what it is named and described as."""
     for function in functions:
-        for name, schema in _signature(function)[0].items():
+        for name, schema in _signature(function.parameters)[0].items():
             described = f"{name} {schema.get('description', '')}"
             if _CURRENCY.search(described) and _CODE.search(f"{described} {schema.get('enum', '')}"):
                 return True
@@ -200,7 +205,8 @@ def said(functions: Sequence[FunctionDeclaration], messages: Sequence[Message]) 
 
 
 def _stub(function: FunctionDeclaration) -> str:
-    properties, required = _signature(function)
+    properties, listed = _signature(_normal(function))
+    required = set(listed)
     arguments = ", ".join(
         f"{name}: {_type(schema)}" + ("" if name in required else " = None") for name, schema in properties.items()
     )
@@ -209,14 +215,14 @@ def _stub(function: FunctionDeclaration) -> str:
     return f'def {function.name}({arguments}):\n    """{function.description}{more}"""\n'
 
 
-def _signature(function: FunctionDeclaration) -> tuple[dict[str, Any], Sequence[str]]:
-    """The properties of its parameters, the required ones first, and the names of these."""
-    schema = _normal(function)
-    properties = schema.get("properties")
+def _signature(schema: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
+    """The properties of a function's parameters, the required ones first, and the names of these."""
+    properties = schema.get("properties") if isinstance(schema, dict) else None
     properties = properties if isinstance(properties, dict) else {}
-    listed = schema.get("required")
-    required = [name for name in (listed if isinstance(listed, list) else ()) if name in properties]
-    ordered = [*required, *(name for name in properties if name not in required)]
+    listed = schema.get("required") if properties else None
+    listed = listed if isinstance(listed, list) else []
+    required = list(dict.fromkeys(name for name in listed if isinstance(name, str) and name in properties))
+    ordered = dict.fromkeys([*required, *properties])
     return {name: properties[name] if isinstance(properties[name], dict) else {} for name in ordered}, required
 
 
@@ -248,33 +254,56 @@ def _type(schema: Any) -> str:
 
 
 def grammar(functions: Sequence[FunctionDeclaration]) -> str:
-    """What may follow the prompt, for llguidance: calls with arguments that their declarations allow."""
+    """What may follow the prompt, for llguidance: calls with arguments that their declarations allow. Rules: `f0` is a
+    call of the first function, `v0` the first kind of value, whosever argument it is."""
+    room = schemas.Room()
+    values: dict[str, str] = {_BOOLEAN: "v0", "%json {}": "v1"}
     calls = " | ".join(f"f{i}" for i in range(len(functions)))
     rules = [f'start: call (", " call){{0,{MAX_CALLS - 1}}} "]\\n"', f"call: {calls}"]
     for i, function in enumerate(functions):
-        rules += _rules(f"f{i}", function)
+        rules += _rules(f"f{i}", function, values, room)
+    rules += ['any: (one (", " one)*)?', "one: /[^ =()]{1,64}=/ v1"]
+    rules += [f"{name}: {value}" for value, name in values.items()]
     return "%llguidance {}\n" + "\n".join(rules) + "\n"
 
 
-def _rules(rule: str, function: FunctionDeclaration) -> list[str]:
-    properties, required = _signature(function)
+_BOOLEAN = '"True" | "False"'
+_COMMA = ' ", " '
+
+
+def _rules(rule: str, function: FunctionDeclaration, values: dict[str, str], room: schemas.Room) -> list[str]:
+    """Those of one function. What its arguments may be is added to `values`, by the names of their rules."""
     whole = _normal(function)
-    named = [f"{_quoted(name + '=')} {rule}_{i}" for i, name in enumerate(properties)]
-    arguments = ' ", " '.join(named[: len(required)])
-    optional = named[len(required) :]
-    if required:
-        arguments += "".join(f' (", " {one})?' for one in optional)
-    elif optional:
-        firsts = [one + "".join(f' (", " {next_})?' for next_ in optional[i + 1 :]) for i, one in enumerate(optional)]
-        arguments = f"({' | '.join(firsts)})?"
-    values = [f"{rule}_{i}: {_value(schema, whole)}" for i, schema in enumerate(properties.values())]
-    return [f'{rule}: {_quoted(function.name + "(")} {arguments} ")"', *values]
+    properties, required = _signature(whole)
+    start = f"{rule}: {_quoted(function.name + '(')}"
+    if not room.take(ARGUMENT * len(properties)):
+        return [f'{start} any ")"']
+    held = schemas.Values(whole, room)
+    named = []
+    for name, schema in properties.items():
+        value = _BOOLEAN if schema.get("type") == "boolean" else f"%json {json.dumps(held.value(schema))}"
+        named.append(f"{_quoted(name + '=')} {values.setdefault(value, f'v{len(values)}')}")
+    must, may = named[: len(required)], named[len(required) :]
+    arguments, rules = _optional(rule, may, first=not must)
+    return [f'{start} {_COMMA.join(must)} {arguments} ")"', *rules]
 
 
-def _value(schema: Any, whole: dict[str, Any]) -> str:
-    if schema.get("type") == "boolean":
-        return '"True" | "False"'
-    return f"%json {json.dumps(schemas.value(schema, whole))}"
+def _optional(rule: str, named: Sequence[str], *, first: bool) -> tuple[str, list[str]]:
+    """What may follow the required arguments, or where there are none (`first`) stand in their place; and the rules for
+    it: `f0_m1` for the arguments from the first one on behind another, `f0_o1` where there is none before."""
+    if not named:
+        return "", []
+    if len(named) > IN_ORDER:
+        more = f'(", " {rule}_m)*'
+        return f"({rule}_m {more})?" if first else more, [f"{rule}_m: {' | '.join(named)}"]
+    rules = []
+    for i, one in enumerate(named):
+        more = f" {rule}_m{i + 1}" if i + 1 < len(named) else ""
+        rules.append(f'{rule}_m{i}: (", " {one})?{more}')
+        if first:
+            other = f" | {rule}_o{i + 1}" if i + 1 < len(named) else ""
+            rules.append(f"{rule}_o{i}: {one}{more}{other}")
+    return f"{rule}_o0?" if first else f"{rule}_m0", rules
 
 
 def _quoted(text: str) -> str:
@@ -306,7 +335,7 @@ def grounded(calls: Sequence[FunctionCall], functions: Sequence[FunctionDeclarat
     """
     kept = []
     for call in calls:
-        properties, required = _signature(next(f for f in functions if f.name == call.name))
+        properties, required = _signature(next(f.parameters for f in functions if f.name == call.name))
         made_up = {name for name, value in call.args.items() if _is_made_up(value, properties.get(name, {}), said)}
         if any(name in required and not isinstance(call.args[name], str) for name in made_up):
             continue

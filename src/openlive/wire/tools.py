@@ -71,26 +71,38 @@ class Schema(Message, frozen=True, kw_only=True):
 
     def json_schema(self) -> JsonObject:
         """The same as JSON Schema: types in lower case, null as a type, `$ref` and `$defs`, numbers as numbers."""
-        schema: JsonObject = {}
-        for attribute, name in zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True):
-            value = getattr(self, attribute)
-            if value is not None and value != () and name not in _NOT_JSON_SCHEMA:
-                schema[_RENAMED.get(name, name)] = _plain(value)
-        if self.ref is not None:
-            schema["$ref"] = self.ref.replace("#/defs/", "#/$defs/", 1)
-        schema.pop("type", None)
-        if self.type not in (None, Type.TYPE_UNSPECIFIED):
-            schema["type"] = str(self.type).lower()
-        if self.type in _NUMBERS and self.enum:
-            schema["enum"] = [_number(value) for value in self.enum]
-        if self.nullable:
-            _allow_null(schema)
-        return schema
+        return _json_schema(msgspec.to_builtins(self))
 
 
 _NOT_JSON_SCHEMA = ("nullable", "propertyOrdering", "example")
-_RENAMED = {"ref": "$ref", "defs": "$defs"}
-_NUMBERS = (Type.INTEGER, Type.NUMBER)
+_NUMBERS = ("INTEGER", "NUMBER")
+
+
+def _json_schema(api: JsonObject) -> JsonObject:
+    """`api`: a schema as the API has it, without what is unset."""
+    schema: JsonObject = {}
+    for name, value in api.items():
+        match name:
+            case "ref":
+                schema["$ref"] = value.replace("#/defs/", "#/$defs/", 1)
+            case "defs" | "properties":
+                schema["$defs" if name == "defs" else name] = {key: _json_schema(inner) for key, inner in value.items()}
+            case "items":
+                schema[name] = _json_schema(value)
+            case "anyOf":
+                schema[name] = [_json_schema(inner) for inner in value]
+            case "type":
+                if value != "TYPE_UNSPECIFIED":
+                    schema[name] = value.lower()
+            case "enum":
+                schema[name] = [_number(one) for one in value] if api.get("type") in _NUMBERS else list(value)
+            case "required":
+                schema[name] = list(value)
+            case _ if name not in _NOT_JSON_SCHEMA:
+                schema[name] = value
+    if api.get("nullable"):
+        _allow_null(schema)
+    return schema
 
 
 def _number(value: str) -> int | float | str:
@@ -108,17 +120,6 @@ def _allow_null(schema: JsonObject) -> None:
         schema["enum"].append(None)
     if "anyOf" in schema:
         schema["anyOf"].append({"type": "null"})
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case Schema():
-            return value.json_schema()
-        case tuple():
-            return [_plain(item) for item in value]
-        case dict():
-            return {key: _plain(item) for key, item in value.items()}
-    return value
 
 
 class FunctionDeclaration(Message, frozen=True, kw_only=True):
