@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
@@ -12,15 +11,8 @@ from websockets.asyncio.client import connect
 
 from openlive.server.listener import listening
 from openlive.server.pending import Limits, Pending, PendingSockets, origin
+from tests.server.apps import through
 from tests.server.echo import echo
-
-
-def through(test: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(30):
-            await test()
-
-    asyncio.run(bounded())
 
 
 @pytest.mark.parametrize(

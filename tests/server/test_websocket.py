@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from openlive.server.framing import BINARY, CLOSE, CONT, PING, PONG, TEXT
 from openlive.server.listener import listening
 from openlive.server.pending import Limits, Pending, PendingSockets
 from openlive.server.websocket import FRAMES, UNANSWERED, WebSocketProtocol
+from tests.server.apps import through
 from tests.server.echo import echo
 from tests.server.test_framing import sent
 
@@ -110,14 +110,6 @@ class Connection:
         while self.protocol._later is not None:  # noqa: ASYNC110 - turns of the loop are what is counted
             await asyncio.sleep(0)
         await asyncio.sleep(0)
-
-
-def through(test: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(30):
-            await test()
-
-    asyncio.run(bounded())
 
 
 # --- frames -----------------------------------------------------------------------------------------------------------
