@@ -138,7 +138,12 @@ async def test_the_voice_expects_the_language_that_the_user_spoke_or_wrote_last(
 
 async def test_of_a_long_history_only_the_latest_is_asked_for_its_language(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(cascade, "language_of", lambda text: (asked.append(text), "")[1])
+
+    def told_nothing(text: str) -> str:
+        asked.append(text)
+        return ""
+
+    monkeypatch.setattr(cascade, "language_of", told_nothing)
     assert conversed([Message("user", (Text(f"{i}"), Text("?"))) for i in range(5000)]) == ""
     assert asked[::2] == ["?"] * (LATEST // 2)
 

@@ -302,3 +302,49 @@ def test_many_utterances_at_once_do_not_mix() -> None:
         assert [heard[-1].text for heard in every] == [str(tenths) for tenths in lengths]
 
     asyncio.run(main())
+
+
+def test_speech_needs_no_task_for_each_chunk() -> None:
+    started: list[object] = []
+
+    def start(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> Any:
+        started.append(work)
+        return asyncio.Task(work, loop=loop, **options)
+
+    async def main() -> list[Transcript]:
+        asyncio.get_running_loop().set_task_factory(start)
+        chunks = [loud(0.02)] * 500
+        hearing = transcribe(Threads(recogniser, Workers(1, "test")), parts(*chunks, b""), Hints())
+        return [transcript async for transcript in hearing]
+
+    recogniser = Recogniser()
+    assert asyncio.run(main())[-1].final
+    assert len(started) < 100, "one that reads, and one for each pass"
+
+
+def test_a_backlog_lets_others_have_their_turn() -> None:
+    async def main() -> int:
+        turns = 0
+
+        async def neighbour() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(neighbour())
+        async for _ in transcribe(Threads(Recogniser(), Workers(1, "test")), parts(*[loud(0.02)] * 1000), Hints()):
+            pass
+        task.cancel()
+        return turns
+
+    assert asyncio.run(main()) >= 1000
+
+
+def test_an_error_of_the_audio_is_not_lost() -> None:
+    async def breaks() -> AsyncIterator[bytes]:
+        yield loud(0.02)
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        hear(Recogniser(), breaks())

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from openlive.engines.child import Child
 from openlive.engines.phonemes import (
     VOCABULARY,
     Espeak,
@@ -88,8 +91,8 @@ def test_a_language_that_espeak_does_not_know(espeak: Espeak) -> None:
 def test_a_dead_child_is_replaced(espeak: Espeak) -> None:
     espeak.phonemes("a", US)
     assert espeak._child is not None
-    espeak._child.kill()
-    espeak._child.wait()
+    espeak._child._process.kill()
+    espeak._child._process.wait()
     assert espeak.phonemes("chat", US) == "ʧˈæt"
 
 
@@ -101,13 +104,59 @@ def test_a_child_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) 
     espeak.close()
 
 
-def test_a_hung_child_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+HANGS = "import time; time.sleep(600)"
+READS_ONE = "import sys, time; sys.stdin.readline(); print('[]', flush=True); time.sleep(600)"
+
+
+@pytest.mark.parametrize("text", ["a", "a" * 1_000_000])  # more than a pipe takes, so that writing hangs, too
+@pytest.mark.parametrize("program", [HANGS, READS_ONE])
+def test_a_hung_child_is_killed_and_costs_one_clause(program: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Child] = []
+
+    def start(command: Sequence[str]) -> Child:
+        started.append(Child(command))
+        return started[-1]
+
+    monkeypatch.setattr("openlive.engines.phonemes.Child", start)
+    monkeypatch.setattr("openlive.engines.phonemes.PROGRAM", ("-c", program))
+    if program == HANGS:
+        monkeypatch.setattr("openlive.engines.phonemes.STARTING", 0.2)
     monkeypatch.setattr("openlive.engines.phonemes.PATIENCE", 0.2)
-    monkeypatch.setattr("openlive.engines.phonemes.PROGRAM", ("-c", "import time; time.sleep(60)"))
     espeak = Espeak()
-    with pytest.raises(PhonemeError, match="twice"):
-        espeak.phonemes("a", US)
+    if program == READS_ONE:
+        espeak.ask("en", "a")
+    with pytest.raises(PhonemeError, match="did not answer within"):
+        espeak.ask("en", text)
+    (child,) = started
+    assert child._process.returncode == -signal.SIGKILL
+    monkeypatch.undo()
+    assert espeak.phonemes("chat", US) == "ʧˈæt"
     espeak.close()
+
+
+def test_a_child_that_hangs_while_nobody_asks_is_ended_by_close() -> None:
+    child = Child([sys.executable, "-c", HANGS])
+    child.close()
+    assert child._process.returncode == -signal.SIGKILL
+
+
+def test_clauses_need_no_thread_of_their_own(espeak: Espeak, monkeypatch: pytest.MonkeyPatch) -> None:
+    espeak.phonemes("a", US)
+    monkeypatch.setattr(threading.Thread, "start", lambda _: pytest.fail("a thread was started"))
+    for _ in range(20):
+        espeak.phonemes("chat", US)
+
+
+def test_the_thread_ends_with_the_child() -> None:
+    before = {thread.ident for thread in threading.enumerate()}
+    espeak = Espeak()
+    espeak.phonemes("a", US)
+    mine = [thread for thread in threading.enumerate() if thread.ident not in before]
+    espeak.close()
+    for thread in mine:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert len(mine) == 1
 
 
 def test_many_threads_share_one_child(espeak: Espeak) -> None:

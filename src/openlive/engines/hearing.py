@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -116,7 +117,9 @@ class _Running(Struct):
 
 
 class Utterance:
-    def __init__(self, passes: Passes, hints: Hints) -> None:
+    def __init__(self, passes: Passes, hints: Hints, told: Callable[[], None] = lambda: None) -> None:
+        """`told` is called when a pass has ended."""
+        self._told = told
         self._passes = passes
         self._hints = hints
         self._segment = Segment()
@@ -225,6 +228,7 @@ class Utterance:
     def _start(self, priority: int, cut: int | None = None) -> None:
         self.running = run = _Running(settles=cut is not None)
         run.task = asyncio.create_task(self._pass(run, cut, priority))
+        run.task.add_done_callback(lambda _: self._told())
 
     async def _pass(self, run: _Running, cut: int | None, priority: int) -> Pass:
         segment, memo, begun = self._segment, self._memo, time.perf_counter()
@@ -245,33 +249,41 @@ class Utterance:
 
 async def transcribe(passes: Passes, audio: AsyncIterator[bytes], hints: Hints) -> AsyncGenerator[Transcript]:
     """The `transcribe` of an `STT` (protocols.py)."""
-    utterance = Utterance(passes, hints)
-    reading = asyncio.create_task(_read(audio))
+    chunks: deque[bytes] = deque()
+    news = asyncio.Event()
+    utterance = Utterance(passes, hints, news.set)
+    reading = asyncio.create_task(_read(audio, chunks, news))
     try:
         while True:
-            waited: set[asyncio.Task[Any]] = {reading}
-            if utterance.running:
-                waited.add(utterance.running.awaited)
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if utterance.running and utterance.running.awaited.done() and (partial := utterance.collect()):
                 yield partial
-            if reading.done():
-                chunk = reading.result()
-                if chunk is None:
-                    return
+            if chunks:
+                chunk = chunks.popleft()
                 if not chunk:
                     async with aclosing(utterance.flush()) as answers:
                         async for transcript in answers:
                             yield transcript
                 for piece in range(0, len(chunk), PIECE):
                     utterance.add(chunk[piece : piece + PIECE])
-                    await asyncio.sleep(0)
-                reading = asyncio.create_task(_read(audio))
+                    if chunks or len(chunk) > PIECE:  # there is more at once: others have their turn in between
+                        await asyncio.sleep(0)
+            elif reading.done():
+                reading.result()
+                return
+            else:
+                await news.wait()
+                news.clear()
             utterance.start_if_due()
     finally:
         reading.cancel()
         utterance.stop()
 
 
-async def _read(audio: AsyncIterator[bytes]) -> bytes | None:
-    return await anext(audio, None)
+async def _read(audio: AsyncIterator[bytes], chunks: deque[bytes], news: asyncio.Event) -> None:
+    """One task for all the audio of an utterance, of which fifty chunks come in a second."""
+    try:
+        async for chunk in audio:
+            chunks.append(chunk)
+            news.set()
+    finally:
+        news.set()

@@ -10,23 +10,21 @@ downloaded first and espeak-ng for the rest. So espeak-ng alone serves all langu
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import re
-import subprocess
 import sys
 import threading
 import unicodedata
-import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from openlive.engines.child import Child
 from openlive.engines.clauses import keeps_stop
 
 PROGRAM = ("-I", str(Path(__file__).with_name("espeak.py")))
-PATIENCE = 10.0
-"""Seconds after which a silent child is taken for hung. A clause takes it about a millisecond."""
+STARTING, PATIENCE = 10.0, 3.0
+"""Seconds after which a silent child is taken for hung, with its start and without. A clause takes it about a
+millisecond, the start 100 where nobody else works."""
 
 RUNS = {
     1: ";:,.!?", 9: '—…"()“” \u0303ʣʥʦʨᵝꭧAI', 31: "O", 33: "Q", 35: "ST", 39: "W", 41: "Yᵊabcdef",
@@ -140,8 +138,7 @@ class Espeak:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._end: Callable[[], object] = lambda: None
+        self._child: Child | None = None
 
     def phonemes(self, text: str, dialect: Dialect) -> str:
         clauses = self.ask(dialect.espeak, KANJI.sub(" ", text) if dialect.espeak == "ja" else text)
@@ -177,40 +174,18 @@ class Espeak:
             self._stop()
 
     def _exchange(self, line: bytes) -> bytes:
-        """One line there and one back; b'' where the child died of it or hung (it is gone then)."""
-        child = self._child or self._start()
-        assert child.stdin is not None
-        assert child.stdout is not None
-        watchdog = threading.Timer(PATIENCE, child.kill)
-        watchdog.start()
-        try:
-            child.stdin.write(line)
-            child.stdin.flush()
-            answer = child.stdout.readline()
-        except OSError:
-            answer = b""
-        finally:
-            watchdog.cancel()
-        if not answer.endswith(b"\n"):
+        """One line there and one back; b'' where the child died of it (it is gone then). Raises `PhonemeError` where it
+        hung, as it would again."""
+        patience = PATIENCE if self._child else STARTING
+        child = self._child = self._child or Child([sys.executable, *PROGRAM])
+        answer = child.ask(line, patience)
+        if not answer:
             self._stop()
-            return b""
+        if answer is None:
+            raise PhonemeError(f"espeak-ng did not answer within {patience:g} s and was ended")
         return answer
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        child = subprocess.Popen([sys.executable, *PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._child = child
-        self._end = weakref.finalize(self, _end, child)
-        return child
-
     def _stop(self) -> None:
-        self._end()
+        if self._child:
+            self._child.close()
         self._child = None
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Closing its input ends the child; one that is deaf to that is killed."""
-    with contextlib.suppress(OSError):  # what it never read cannot be flushed
-        child.communicate(timeout=1)
-    if child.poll() is None:
-        child.kill()
-        child.wait()
