@@ -2,6 +2,9 @@
 
 Units: user audio is s16le mono at 16 kHz, model audio s16le mono at 24 kHz. Offsets and lengths of audio are counted in
 samples of the respective rate, never in seconds of a clock.
+
+What histories consist of is left out of garbage collections (`gc=False`): values that are made whole cannot hold
+themselves, and to look through a long conversation's would hold up the event loop.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ OUTPUT_RATE = 24_000
 """Hz of the model's audio (protocol.md 4.5)."""
 
 
-class Text(Struct, frozen=True, tag=True):
+class Text(Struct, frozen=True, tag=True, gc=False):
     """Text of either side, or a piece of it. Pieces carry their own spaces: they are joined by ''."""
 
     text: str
@@ -28,7 +31,7 @@ class Thought(Struct, frozen=True, tag=True):
     text: str
 
 
-class Image(Struct, frozen=True, tag=True):
+class Image(Struct, frozen=True, tag=True, gc=False):
     """An image as it was sent: `data` is the encoded file, `mime` its type (`image/jpeg`, `image/png`, …)."""
 
     mime: str
@@ -91,7 +94,7 @@ Part = Text | Thought | Image | Heard | FunctionCall | FunctionResponse
 Role = Literal["system", "user", "model"]
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """One message of the conversation. Function responses are parts of a user message."""
 
     role: Role

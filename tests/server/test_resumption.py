@@ -12,13 +12,17 @@ import pytest
 from msgspec.structs import replace
 
 from openlive.config import Config, ServerSettings, StoreSettings
+from openlive.core.commands import Save
+from openlive.core.events import Event
+from openlive.core.snapshot import Snapshot
 from openlive.engines.scripted import ScriptedLLM, ScriptedTTS
 from openlive.server import live
 from openlive.server.auth import Key
 from openlive.server.store import StoreError
 from openlive.server.store.memory import MemoryStore
-from openlive.types import FunctionCall, FunctionResponse, Request
+from openlive.types import FunctionCall, FunctionResponse, Message, Request, Text
 from tests.core.test_resumption import TOOLS
+from tests.core.test_snapshot import EMPTY
 from tests.raw import TALK, TEXT, Raw, client
 from tests.serving import LIMITS, MODEL, Scripted, Server, serving, silence
 
@@ -306,6 +310,33 @@ async def test_what_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
         async with client(server) as raw:
             await raw.say({"setup": resumable(TEXT, key)})
             assert (await raw.closed())[0] == 1008
+
+
+async def test_a_large_state_is_stored_less_often_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "LARGE", 100)
+    monkeypatch.setattr(live, "RATE", 0.001)  # the next one would be stored in days
+    store, told = MemoryStore(), list[Event]()
+    sessions = live.Live(store, lambda _: None)
+    seat = sessions.enter("s", told.append)
+    seat.principal = "me"
+
+    async def held() -> float:
+        value = await store.get(live.NAMESPACE, seat.key)
+        state = None if value is None else live.decode(value)
+        return state.age if isinstance(state, Snapshot) else -1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(seat.run)
+        for age in range(1, 4):
+            seat.save(Save(replace(EMPTY, age=age, messages=(Message("user", (Text("x" * 200),)),)), tell=True))
+            await anyio.wait_all_tasks_blocked()
+            assert await held() == 1
+        assert len(told) == 1
+        seat.close()
+    assert await held() == 3
+    assert len(told) == 2
+    sessions.leave(seat)
+    sessions.close()
 
 
 async def test_of_sessions_without_a_connection_only_so_many_are_kept_in_engines(

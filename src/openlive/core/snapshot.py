@@ -5,9 +5,13 @@ Clocks differ between connections: times in here are counted from the moment of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
+from msgspec.structs import replace
 
 from openlive.core.affect import NOBODY, Usual
+from openlive.core.history import GONE
 from openlive.core.pending import Pending
 from openlive.types import FunctionDeclaration, Image, Message, Page, Part, Source
 
@@ -78,3 +82,36 @@ class Snapshot(Struct, frozen=True):
     """Seconds that it was connected."""
     video_since: float | None = None
     """Its age when the first image came by `realtimeInput`."""
+
+
+def with_newest_images(snapshot: Snapshot, most: int) -> Snapshot:
+    """The same with no more than the newest images that come to `most` bytes together."""
+    left = most
+
+    def kept(parts: Sequence[Part]) -> tuple[Part, ...]:
+        nonlocal left
+        newest: list[Part] = []
+        for part in reversed(parts):
+            left -= len(part.data) if isinstance(part, Image) else 0
+            if left >= 0 or not isinstance(part, Image):
+                newest.append(part)
+        return tuple(reversed(newest))
+
+    def lighter(message: Message) -> Message:
+        if not any(isinstance(part, Image) for part in message.parts):
+            return message
+        return Message(message.role, kept(message.parts) or (GONE,))
+
+    seen = tuple(image for image in kept(snapshot.seen) if isinstance(image, Image))
+    results = kept(snapshot.results)
+    waiting = [(lighter(message), complete) for message, complete in reversed(snapshot.waiting)]
+    messages = [lighter(message) for message in reversed(snapshot.messages)]
+    if left >= 0:
+        return snapshot
+    return replace(
+        snapshot,
+        messages=tuple(reversed(messages)),
+        waiting=tuple(reversed(waiting)),
+        seen=seen,
+        results=results,
+    )

@@ -23,7 +23,7 @@ import msgspec
 
 from openlive.core.commands import Save
 from openlive.core.events import Draining, Event, Failed, Restored, Saved, TakenOver
-from openlive.core.snapshot import Snapshot
+from openlive.core.snapshot import Snapshot, with_newest_images
 from openlive.server.mailbox import Mailbox
 from openlive.server.store import Change, Store, StoreError
 from openlive.wire.errors import ENTITY_NOT_FOUND, UNAVAILABLE, Refusal
@@ -32,13 +32,18 @@ NAMESPACE = "sessions"
 VERSION = b"\x02"
 """Of what stands in the store; to be raised with every change of `Snapshot` that older states do not fit."""
 OTHER_VERSION = Refusal(1008, "The session was stored by another version of this server and cannot be resumed by it.")
-PARTED = 10_000
-"""Sessions without a connection of which engines keep what they have. Of more, those that parted first are forgotten
-there, and cost what a conversation costs that is new to an engine when they go on."""
+PARTED = 256
+"""Sessions without a connection of which engines keep what they have, some 300 kB of tokens for a full context of 8192.
+Of more, those that parted first are forgotten there, and cost what a new conversation costs when they go on: the
+embedded model's cache has room for 12, so others have long taken theirs."""
 KEEP = 2 * 60 * 60.0
 """Seconds that a session can be resumed after its connection has ended (protocol.md 4.2)."""
 TAKE_OVER = 5.0
 """Seconds for the connection that holds a session to store its latest state."""
+IMAGES = 16 * 1024 * 1024
+"""Bytes of images that are stored of a session, the newest: to write all that it may hold would hold up the loop."""
+LARGE, RATE = 1024 * 1024, 16 * 1024 * 1024
+"""Bytes of a state after which its session stores nothing for a while, and those in a second that it comes to then."""
 OWNER = 16
 SECRET = 28
 _JSON = b"\xc1"
@@ -51,6 +56,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def encode(owner: bytes, snapshot: Snapshot) -> bytes:
+    snapshot = with_newest_images(snapshot, IMAGES)
     try:
         return VERSION + owner + msgspec.msgpack.encode(snapshot)
     except OverflowError:  # arguments of a function are JSON, where integers have no bounds
@@ -178,6 +184,7 @@ class Seat:
         self.stored = False
         """There is a state in the store that this connection left or found there."""
         self._saves: Mailbox[Save] = Mailbox()
+        self._ending = anyio.Event()
 
     @property
     def key(self) -> str:
@@ -212,6 +219,7 @@ class Seat:
     def close(self) -> None:
         """The core has ended: what was given last is stored, then the session may go on elsewhere."""
         self._saves.close()
+        self._ending.set()
 
     async def run(self) -> None:
         """Stores the newest state whenever there is one. While it is connected a session does not expire."""
@@ -246,6 +254,9 @@ class Seat:
         self.stored = True
         if tell:
             self.post(Saved(self._secret + secrets.token_hex(4), save.consumed))
+        if len(value) > LARGE:
+            with anyio.move_on_after(len(value) / RATE):
+                await self._ending.wait()
 
     async def _touch(self) -> None:
         if not self.stored:
