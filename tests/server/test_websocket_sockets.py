@@ -13,8 +13,9 @@ import websockets
 from websockets.asyncio.client import connect
 
 from openlive.server import tls
-from openlive.server.listener import Listener
+from openlive.server.listener import TLS_READ, Listener
 from openlive.server.pending import Limits
+from openlive.server.websocket import WebSocketProtocol
 from tests.server.apps import MIB, QUICK, UPGRADE, Echo, reset_or_closed, running, through, trusting, until
 
 # --- WebSocket --------------------------------------------------------------------------------------------------------
@@ -32,6 +33,28 @@ def test_pings_are_answered_while_the_app_is_deaf(certificates: tls.Certificates
                     delay = await (await ws.ping())
                     assert delay < 0.1
                 app.blocked.set()
+
+    through(test)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_little_is_read_at_once(certificates: tls.Certificates, secure: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decrypting is work, and all that was read is decrypted in one call."""
+    sizes: list[int] = []
+    original = WebSocketProtocol.data_received
+    monkeypatch.setattr(
+        WebSocketProtocol, "data_received", lambda self, data: (sizes.append(len(data)), original(self, data))[1]
+    )
+
+    async def test() -> None:
+        async with running(Echo(), certificates) as listener:
+            url = f"{'wss' if secure else 'ws'}://localhost:{listener.port}"
+            async with connect(url, ssl=trusting(certificates) if secure else None, max_size=None) as ws:
+                for size in (1, 1_000_000):
+                    await ws.send(bytes(size))
+                    assert len(await ws.recv()) == size
+        record = 16 * 1024  # one may have begun in an earlier read
+        assert max(sizes) <= (TLS_READ + record if secure else 256 * 1024)
 
     through(test)
 
