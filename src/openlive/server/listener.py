@@ -33,8 +33,8 @@ UNSENT = 16 * 1024
 """Bytes that the kernel takes beyond what the line takes: what it has, an interruption can't call back. A quarter of a
 second of an answer; megabytes by default."""
 TLS_READ = 32 * 1024
-"""Bytes that are decrypted in one call; asyncio takes 256 KiB. Of key updates with a byte between them, which anybody may
-send, that was 84 ms."""
+"""Bytes that are decrypted in one call; asyncio takes 256 KiB. Of key updates with a byte between them, which anybody
+may send, that was 84 ms."""
 TLS_SHUTDOWN = 2.0
 """Seconds for the client to answer the end of a TLS stream."""
 _BACKLOG = 1024
