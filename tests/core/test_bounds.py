@@ -310,6 +310,8 @@ def test_no_session_ends_because_of_an_engine(setup: dict[str, Any], steps: list
     for wait, event in steps:
         world.run(wait)
         world.blob(0.3)
+        if isinstance(event, Transcribed):
+            world.injected.add(event.utterance)
         world.event(event)
     world.run(300)
     assert world.closed is None, world.closed

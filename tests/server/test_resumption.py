@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -24,7 +25,7 @@ from openlive.types import FunctionCall, FunctionResponse, Message, Request, Tex
 from tests.core.test_resumption import TOOLS
 from tests.core.test_snapshot import EMPTY
 from tests.raw import TALK, TEXT, Raw, client
-from tests.serving import LIMITS, MODEL, Scripted, Server, serving, silence
+from tests.serving import LIMITS, MODEL, Scripted, Server, serving, silence, trust
 
 pytestmark = pytest.mark.anyio
 
@@ -310,6 +311,25 @@ async def test_what_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
         async with client(server) as raw:
             await raw.say({"setup": resumable(TEXT, key)})
             assert (await raw.closed())[0] == 1008
+
+
+@pytest.mark.parametrize("location", ["memory", "sqlite"])
+async def test_no_key_pushes_out_the_sessions_of_another(location: str, tmp_path: Path) -> None:
+    """However much it stores: here tokens of fifty times what it may have."""
+    where = f"sqlite:{tmp_path}/s.db" if location == "sqlite" else location
+    config = Config(store=StoreSettings(location=where, total_bytes=300_000, key_bytes=100_000))
+    keys = (Key("anna", "a" * 16), Key("bert", "b" * 16))
+    with serving(config=config, server=ServerSettings(keys=keys)) as server:
+        async with client(server, resumable(TEXT), headers={"x-goog-api-key": "b" * 16}) as raw:
+            key, session = await answered(raw, "I am Bert."), raw.session
+        setup = {**TEXT, "systemInstruction": {"parts": [{"text": "x" * 50_000}]}}
+        async with httpx.AsyncClient(verify=trust(), base_url=server.url) as web:
+            for _ in range(100):
+                body = {"uses": 1, "bidiGenerateContentSetup": setup}
+                made = await web.post(f"/v1alpha/auth_tokens?key={'a' * 16}", json=body)
+                assert made.status_code == 200
+        async with client(server, resumable(TEXT, key), headers={"x-goog-api-key": "b" * 16}) as raw:
+            assert raw.session == session
 
 
 async def test_a_large_state_is_stored_less_often_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
