@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import time
 from typing import Any
@@ -123,7 +124,11 @@ def test_nothing_found() -> None:
         (reply(b'{"results": {"a": 1}}'), "no answer of SearXNG's JSON API"),
         (reply(b'{"results": [{"url": "http://a", "title": 5}]}'), "no answer of SearXNG's JSON API"),
         (reply(b"\xff\xfe\xfd"), "no answer of SearXNG's JSON API"),
-        (answer(result(1, content="x" * (5 << 20))), "no answer of SearXNG's JSON API"),
+        (answer(result(1, content="x" * (2 << 20))), "no answer of SearXNG's JSON API"),
+        (reply(b'{"results": ' + b"[" * 100_000), "no answer of SearXNG's JSON API"),
+        (reply(b'{"results": [], "more": ' + b"[" * 100_000), "no answer of SearXNG's JSON API"),
+        (reply(b'{"results": [{"title": "\\ud800"}]}'), "no answer of SearXNG's JSON API"),
+        (reply(gzip.compress(bytes(1 << 20)), Content_Encoding="gzip"), "no answer of SearXNG's JSON API"),
         (b"what?\r\n\r\n", "does not answer"),
     ],
 )

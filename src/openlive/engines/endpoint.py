@@ -1,15 +1,21 @@
-"""An OpenAI-compatible server as all engines that ask one see it: its connections, its first model, its refusals."""
+"""An OpenAI-compatible server as all engines that ask one see it: its connections, its answers, its refusals.
+
+What it sends is bounded before it is looked at, and never decompressed: a few bytes can promise gigabytes.
+"""
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 import re
 import time
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import httpx
+import msgspec
+from msgspec import Struct
 
 from openlive.engines.proxies import takes_proxy
 from openlive.engines.registry import EngineError, Resources
@@ -22,8 +28,16 @@ _FRESH = 4.0
 """Seconds for which a connection is taken to be open still: most servers (uvicorn's default) close it after 5."""
 EXCERPT = 300
 """Characters of somebody else's error message that are passed on."""
-
-
+MOST_BYTES = 1 << 20
+"""Of an answer that comes at once, and of a line of one that comes bit by bit."""
+STREAM_BYTES = 64 << 20
+"""Of one that comes bit by bit: 32,000 tokens with their probabilities take some 20 MB."""
+STREAM_SECONDS = 1800.0
+"""That may be waited for it in all, however slowly it comes."""
+_REFUSAL_BYTES = 1 << 16
+_BODY = 60.0
+_LISTING = 10.0
+"""Seconds that the list of models may take."""
 _KIND = re.compile(r"[a-zA-Z][\w.-]{0,63}")
 
 
@@ -33,7 +47,7 @@ class EndpointError(RuntimeError):
 
     def __init__(self, plain: str, words: str = "") -> None:
         super().__init__(f"{plain}: {words}" if words else plain)
-        self.plain = plain
+        self.plain, self.words = plain, words
 
 
 class Endpoint:
@@ -49,15 +63,93 @@ class Endpoint:
         if time.monotonic() - self._used < _FRESH:
             return
         self.used()
-        with suppress(httpx.HTTPError):  # the request itself will tell
-            await self.client.get(f"{self.url}/models")
+        with suppress(httpx.HTTPError, EndpointError, TimeoutError):  # the request itself will tell
+            async with asyncio.timeout(_LISTING), self.client.stream("GET", f"{self.url}/models") as response:
+                await body(response)
 
     def used(self) -> None:
         """A connection is in use, or has just been."""
         self._used = time.monotonic()
 
+    @asynccontextmanager
+    async def post(self, url: str, **request: Any) -> AsyncIterator[httpx.Response]:
+        """The answer, whose body is read with `body`, `chunks` or `lines` inside the block. Raises `EndpointError`
+        where the endpoint cannot be asked, refuses, or sends what it was not asked for."""
+        self.used()
+        try:
+            async with self.client.stream("POST", url, **request) as response:
+                if not response.is_success:
+                    raise EndpointError(*refusal(response, await body(response, _REFUSAL_BYTES, cut=True)))
+                yield response
+        except httpx.HTTPError as error:
+            raise EndpointError(f"{shown(httpx.URL(url))}: {type(error).__name__}", str(error)) from error
+        self.used()
+
     async def close(self) -> None:
         await self.client.aclose()
+
+
+async def chunks(response: httpx.Response, most: int, seconds: float) -> AsyncGenerator[bytes, None]:
+    """The body as it comes. Raises `EndpointError` where it is compressed, has more than `most` bytes, or lets wait for
+    them longer than `seconds` in all."""
+    _check(response)
+    received, waited = 0, 0.0
+    async with aclosing(response.aiter_raw()) as pieces:  # type: ignore[type-var]
+        while True:
+            begun = time.monotonic()
+            try:
+                async with asyncio.timeout(seconds - waited):
+                    piece = await anext(pieces, None)
+            except TimeoutError as error:
+                raise EndpointError(f"{shown(response.url)} sent no end of its answer within {seconds:g} s") from error
+            if piece is None:
+                return
+            waited += time.monotonic() - begun
+            received += len(piece)
+            if received > most:
+                raise EndpointError(f"{shown(response.url)} sent more than {most} bytes")
+            yield piece
+
+
+async def body(response: httpx.Response, most: int = MOST_BYTES, *, cut: bool = False) -> bytes:
+    """All of it; with `cut` the beginning of one that is longer. Raises `EndpointError`."""
+    taken = bytearray()
+    try:
+        async with aclosing(chunks(response, most, _BODY)) as pieces:
+            async for piece in pieces:
+                taken += piece
+    except EndpointError:
+        if not cut:
+            raise
+    return bytes(taken)
+
+
+async def lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """Of a body that comes bit by bit, the lines that have something in them. Raises `EndpointError`."""
+    begun = bytearray()
+    async with aclosing(chunks(response, STREAM_BYTES, STREAM_SECONDS)) as pieces:
+        async for piece in pieces:
+            first, *rest = piece.replace(b"\r", b"\n").split(b"\n")
+            begun += first
+            for following in rest:
+                if begun:
+                    yield bytes(begun)
+                begun = bytearray(following)
+            if len(begun) > MOST_BYTES:
+                raise EndpointError(f"{shown(response.url)} sent a line of more than {MOST_BYTES} bytes")
+    if begun:
+        yield bytes(begun)
+
+
+def shown(url: httpx.URL) -> str:
+    """For messages: without a password."""
+    return str(url.copy_with(userinfo=b""))
+
+
+def _check(response: httpx.Response) -> None:
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise EndpointError(f"{shown(response.url)} compresses its answer, which it was asked not to do", encoding[:40])
 
 
 def base_url(argument: str) -> str:
@@ -76,10 +168,12 @@ def key_and_model(url: str, resources: Resources) -> tuple[str, str]:
 def refusal(response: httpx.Response, content: bytes) -> tuple[str, str]:
     """What an answer that is an error comes to, and what it says, for an error that is raised."""
     text, data = content.decode(errors="replace").strip(), None
-    with suppress(ValueError):
-        data = json.loads(text)
+    with suppress(ValueError, RecursionError):
+        data = msgspec.json.decode(content)
         text = message(data)
-    plain = f"{response.request.url} answered {response.status_code}{kind(data)}"
+    if response.has_redirect_location:
+        text = "It redirects, which is not followed: write the address that it redirects to."
+    plain = f"{shown(response.url)} answered {response.status_code}{kind(data)}"
     return plain, text[:EXCERPT] or response.reason_phrase
 
 
@@ -98,17 +192,38 @@ def kind(data: Any) -> str:
 
 def _first_model(url: str, api_key: str) -> str:
     try:
-        with httpx.Client(**_options(url, api_key)) as client:
-            response = client.get(f"{url}/models")
-        if response.is_error:
-            raise EngineError(": ".join(refusal(response, response.content)))
-        return str(response.json()["data"][0]["id"])
+        with httpx.Client(**_options(url, api_key)) as client, client.stream("GET", f"{url}/models") as response:
+            _check(response)
+            content = _all(response)
+            if not response.is_success:
+                raise EngineError(": ".join(refusal(response, content[:_REFUSAL_BYTES])))
+        return msgspec.json.decode(content, type=_Models).data[0].id
+    except EndpointError as error:
+        raise EngineError(str(error)) from error
     except httpx.HTTPError as error:
         raise EngineError(f"{url} does not answer ({error}). Is the server running?") from error
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, RecursionError) as error:
         raise EngineError(f"{url}/models lists no model; set `model` in the engine's settings.") from error
 
 
+class _Model(Struct):
+    id: str
+
+
+class _Models(Struct):
+    data: list[_Model]
+
+
+def _all(response: httpx.Response) -> bytes:
+    """As `body`, outside an event loop."""
+    taken, deadline = bytearray(), time.monotonic() + _LISTING
+    for piece in response.iter_raw():
+        taken += piece
+        if len(taken) > MOST_BYTES or time.monotonic() > deadline:
+            raise EndpointError(f"{shown(response.url)} sends its models without end; set `model` in its settings")
+    return bytes(taken)
+
+
 def _options(url: str, api_key: str) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
     return {"headers": headers, "timeout": _TIMEOUT, "trust_env": takes_proxy(url)}

@@ -7,23 +7,27 @@ was one). What a request leaves open is left to the endpoint.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import math
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
 from typing import Any, Literal, get_args
 
 import httpx
+import msgspec
 from msgspec.structs import replace
 
 from openlive.engines import prompt
-from openlive.engines.endpoint import EXCERPT, Endpoint, base_url, key_and_model, kind, message, refusal
+from openlive.engines.endpoint import Endpoint, EndpointError, base_url, key_and_model, lines, shown
+from openlive.engines.openai_stream import Calls, Chunk, read
 from openlive.engines.prompt import LLMError, MalformedCallError
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.schemas import complaint
 from openlive.engines.thoughts import Splitter
+from openlive.engines.workers import Workers
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,
@@ -53,6 +57,10 @@ NOTICED = (
 """Follows the image."""
 VERDICT = 1024
 """Tokens of the answer to it: some models cannot be kept from thinking first."""
+LONGEST = 1 << 20
+"""Characters of a reply with its thoughts, whatever limit of tokens it has."""
+PART = 4096
+"""Characters that are handed on at once: some endpoints send a whole reply in one piece."""
 _VERDICTS = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 
 
@@ -65,46 +73,57 @@ class OpenAI:
         self._thinking = thinking
         self._url = f"{url}/chat/completions"
         self._endpoint = Endpoint(url, api_key)
+        self._workers = Workers(1, "openlive-openai")
 
     async def generate(self, request: Request) -> AsyncIterator[Written]:
-        calls, answer = _Calls(), Splitter()
+        calls, answer = Calls(), Splitter()
         usage: Usage | None = None
-        asked = body(request, self.model, images=self.sees) | thinking(request.thinking, self._thinking)
+        written = 0
         try:
-            async with aclosing(self._events(asked)) as events:
-                async for data in events:
-                    usage = _usage(data) or usage
-                    for choice in data.get("choices") or ():
-                        delta = choice.get("delta") or {}
-                        if thought := delta.get("reasoning_content") or delta.get("reasoning"):
+            async with aclosing(self._events(await self._workers.run(lambda _: self._body(request)))) as events:
+                async for chunk in events:
+                    usage = chunk.counted or usage
+                    for delta in chunk.deltas:
+                        written += len(delta.content or "") + len(delta.reasoning_content or delta.reasoning or "")
+                        if written > LONGEST:
+                            raise LLMError(f"The endpoint writes without end: more than {LONGEST} characters")
+                        for thought in _parts(delta.reasoning_content or delta.reasoning or ""):
                             yield Thought(thought)
-                        for piece in answer.feed(delta.get("content") or ""):
-                            yield piece
-                        calls.add(delta.get("tool_calls") or ())
-        except httpx.HTTPError as error:
-            raise LLMError(f"{self._url}: {type(error).__name__}", str(error)) from error
+                        for part in _parts(delta.content or ""):
+                            for piece in answer.feed(part):
+                                yield piece
+                            await asyncio.sleep(0)
+                        calls.add(delta.tool_calls or ())
+        except EndpointError as error:
+            raise LLMError(error.plain, error.words) from error
         for piece in answer.rest():
             yield piece
-        for call in calls.complete():
-            yield _checked(call, request.functions)
+        for call in await self._workers.run(lambda _: [_checked(c, request.functions) for c in calls.complete()]):
+            yield call
         if usage:
             yield usage
 
-    async def _events(self, content: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        """The events of the stream. Raises `LLMError` where one reports an error, is broken, or the end is missing."""
+    def _body(self, request: Request) -> bytes:
+        """In a thread: images and long conversations take a while."""
+        asked = body(request, self.model, images=self.sees) | thinking(request.thinking, self._thinking)
+        return msgspec.json.encode(asked)
+
+    async def _events(self, content: bytes) -> AsyncGenerator[Chunk, None]:
+        """The events of the stream. Raises `LLMError` where one reports an error, is broken, or the end is missing, and
+        `EndpointError`."""
         complete = False
-        self._endpoint.used()
-        async with self._endpoint.client.stream("POST", self._url, json=content) as response:
-            if response.is_error:
-                raise LLMError(*refusal(response, await response.aread()))
-            async for line in response.aiter_lines():
-                if line.removeprefix("data:").strip() == "[DONE]":
+        async with (
+            self._endpoint.post(self._url, content=content, headers={"Content-Type": "application/json"}) as response,
+            aclosing(lines(response)) as received,
+        ):
+            async for line in received:
+                if line.removeprefix(b"data:").strip() == b"[DONE]":
                     return
-                if data := _event(line):
-                    complete = complete or any(choice.get("finish_reason") for choice in data.get("choices") or ())
-                    yield data
+                if chunk := read(line):
+                    complete = complete or chunk.finished
+                    yield chunk
         if not complete:
-            raise LLMError(f"{self._url}: the stream ended in the middle of the reply.")
+            raise LLMError(f"{shown(httpx.URL(self._url))}: the stream ended in the middle of the reply.")
 
     async def prefill(self, request: Request) -> None:
         """Once somebody speaks, sees to a connection. The endpoint keeps its own caches, and a request only for them
@@ -130,6 +149,7 @@ class OpenAI:
 
     async def close(self) -> None:
         await self._endpoint.close()
+        self._workers.close()
 
 
 def create(argument: str, resources: Resources) -> OpenAI:
@@ -167,6 +187,10 @@ def body(request: Request, model: str, *, images: bool = True) -> dict[str, Any]
         "stream_options": {"include_usage": True},
         **{name: value for name, value in options.items() if value is not None},
     }
+
+
+def _parts(text: str) -> Iterator[str]:
+    return (text[i : i + PART] for i in range(0, len(text), PART))
 
 
 def verdict(answer: str) -> float:
@@ -236,61 +260,9 @@ def _content(message: Message, *, images: bool) -> str | list[dict[str, Any]]:
     return parts
 
 
-def _event(line: str) -> dict[str, Any] | None:
-    field, _, value = line.partition(":")
-    if field not in {"data", "error"} or not (value := value.strip()):
-        return None
-    try:
-        data = json.loads(value)
-    except ValueError as error:
-        raise LLMError("The endpoint sent what is no JSON", value[:EXCERPT]) from error
-    if not isinstance(data, dict):
-        raise LLMError("The endpoint sent what is no chunk of a completion", value[:EXCERPT])
-    if field == "error" or data.get("error"):
-        raise LLMError(f"The endpoint reports an error{kind(data)}", message(data)[:EXCERPT])
-    return data
-
-
-def _usage(data: dict[str, Any]) -> Usage | None:
-    usage = data.get("usage")
-    if not usage:
-        return None
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    return Usage(usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0, cached)
-
-
 def _checked(call: FunctionCall, functions: Iterable[FunctionDeclaration]) -> FunctionCall:
     """Raises `MalformedCallError` for arguments that the function's declaration does not allow."""
     for function in functions:
         if function.name == call.name and (wrong := complaint(call.args, function.parameters)):
             raise MalformedCallError(f"The endpoint called {call.name} with arguments that it does not take", wrong)
     return call
-
-
-class _Calls:
-    """Function calls arrive in fragments, several at once, told apart by their index."""
-
-    def __init__(self) -> None:
-        self._calls: dict[int, dict[str, str]] = {}
-
-    def add(self, fragments: Iterable[dict[str, Any]]) -> None:
-        for fragment in fragments:
-            call = self._calls.setdefault(fragment.get("index", 0), {"id": "", "name": "", "arguments": ""})
-            function = fragment.get("function") or {}
-            call["id"] = fragment.get("id") or call["id"]
-            call["name"] += function.get("name") or ""
-            call["arguments"] += function.get("arguments") or ""
-
-    def complete(self) -> list[FunctionCall]:
-        return [FunctionCall(c["id"], c["name"], _arguments(c["arguments"])) for c in self._calls.values()]
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    """Raises `MalformedCallError`."""
-    try:
-        arguments = json.loads(text or "{}")
-    except ValueError as error:
-        raise MalformedCallError("The model called a function with broken arguments", text[:EXCERPT]) from error
-    if not isinstance(arguments, dict):
-        raise MalformedCallError("The model called a function with arguments that are no object", text[:EXCERPT])
-    return arguments

@@ -15,14 +15,21 @@ from contextlib import aclosing
 from typing import Any
 
 import httpx
+import msgspec
+from msgspec import Struct
 
 from openlive.audio import wav
-from openlive.engines.endpoint import EXCERPT, Endpoint, EndpointError, base_url, key_and_model, refusal
+from openlive.engines.endpoint import EXCERPT, Endpoint, EndpointError, base_url, body, key_and_model, shown
 from openlive.engines.hearing import Hints, Pass, Taken, transcribe
 from openlive.engines.languages import bare, wanted
 from openlive.engines.registry import Resources
 from openlive.engines.segment import Samples
 from openlive.types import INPUT_RATE, Transcript
+
+SECONDS = 60.0
+"""That an upload and its answer may take."""
+LONGEST = 10_000
+"""Characters that a pass may hear: one is about some 12 s, in which nobody says a tenth of that."""
 
 
 class OpenAIListener:
@@ -56,13 +63,14 @@ class OpenAIListener:
         fields |= {"language": language} if language else {}
         fields |= {"prompt": ", ".join(hints.phrases)} if hints.phrases else {}
         file = ("speech.wav", wav(_pcm(take().samples), INPUT_RATE), "audio/wav")
-        self._endpoint.used()
         try:
-            response = await self._endpoint.client.post(self._url, data=fields, files={"file": file})
-        except httpx.HTTPError as error:
-            raise EndpointError(f"{self._url}: {type(error).__name__}", str(error)) from error
-        self._endpoint.used()
-        text, detected = _answer(response)
+            async with (
+                asyncio.timeout(SECONDS),
+                self._endpoint.post(self._url, data=fields, files={"file": file}) as response,
+            ):
+                text, detected = _answer(response, await body(response))
+        except TimeoutError as error:
+            raise EndpointError(f"{shown(httpx.URL(self._url))} took longer than {SECONDS:g} s") from error
         return Pass(text, language or detected)
 
     async def close(self) -> None:
@@ -73,19 +81,22 @@ def _pcm(samples: Samples) -> bytes:
     return (samples * 32768).astype("<i2").tobytes()
 
 
-def _answer(response: httpx.Response) -> tuple[str, str]:
+class _Told(Struct):
+    text: str
+    language: str | None = None
+
+
+def _answer(response: httpx.Response, content: bytes) -> tuple[str, str]:
     """The text, and the code of the language where the endpoint tells one."""
-    if response.is_error:
-        raise EndpointError(*refusal(response, response.content))
     try:
-        data = response.json()
-        text, language = data["text"], data.get("language") or ""
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        told = response.text[:EXCERPT]
-        raise EndpointError(f"{response.request.url} answered what is no transcription", told) from error
-    if not (isinstance(text, str) and isinstance(language, str)):
-        raise EndpointError(f"{response.request.url} answered what is no transcription", response.text[:EXCERPT])
-    return text.strip(), language if len(language) == 2 else ""
+        told = msgspec.json.decode(content, type=_Told)
+    except (ValueError, RecursionError) as error:
+        words = content[: 4 * EXCERPT].decode(errors="replace")[:EXCERPT]
+        raise EndpointError(f"{shown(response.url)} answered what is no transcription", words) from error
+    if len(told.text) > LONGEST:
+        raise EndpointError(f"{shown(response.url)} heard more than can be said: {len(told.text)} characters")
+    language = told.language or ""
+    return told.text.strip(), language if len(language) == 2 else ""
 
 
 def create(argument: str, resources: Resources) -> OpenAIListener:

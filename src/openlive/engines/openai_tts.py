@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from openlive.engines.endpoint import Endpoint, EndpointError, base_url, key_and_model, refusal
+from openlive.engines.endpoint import Endpoint, EndpointError, base_url, chunks, key_and_model, shown
 from openlive.engines.kokoro_voices import VOICES
 from openlive.engines.registry import EngineError, Resources, voices_in
 from openlive.engines.speakable import language_of, speakable
@@ -27,6 +27,10 @@ PIECE = OUTPUT_RATE // 10 * 2
 """Bytes that are gathered after the first ones, which are passed on as they come: 100 ms."""
 CHARACTER = 0.065
 """Seconds that a character takes to speak, about: an estimate, for the length is known only at the end."""
+PATIENCE = 60.0
+"""Seconds that may be waited for the audio of a clause in all, besides its length."""
+LONGEST, SLOWEST = 30.0, 1.0
+"""Seconds of audio that a clause may have, and more for each of its characters."""
 _PCM = frozenset({"", "audio/pcm", "audio/l16", "audio/x-raw", "audio/raw", "application/octet-stream"})
 
 
@@ -76,25 +80,23 @@ class OpenAIVoice:
     async def _audio(self, body: dict[str, Any]) -> AsyncGenerator[bytes]:
         """Whole samples, the first ones at once. Raises `EndpointError`."""
         waiting, least = b"", 2
-        self._endpoint.used()
-        try:
-            async with self._endpoint.client.stream("POST", self._url, json=body) as response:
-                if response.is_error:
-                    raise EndpointError(*refusal(response, await response.aread()))
-                kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-                async for chunk in response.aiter_bytes():
-                    if kind not in _PCM or (least == 2 and chunk.startswith(b"RIFF")):
-                        raise EndpointError(
-                            f"{self._url} answered {kind or 'a WAV file'}, not the pcm it was asked for."
-                        )
-                    waiting += chunk
-                    if len(waiting) >= least:
-                        whole = len(waiting) & ~1
-                        yield waiting[:whole]
-                        waiting, least = waiting[whole:], PIECE
-        except httpx.HTTPError as error:
-            raise EndpointError(f"{self._url}: {type(error).__name__}", str(error)) from error
-        self._endpoint.used()
+        url = shown(httpx.URL(self._url))
+        seconds = LONGEST + len(body["input"]) * SLOWEST
+        async with (
+            self._endpoint.post(self._url, json=body) as response,
+            aclosing(chunks(response, int(seconds * OUTPUT_RATE) * 2, PATIENCE + seconds)) as pieces,
+        ):
+            kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind not in _PCM:
+                raise EndpointError(f"{url} answered {kind[:40]}, not the pcm it was asked for.")
+            async for chunk in pieces:
+                waiting += chunk
+                if least == 2 and waiting.startswith(b"RIFF"):
+                    raise EndpointError(f"{url} answered {kind or 'a WAV file'}, not the pcm it was asked for.")
+                if len(waiting) >= least:
+                    whole = len(waiting) & ~1
+                    yield waiting[:whole]
+                    waiting, least = waiting[whole:], PIECE
         if whole := len(waiting) & ~1:
             yield waiting[:whole]
 

@@ -97,6 +97,13 @@ class Workers:
             abort.set()
             raise
 
+    def close(self) -> None:
+        """The threads end with what they are at; what waits is dropped."""
+        with self._lock:
+            for job in self._queue:
+                job.result.cancel()
+        self._pool.shutdown(wait=False)
+
     def _next(self) -> None:
         with self._lock:
             job = min(self._queue, key=lambda waiting: waiting.place)

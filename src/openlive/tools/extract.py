@@ -1,6 +1,6 @@
 """Text out of bytes: the charset, and the words of an HTML page without what surrounds them.
 
-    python -I -S extract.py CHARSET CHARACTERS < page.html      {"title": …, "text": …}
+    python -I -S extract.py html|text CHARSET CHARACTERS < page      {"title": …, "text": …}
 
 HTML is taken apart in a child process (`pages.py` starts it), because the parser holds the interpreter while it works,
 needs quadratic time for some pages that were made for it, and cannot be stopped in a thread. So this file is run by its
@@ -213,9 +213,10 @@ def _confine() -> None:
 
 
 def main() -> None:
-    charset, characters = sys.argv[1:]
+    kind, charset, characters = sys.argv[1:]
     _confine()
-    title, text = extract(decode(sys.stdin.buffer.read(), charset))
+    page = decode(sys.stdin.buffer.read(), charset)
+    title, text = extract(page) if kind == "html" else ("", page)
     json.dump({"title": cut(title, 200), "text": cut(text, int(characters))}, sys.stdout)
 
 

@@ -102,11 +102,8 @@ class Pages:
 
     async def _text(self, page: Fetched, characters: int) -> str:
         """What the model is given of a page. Raises `PageError`."""
-        if page.type not in _HTML:
-            title, text = "", extract.cut(extract.decode(page.body, page.charset), characters)
-        else:
-            async with self._children:
-                title, text = await _in_child(page, characters)
+        async with self._children:
+            title, text = await _in_child(page, characters)
         if not text:
             raise PageError("there is no text on it, at least as long as its scripts do not run")
         return f"{title}\n\n{text}" if title else text
@@ -147,8 +144,10 @@ def _is_readable(media: str) -> bool:
 
 
 async def _in_child(page: Fetched, characters: int) -> tuple[str, str]:
-    """Title and text of an HTML page. Raises `PageError`."""
-    command = [sys.executable, "-I", "-S", extract.__file__, page.charset, str(characters)]
+    """Title and text of a page: to decode 2 MiB and to clear them of control characters takes long, too. Raises
+    `PageError`."""
+    kind = "html" if page.type in _HTML else "text"
+    command = [sys.executable, "-I", "-S", extract.__file__, kind, page.charset, str(characters)]
     child = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )

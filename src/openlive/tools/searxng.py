@@ -7,7 +7,6 @@ is set: `language` ("de"), `categories` ("general,news") and `safesearch` (0, 1 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from itertools import chain, zip_longest
 from typing import Annotated, Any
@@ -22,7 +21,7 @@ from openlive.tools.extract import cut
 from openlive.types import FunctionDeclaration, Source, ToolResult
 
 MOST_QUERIES = 3
-_MOST_BYTES = 4 << 20
+MOST_BYTES = 1 << 20
 """Of one answer. An instance with many engines sends some 100 KB."""
 _TITLE = 100
 _SNIPPET = 240
@@ -51,6 +50,21 @@ class _Found(Struct, frozen=True):
     title: str
     text: str
     url: str
+
+
+class _Result(Struct):
+    """As SearXNG sends it; those of some engines have no address."""
+
+    url: Any = None
+    title: str | None = None
+    content: str | None = None
+
+
+class _Sent(Struct):
+    results: list[_Result]
+    answers: list[Any] | None = None
+    infoboxes: list[Any] | None = None
+    unresponsive_engines: list[Any] | None = None
 
 
 class _Answer(Struct, frozen=True):
@@ -92,10 +106,10 @@ class SearXNG:
             async with self._client.stream("GET", self._url, params={"q": query, **self._parameters}) as response:
                 if response.status_code != 200:
                     return _Answer(failure=_refusal(response))
-                return _answer(json.loads(await _body(response)))
+                return _answer(await _body(response))
         except httpx.HTTPError as error:
             return _Answer(failure=f"{self._url} does not answer ({error or type(error).__name__}).")
-        except (ValueError, TypeError, LookupError, AttributeError):
+        except (ValueError, RecursionError):
             return _Answer(failure=f"{self._url} sent what is no answer of SearXNG's JSON API.")
 
     def _result(self, queries: tuple[str, ...], answers: list[_Answer]) -> ToolResult:
@@ -136,10 +150,13 @@ def _queries(args: dict[str, Any]) -> tuple[str, ...]:
 
 
 async def _body(response: httpx.Response) -> bytes:
+    """Raises `ValueError` where it is compressed, which it was asked not to be, or too long."""
+    if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise ValueError("compressed")
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > _MOST_BYTES:
+        if len(body) > MOST_BYTES:
             raise ValueError("too long")
     return bytes(body)
 
@@ -160,23 +177,28 @@ def _refusal(response: httpx.Response) -> str:
     return f"{server} answered {status}. {hint}".rstrip()
 
 
-def _answer(data: dict[str, Any]) -> _Answer:
-    """SearXNG's JSON, read leniently. Raises `ValueError` and its like where it is none."""
-    results = [entry for entry in data["results"] if _is_web(entry.get("url"))]
-    direct = [a.get("answer", "") if isinstance(a, dict) else str(a) for a in data.get("answers") or ()]
-    direct += [box.get("content") or "" for box in data.get("infoboxes") or ()]
-    silent = ", ".join(f"{name}: {reason}" for name, reason in data.get("unresponsive_engines") or ())
+def _answer(body: bytes) -> _Answer:
+    """SearXNG's JSON, read leniently. Raises `ValueError` or `RecursionError` where it is none."""
+    data = msgspec.json.decode(body, type=_Sent)
+    direct = [a.get("answer") if isinstance(a, dict) else a for a in data.answers or ()]
+    direct += [box.get("content") for box in data.infoboxes or () if isinstance(box, dict)]
+    silent = ", ".join(
+        f"{e[0]}: {e[1]}" for e in data.unresponsive_engines or () if isinstance(e, list) and len(e) == 2
+    )
     return _Answer(
         found=[
             _Found(
-                title=_line(entry.get("title") or "", _TITLE) or entry["url"],
-                text=_line(entry.get("content") or "", _SNIPPET),
-                url=entry["url"],
+                title=_line(result.title, _TITLE) or result.url,
+                text=_line(result.content, _SNIPPET),
+                url=result.url,
             )
-            for entry in results
+            for result in data.results
+            if _is_web(result.url)
         ],
-        direct=" ".join(_line(text, _SNIPPET) for text in direct if text),
-        failure=f"Nothing was found, and some search engines did not answer ({silent})." if silent else "",
+        direct=" ".join(filter(None, (_line(text, _SNIPPET) for text in direct))),
+        failure=f"Nothing was found, and some search engines did not answer ({cut(silent, _SNIPPET)})."
+        if silent
+        else "",
     )
 
 
@@ -185,8 +207,9 @@ def _is_web(url: Any) -> bool:
     return isinstance(url, str) and url.startswith(("http://", "https://"))
 
 
-def _line(text: str, characters: int) -> str:
-    return cut(" ".join(text.split()), characters)
+def _line(text: Any, characters: int) -> str:
+    """'' for what is no text."""
+    return cut(" ".join(text.split()), characters) if isinstance(text, str) else ""
 
 
 def _merged(answers: list[_Answer]) -> Iterator[_Found]:
