@@ -1,21 +1,26 @@
-"""What is made for a client waits for it: the queue that lets the client go first, the outbox, the flow of a reply."""
+"""What is made for a client waits for it: the queue that lets it go first, the outbox, the flow, states to store."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from openlive.core.commands import Close, Send
-from openlive.core.events import Event, Finished
+from openlive.core.commands import Close, Save, Send
+from openlive.core.events import Event, Finished, Saved
 from openlive.engines.hold import Hold
 from openlive.server.flow import PIECES, Flow
+from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox
 from openlive.server.outbox import OVERHEAD, Outbox, weight
+from openlive.server.store.memory import MemoryStore
 from openlive.types import OUTPUT_RATE, Output, Progress, Speech, Text
 from openlive.wire.content import Blob, Content, FunctionCall, Part
 from openlive.wire.server import ServerContent, ServerMessage, ToolCall, Transcription
+from tests.core.world import TALK, World
 
 PLENTY = 10**9
 
@@ -191,3 +196,31 @@ class TestFlow:
             assert await self.passes(flow, Text("x" * 20 * OVERHEAD))
 
         through(test)
+
+
+def test_of_the_states_that_wait_for_a_slow_store_the_newest_is_kept() -> None:
+    class Slow(MemoryStore):
+        async def change(self, *arguments: Any, **more: Any) -> Any:
+            await going.wait()
+            return await super().change(*arguments, **more)
+
+    going = asyncio.Event()
+    told: list[Event] = []
+
+    async def test() -> None:
+        world = World({**TALK, "sessionResumption": {}})
+        save = world.of(Save)[0]
+        live = Live(Slow(), lambda _: None)
+        seat = live.enter("s", told.append)
+        running = asyncio.ensure_future(seat.run())
+        for number in range(100):
+            seat.save(replace(save, tell=number == 50, consumed=number))
+            await asyncio.sleep(0)
+            assert len(seat._saves) <= 1
+        going.set()
+        seat.close()
+        await running
+        saved = [event for event in told if isinstance(event, Saved)]
+        assert [event.consumed for event in saved] == [99], "and the handle that was asked for is told"
+
+    through(test)

@@ -128,8 +128,10 @@ def frames(found: Any, most: int) -> tuple[tuple[float, int], ...]:
             raise HandoverError(f"a judged frame is {_kind(frame)}, not a probability and samples") from None
         if type(samples) is not int or samples <= 0:
             raise HandoverError("a judged frame has no positive number of samples")
+        if type(probability) is not float or not 0.0 <= probability <= 1.0:
+            probability = likelihood(probability, "the probability of speech")
         most -= samples
-        judged.append((likelihood(probability, "the probability of speech"), samples))
+        judged.append((probability, samples))
     if most < 0:
         raise HandoverError(f"{-most} samples more were judged than there are")
     return tuple(judged)

@@ -19,6 +19,7 @@ from openlive.core.commands import (
     CallMark,
     Close,
     Command,
+    Detect,
     Forget,
     Mark,
     Overdue,
@@ -170,6 +171,8 @@ class Connection:
                 self._outbox.put(command)
                 if self._outbox.overflows:
                     self._writing.cancel()
+            case Detect():  # the commonest
+                self._work.do(command)
             case Forget(before):
                 self._audio.forget(before)
             case Restore(handle):
@@ -204,7 +207,8 @@ class Connection:
 
     async def _read(self) -> None:
         while True:
-            await self._settled.wait()
+            if not self._settled.is_set():
+                await self._settled.wait()
             try:
                 message = await self._socket.receive()
             except RuntimeError:  # Starlette's answer to a read after the end

@@ -213,7 +213,10 @@ class Seat:
         return Restored(snapshot)
 
     def save(self, save: Save) -> None:
-        """Never waits; answered by an event."""
+        """Never waits; answered by an event. Of what waits for a slow store only the newest is kept."""
+        waiting = self._saves.items
+        if waiting and not self._saves.closed:
+            save = msgspec.structs.replace(save, tell=waiting.pop().tell or save.tell)
         self._saves.put(save)
 
     def close(self) -> None:
@@ -226,8 +229,7 @@ class Seat:
         try:
             while True:
                 if await self._saves.wait(anyio.current_time() + self._live.keep):
-                    saves = [self._saves.take() for _ in range(len(self._saves))]
-                    await self._store(saves[-1], tell=any(save.tell for save in saves))
+                    await self._store(self._saves.take())
                 elif self._saves.closed:
                     break
                 else:
@@ -237,7 +239,7 @@ class Seat:
             self._live.part(self.key, self)
             self.parted.set()
 
-    async def _store(self, save: Save, *, tell: bool) -> None:
+    async def _store(self, save: Save) -> None:
         if not self._secret:
             self._secret = str(uuid.uuid4())[:SECRET]
             await self._live.claim(self.key, self)
@@ -252,7 +254,7 @@ class Seat:
             self.post(TakenOver())
             return
         self.stored = True
-        if tell:
+        if save.tell:
             self.post(Saved(self._secret + secrets.token_hex(4), save.consumed))
         if len(value) > LARGE:
             with anyio.move_on_after(len(value) / RATE):
