@@ -93,6 +93,8 @@ def test_addresses_are_shown_without_what_opens_them(text: str, shown: str) -> N
 def test_errors_are_told_by_kind_and_place_and_by_words_that_are_meant_for_it() -> None:
     store = StoreError("The store /a cannot be opened: disk full")
     assert described(store) == "StoreError: The store /a cannot be opened: disk full"
+    told = LLMError("http://anna:pass@h answered 500", SAID)
+    assert (str(told), told.plain) == (f"http://h answered 500: {SAID}", "http://h answered 500")
     assert described(LLMError("http://h answered 500", SAID)) == "LLMError: http://h answered 500"
     assert described(MalformedCallError("broken arguments", SAID)) == "MalformedCallError: broken arguments"
     assert described(ProtocolError(f"Invalid value at 'a' (TYPE), \"{SAID}\"")) == "ProtocolError"

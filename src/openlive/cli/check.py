@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from openlive.cli.errors import explain, is_verbose, verbose_option
 from openlive.cli.options import config_option
+from openlive.private import without_secrets
 
 if TYPE_CHECKING:
     from openlive.config import Config
@@ -80,7 +81,7 @@ def _step(results: list[Result], step: str, work: Callable[[], tuple[T, str]]) -
             traceback.print_exc()
         results.append(Result(step, False, explain(error)))
         return None
-    results.append(Result(step, True, told))
+    results.append(Result(step, True, without_secrets(told)))
     return value
 
 

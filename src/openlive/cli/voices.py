@@ -11,6 +11,7 @@ import click
 
 from openlive.cli.errors import verbose_option
 from openlive.cli.options import config_option
+from openlive.private import without_secrets
 from openlive.types import OUTPUT_RATE, Voice
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _voices(config: Config, name: str) -> tuple[str, str]:
 
     engine = config.engines.voices.get(name, config.engines.tts)
     if engine != "kokoro":
-        return engine, engine
+        return without_secrets(engine), without_secrets(engine)
     chosen = voices_in(config.engines.settings_of("tts", engine), engine, "am_liam")
     return timbre(name, "en", chosen), timbre(name, "de", chosen)
 

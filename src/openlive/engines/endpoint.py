@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from openlive.engines.proxies import takes_proxy
 from openlive.engines.registry import EngineError, Resources
+from openlive.private import without_secrets
 
 _TIMEOUT = httpx.Timeout(60, connect=5)
 """A silence of a minute is taken for a dead connection; how long an answer may take is up to the caller."""
@@ -142,8 +143,8 @@ async def lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
 
 
 def shown(url: httpx.URL) -> str:
-    """For messages: without a password."""
-    return str(url.copy_with(userinfo=b""))
+    """For messages."""
+    return without_secrets(str(url))
 
 
 def _check(response: httpx.Response) -> None:
@@ -201,9 +202,11 @@ def _first_model(url: str, api_key: str) -> str:
     except EndpointError as error:
         raise EngineError(str(error)) from error
     except httpx.HTTPError as error:
-        raise EngineError(f"{url} does not answer ({error}). Is the server running?") from error
+        raise EngineError(f"{without_secrets(url)} does not answer ({error}). Is the server running?") from error
     except (ValueError, LookupError, RecursionError) as error:
-        raise EngineError(f"{url}/models lists no model; set `model` in the engine's settings.") from error
+        raise EngineError(
+            f"{without_secrets(url)}/models lists no model; set `model` in the engine's settings."
+        ) from error
 
 
 class _Model(Struct):

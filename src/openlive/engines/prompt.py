@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from openlive.engines.languages import NAMES
 from openlive.engines.speakable import language_of
+from openlive.private import without_secrets
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Mood, Part, Request, Text
 
 
@@ -19,8 +20,8 @@ class LLMError(RuntimeError):
     what was said; `plain` is for logs."""
 
     def __init__(self, plain: str, words: str = "") -> None:
-        super().__init__(f"{plain}: {words}" if words else plain)
-        self.plain = plain
+        self.plain = without_secrets(plain)
+        super().__init__(f"{self.plain}: {words}" if words else self.plain)
 
 
 class PromptTooLongError(LLMError):

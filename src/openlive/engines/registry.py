@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from openlive.private import without_secrets
+
 Kind = Literal[
     "vad", "turn", "stt", "llm", "tts", "eyes", "addressee", "google_search", "url_context", "code_execution"
 ]
@@ -76,4 +78,4 @@ def load(kind: Kind, spec: str, resources: Resources) -> Any:
     except EngineError:
         raise
     except Exception as error:
-        raise EngineError(f"The {kind} engine {spec!r} could not be loaded: {error}") from error
+        raise EngineError(f"The {kind} engine {without_secrets(spec)!r} could not be loaded: {error}") from error
