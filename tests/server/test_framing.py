@@ -138,6 +138,7 @@ def test_contents_that_nobody_wants_are_not_kept() -> None:
         made.feed(sent(CONT, bytes(100_000), fin=False))
         assert made.read() == (CONT, None)
         assert not made._parts
+        assert not made._data
     made.feed(sent(CONT, b"\xff") + sent(PING, b"?") + sent(BINARY, b"x"))
     assert [made.read() for _ in range(4)] == [(TEXT, ""), (PING, b"?"), (BINARY, b""), None]
 

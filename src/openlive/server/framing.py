@@ -161,13 +161,16 @@ class FrameReader:
 
     def _unmasked(self) -> bytes:
         """What is there of the payload."""
-        begin = self._at
-        end = min(begin + self._left, len(self._data))
-        payload = self._data[begin:end]
-        self._at = end
-        self._left -= len(payload)
-        if not payload or not (self._keeps or self._opcode in _CONTROL):
+        data, begin = self._data, self._at
+        end = min(begin + self._left, len(data))
+        self._left -= end - begin
+        if end < len(data):
+            self._at = end
+        else:
+            self._data, self._at = b"", 0
+        if begin == end or not (self._keeps or self._opcode in _CONTROL):
             return b""
+        payload = data[begin:end]
         mask = self._mask
         turned = len(payload) % 4
         self._mask = mask[turned:] + mask[:turned]

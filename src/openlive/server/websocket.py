@@ -75,7 +75,6 @@ class WebSocketProtocol(asyncio.Protocol):
         self._limits = self._pending.limits
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._handshake = ServerProtocol(logger=_SILENT)
         self._accepting: Response | None = None  # the answer to the handshake, until the app decides
         self._denial: Response | None = None  # the app's own answer instead
 
@@ -156,7 +155,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def upgrade(self, request: Request, scope: dict[str, Any], rest: bytes) -> None:
         """The handshake. `scope` is for the app, `rest` has come behind the request already."""
-        response = self._handshake.accept(request)
+        response = ServerProtocol(logger=_SILENT).accept(request)
         if response.status_code != 101:
             self._answer(response)
             return
@@ -357,7 +356,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._open and not self._transport.is_closing():
             self._close(code, reason)
         elif not self._told and not self._transport.is_closing():
-            self._answer(self._handshake.reject(500, "Internal Server Error"))
+            self._answer(_refusal(500, "Internal Server Error"))
 
     async def _receive(self) -> Message:
         self._backlog -= self._in_hand
@@ -407,9 +406,9 @@ class WebSocketProtocol(asyncio.Protocol):
             _extend(response.headers, message.get("headers", ()))
             self._accept(response)
         elif kind == "websocket.close":
-            self._answer(self._handshake.reject(403, ""))
+            self._answer(_refusal(403, ""))
         elif kind == "websocket.http.response.start":
-            self._denial = self._handshake.reject(message["status"], "")
+            self._denial = _refusal(message["status"], "")
             del self._denial.headers["Content-Length"], self._denial.headers["Content-Type"]
             _extend(self._denial.headers, ((k, v) for k, v in message["headers"] if k.lower() != b"content-length"))
         else:
@@ -429,6 +428,10 @@ class WebSocketProtocol(asyncio.Protocol):
         self._tell(1006, "")
         self._transport.write(response.serialize())
         self._transport.close()
+
+
+def _refusal(status: int, text: str) -> Response:
+    return ServerProtocol(logger=_SILENT).reject(status, text)
 
 
 def _extend(headers: Headers, more: Iterable[tuple[bytes, bytes]]) -> None:
