@@ -189,9 +189,11 @@ def spoil(frame: bytes, rng: random.Random) -> bytes:
     return frame[:start] + put + frame[end:]
 
 
-def mutated(message: Any, rng: random.Random, most: int) -> bytes:
-    """A message with some changes, of at most so many bytes."""
+def mutated(message: Any, rng: random.Random, most: int, *, sound: bool = False) -> bytes:
+    """A message with some changes (`sound`: with none), of at most so many bytes."""
     text = json.dumps(message)
+    if sound:
+        return text.encode()
     for _ in range(rng.choice([1, 1, 2, 3, 6])):
         copy = json.loads(text)
         if isinstance(copy, dict | list):

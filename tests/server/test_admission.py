@@ -13,11 +13,22 @@ import httpx
 import pytest
 
 from openlive.config import Config, LimitSettings, ServerSettings, keyring, load
+from openlive.core.commands import Send
+from openlive.core.events import ClientSaid
+from openlive.core.profile import Profile
+from openlive.core.session import Session
+from openlive.core.settings import Settings, from_setup
 from openlive.engines.scripted import ScriptedLLM
-from openlive.server.admission import MINUTE, Places
+from openlive.server.admission import MINUTE, Admission, Places, Visit
 from openlive.server.auth import Credential, Key, Keyring, KeysError, Principal, Reread, parse_keys
+from openlive.server.doors import Door
+from openlive.server.store.memory import MemoryStore
+from openlive.server.tokens import Tokens
 from openlive.server.waits import Waits
+from openlive.wire.client import ClientMessage
 from openlive.wire.errors import API_KEY_INVALID, Refusal, Status, quota, server_busy, server_full
+from openlive.wire.json import parse
+from openlive.wire.setup import Setup
 from tests.raw import TEXT, client, text
 from tests.serving import SECONDS, Scripted, Server, serving, trust
 
@@ -346,3 +357,24 @@ async def test_a_removed_key_begins_no_session_and_those_that_run_go_on(tmp_path
             write(toml, both)
             async with client(server, TEXT, **HERS):
                 pass
+
+
+async def test_a_setup_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was worked out by the admission and by the core; of many functions that takes a while."""
+    worked: list[Setup] = []
+
+    def counted(setup: Setup, *arguments: Any, **options: Any) -> Settings:
+        worked.append(setup)
+        return from_setup(setup, *arguments, **options)
+
+    monkeypatch.setattr("openlive.server.admission.from_setup", counted)
+    monkeypatch.setattr("openlive.core.session.from_setup", counted)
+    profiles = {"m": Profile("m")}
+    setup = parse(Setup, {"model": "models/m", "tools": [{"functionDeclarations": [{"name": "f"}]}]})
+    admission = Admission(Keyring(), Tokens(MemoryStore()), profiles, Places(0))
+    opened = await Visit(admission, Door("v1beta"), ()).enter(setup)
+    session = Session(profiles)
+    session.handle(opened, 0.0)
+    commands = session.handle(ClientSaid(ClientMessage(setup=setup)), 0.0)
+    assert any(isinstance(c, Send) and c.message.setup_complete is not None for c in commands)
+    assert len(worked) == 1

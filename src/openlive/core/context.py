@@ -26,6 +26,8 @@ class Context:
         self._loaded = self._loaded_images = 0
         """Tokens, and bytes of images, of the history that the client loads."""
         self.conversation = conversation
+        self._preamble: int | None = None
+        """Tokens before the messages; None: not counted yet."""
 
     def request(self, messages: tuple[Message, ...]) -> Request:
         settings = self.settings
@@ -63,7 +65,9 @@ class Context:
 
     def slide(self) -> None:
         """Raises `ContextFullError`."""
-        self.history.slide(tokens.of_preamble(self.request(())))
+        if self._preamble is None:
+            self._preamble = tokens.of_preamble(self.request(()))
+        self.history.slide(self._preamble)
 
     def load(self, messages: Sequence[Message]) -> None:
         """The history of an earlier conversation stays for ever, so it has to leave room. Raises `ProtocolError`."""
@@ -91,6 +95,7 @@ class Context:
         return any(wanted for _, wanted in waiting)
 
     def update(self, instructions: str | None, functions: tuple[FunctionDeclaration, ...] | None) -> None:
+        self._preamble = None
         if instructions is not None:
             self.settings = replace(self.settings, instructions=instructions)
         if functions is not None:

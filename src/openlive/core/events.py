@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from openlive.core.settings import Settings
 from openlive.core.snapshot import Snapshot
 from openlive.types import Output, ToolResult, Transcript
 from openlive.wire.client import ClientMessage
@@ -32,6 +33,7 @@ class Opened(Struct, frozen=True, tag=True):
 
     Told again just before the setup: only then is it known who may come in and on what terms. `refusal` is set where
     the client may not; it is told at the setup, because the SDKs understand a close only then (protocol.md 11.3).
+    `settings`: what the setup comes to, where that was worked out already.
     """
 
     session: str
@@ -39,6 +41,7 @@ class Opened(Struct, frozen=True, tag=True):
     refusal: Refusal | None = None
     constraints: Constraints = Constraints()
     vertex: bool = False
+    settings: Settings | None = None
 
 
 class Restored(Struct, frozen=True, tag=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+from collections import Counter
 from collections.abc import Sequence
 
 from msgspec import Struct, json
@@ -12,6 +13,9 @@ from openlive.types import FunctionCall, FunctionResponse, Image, Message, Part,
 from openlive.wire import content as wire
 from openlive.wire.errors import ProtocolError
 
+MAX_TURNS, MAX_PARTS = 2048, 4096
+"""Of one `clientContent`, its parts in all; ours. Some three hours of talk, and what to take in within 20 ms; a history
+with more comes in several messages."""
 IMAGES = ("image/jpeg", "image/png", "image/webp")
 GONE = Text("(I have shown you a picture that is not there any more.)")
 """In the place of a turn that was nothing but images."""
@@ -44,22 +48,48 @@ class ContextFullError(Exception):
 
 def weight(message: Message) -> int:
     """What it counts in the window; a turn of nothing counts one, so that no number of them is nothing."""
-    return sum(tokens.of_messages([message]).values()) or 1
+    return sum(tokens.of_parts(message.parts)) or 1
 
 
 def image_bytes(parts: Sequence[Part]) -> int:
     return sum([len(part.data) for part in parts if isinstance(part, Image)])
 
 
+class _Entry:
+    """A message, and what it is counted by: `weight` tokens in the window, `words` those of a model that only reads."""
+
+    __slots__ = ("answers", "calls", "image_bytes", "message", "shows", "weight", "words")
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.weight = weight(message)
+        self.words = tokens.of_words(message)
+        self.shows, self.image_bytes = False, 0
+        self.calls: list[str] = []
+        self.answers: list[str] = []
+        for part in message.parts:
+            if isinstance(part, Image):
+                self.shows = True
+                self.image_bytes += len(part.data)
+            elif isinstance(part, FunctionCall):
+                self.calls.append(part.id)
+            elif isinstance(part, FunctionResponse):
+                self.answers.append(part.id)
+
+
 class History:
-    """`images`: bytes that the images in it may come to; of more, the oldest go."""
+    """`images`: bytes that the images in it may come to; of more, the oldest go. All sums are kept as messages come and
+    go, so that a turn costs what is new in it."""
 
     def __init__(self, window: Window, images: int = 64 * 1024 * 1024) -> None:
         self._window = window
         self._images = images
-        self._image_bytes = 0
-        self._messages: list[Message] = []
-        self._counts: list[int] = []
+        self._entries: list[_Entry] = []
+        self._weight = self._words = self._image_bytes = 0
+        self._calls: Counter[str] = Counter()
+        """The ids of the calls in it."""
+        self._messages: tuple[Message, ...] | None = ()
+        """None: not put together yet."""
         self.kept = 0
         """So many messages at the beginning are never dropped: they were loaded as the history of the session."""
         self.engine_ratio = 0.0
@@ -67,44 +97,53 @@ class History:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        return tuple(self._messages)
+        if self._messages is None:
+            self._messages = tuple([entry.message for entry in self._entries])
+        return self._messages
 
     def add(self, message: Message | None) -> None:
         """Appends. Neighbours of one role stay apart: they are what was said one after the other."""
         if message is not None and message.parts:
-            message = self._without_orphans(message)
-            self._messages.append(message)
-            self._counts.append(sum(tokens.of_messages([message]).values()))
-            self._image_bytes += image_bytes(message.parts)
+            entry = _Entry(message)
+            if entry.answers:
+                entry = _Entry(self._without_orphans(message))
+            self._entries.append(entry)
+            self._count(entry, 1)
             if self._image_bytes > self._images:
                 self._forget_images()
 
-    def _forget_images(self) -> None:
-        """The oldest, down to half of what they may come to: it is not to be done again for the next one."""
-        self._image_bytes = image_bytes([part for message in self._messages for part in message.parts])
-        for i in range(len(self._messages) - 1):
-            if self._image_bytes <= self._images // 2:
-                return
-            message = self._messages[i]
-            if i >= self.kept and (freed := image_bytes(message.parts)):
-                rest = tuple(part for part in message.parts if not isinstance(part, Image))
-                self._replace(i, Message(message.role, rest or (GONE,)))
-                self._image_bytes -= freed
+    def _count(self, entry: _Entry, sign: int) -> None:
+        self._messages = None
+        self._weight += sign * entry.weight
+        self._words += sign * entry.words
+        self._image_bytes += sign * entry.image_bytes
+        for call in entry.calls:
+            self._calls[call] += sign
+            if not self._calls[call]:
+                del self._calls[call]
 
     def _replace(self, index: int, message: Message) -> None:
-        self._messages[index] = message
-        self._counts[index] = sum(tokens.of_messages([message]).values())
+        self._count(self._entries[index], -1)
+        self._entries[index] = _Entry(message)
+        self._count(self._entries[index], 1)
+
+    def _forget_images(self) -> None:
+        """The oldest, down to half of what they may come to: it is not to be done again for the next one."""
+        for i in range(self.kept, len(self._entries) - 1):
+            if self._image_bytes <= self._images // 2:
+                return
+            message = self._entries[i].message
+            if self._entries[i].shows:
+                rest = tuple(part for part in message.parts if not isinstance(part, Image))
+                self._replace(i, Message(message.role, rest or (GONE,)))
 
     def _without_orphans(self, message: Message) -> Message:
         """Results whose calls are not there (any more) are told in words: no model takes them as results."""
-        if not any(isinstance(part, FunctionResponse) for part in message.parts):
-            return message
-        calls = {part.id for m in self._messages for part in m.parts if isinstance(part, FunctionCall)}
         return Message(
             message.role,
             tuple(
                 Text(f"{part.name} has come to {json.encode(part.response).decode()}.")
-                if isinstance(part, FunctionResponse) and part.id not in calls
+                if isinstance(part, FunctionResponse) and part.id not in self._calls
                 else part
                 for part in message.parts
             ),
@@ -112,15 +151,15 @@ class History:
 
     def take_back(self) -> Message:
         """The last message, which is none any more."""
-        self._counts.pop()
-        self._image_bytes -= image_bytes(self._messages[-1].parts)
-        return self._messages.pop()
+        entry = self._entries.pop()
+        self._count(entry, -1)
+        return entry.message
 
     def load(self, messages: Sequence[Message]) -> None:
         """Appends messages that stay for ever."""
         for message in messages:
             self.add(message)
-        self.kept = len(self._messages)
+        self.kept = len(self._entries)
 
     def restore(self, messages: Sequence[Message], kept: int, engine_ratio: float) -> None:
         for message in messages:
@@ -137,7 +176,7 @@ class History:
 
         Raises `ContextFullError`.
         """
-        window, total = self._window, preamble + sum(self._counts)
+        window, total = self._window, preamble + self._weight
         if window.trigger is not None and total > window.trigger:
             total = self._drop(total, window.target)
         if total > window.limit:
@@ -145,7 +184,7 @@ class History:
                 f"The context window is full: {total} of {window.limit} tokens. "
                 "Ask for contextWindowCompression, which drops the oldest turns."
             )
-        ratio = self.engine_ratio or (preamble + sum(map(tokens.of_words, self._messages))) / max(total, 1)
+        ratio = self.engine_ratio or (preamble + self._words) / max(total, 1)
         if window.engine and total * ratio > 0.85 * window.engine:
             total = self._drop(total, int(window.engine / 2 / ratio))
         if window.engine and total * ratio > window.engine:
@@ -160,36 +199,57 @@ class History:
         total = self._drop_images(total, target)
         if total <= target:
             return total
-        end, left = self.kept, total
-        for i in range(self.kept, len(self._messages)):
-            if i > self.kept and self._can_begin(i):
-                end, left = i, total - sum(self._counts[self.kept : i])
-                if left <= target:
-                    break
-        del self._messages[self.kept : end], self._counts[self.kept : end]
-        return left
+        end = self._cut(self._weight - total + target)
+        for entry in self._entries[self.kept : end]:
+            total -= entry.weight
+            self._count(entry, -1)
+        del self._entries[self.kept : end]
+        return total
+
+    def _cut(self, most: int) -> int:
+        """The first message after the kept ones with which what follows can begin, and does not weigh more than `most`
+        together with these; else the last with which it can; `kept` where there is none. The context begins with a
+        turn of the user, and no result is parted from its call. One pass, from the end."""
+        weight = sum(entry.weight for entry in self._entries[: self.kept])
+        stay = {call for entry in self._entries[: self.kept] for call in entry.calls}
+        missing: set[str] = set()
+        cut = self.kept
+        for i in range(len(self._entries) - 1, self.kept, -1):
+            entry = self._entries[i]
+            weight += entry.weight
+            if weight > most and cut > self.kept:
+                break
+            if entry.calls or entry.answers:
+                missing.update(answer for answer in entry.answers if answer not in stay)
+                stay.update(entry.calls)
+                missing.difference_update(entry.calls)
+            if entry.message.role == "user" and not missing:
+                cut = i
+        return cut
 
     def _drop_images(self, total: int, target: int) -> int:
         """The newest ones stay, and those that stand alone. The words beside the others stay, too."""
-        showing = [i for i, m in enumerate(self._messages) if any(isinstance(part, Image) for part in m.parts)]
+        showing = [i for i, entry in enumerate(self._entries) if entry.shows]
         for i in showing[:-1]:
-            message, before = self._messages[i], self._counts[i]
-            rest = tuple(part for part in message.parts if not isinstance(part, Image))
+            entry = self._entries[i]
+            rest = tuple(part for part in entry.message.parts if not isinstance(part, Image))
             if i >= self.kept and rest and total > target:
-                self._replace(i, Message(message.role, rest))
-                total -= before - self._counts[i]
+                self._replace(i, Message(entry.message.role, rest))
+                total -= entry.weight - self._entries[i].weight
         return total
 
-    def _can_begin(self, index: int) -> bool:
-        """The context begins with a turn of the user, and no result is parted from its call."""
-        rest = self._messages[index:]
-        calls = {part.id for message in rest for part in message.parts if isinstance(part, FunctionCall)}
-        answers = {part.id for message in rest for part in message.parts if isinstance(part, FunctionResponse)}
-        return rest[0].role == "user" and answers <= calls
+
+def from_contents(contents: Sequence[wire.Content], path: str, price: int) -> list[Message]:
+    """The turns of a `clientContent`. Raises `ProtocolError` for what cannot be part of one, and for too many."""
+    if len(contents) > MAX_TURNS:
+        raise ProtocolError(f"Invalid value at '{path}': {len(contents)} turns; send {MAX_TURNS} at most in a message.")
+    parts = sum([len(content.parts) for content in contents])
+    if parts > MAX_PARTS:
+        raise ProtocolError(f"Invalid value at '{path}.parts': {parts} in all; send {MAX_PARTS} at most in a message.")
+    return [_from_content(content, f"{path}[{i}]", price) for i, content in enumerate(contents)]
 
 
-def from_content(content: wire.Content, path: str, price: int) -> Message:
-    """A turn of `clientContent`. Raises `ProtocolError` for what cannot be part of one."""
+def _from_content(content: wire.Content, path: str, price: int) -> Message:
     role = _role(content.role, f"{path}.role")
     parts = tuple(_part(part, f"{path}.parts[{i}]", price) for i, part in enumerate(content.parts))
     return Message(role, tuple(part for part in parts if part is not None))

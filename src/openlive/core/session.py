@@ -269,6 +269,9 @@ class Session:
         dialogue.settle()
 
     def _settings(self, setup: Setup) -> Settings:
+        known = self._opened.settings
+        if known is not None:
+            return known
         return from_setup(setup, self._profiles, self._opened.version, vertex=self._opened.vertex)
 
     # What the client says.
@@ -276,7 +279,7 @@ class Session:
     def _content(self, content: ClientContent) -> None:
         assert self._dialogue is not None
         price = self._dialogue.settings.image_tokens
-        turns = [history.from_content(c, f"client_content.turns[{i}]", price) for i, c in enumerate(content.turns)]
+        turns = history.from_contents(content.turns, "client_content.turns", price)
         system = [instructions(c) for c, message in zip(content.turns, turns, strict=True) if message.role == "system"]
         if system:  # replaces the instructions, on every model (protocol.md 2.4)
             self._refuse_if_locked("system_instruction", "client_content.turns")

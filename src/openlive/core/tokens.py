@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -16,8 +15,10 @@ from openlive.types import (
     Heard,
     Image,
     Message,
+    Part,
     Request,
     Text,
+    Thought,
 )
 from openlive.wire.server import MediaModality, ModalityTokenCount, UsageMetadata
 
@@ -27,11 +28,11 @@ CHARACTERS = 4
 
 
 def of_text(text: str) -> int:
-    return math.ceil(len(text) / CHARACTERS)
+    return -(-len(text) // CHARACTERS)
 
 
 def of_audio(samples: int, rate: int) -> int:
-    return math.ceil(samples * AUDIO_PER_SECOND / rate)
+    return -(-samples * AUDIO_PER_SECOND // rate)
 
 
 def of_speech(samples: int) -> int:
@@ -43,35 +44,41 @@ def of_call(call: FunctionCall) -> int:
     return of_text(call.name) + of_text(json.encode(call.args).decode())
 
 
+def of_parts(parts: Iterable[Part]) -> tuple[int, int, int]:
+    """Of text, of audio and of images."""
+    text = audio = images = 0
+    for part in parts:
+        if isinstance(part, Text):
+            text += of_text(part.text)
+        elif isinstance(part, Heard):
+            audio += of_audio(part.end - part.start, INPUT_RATE)
+        elif isinstance(part, Image):
+            images += part.tokens
+        elif not isinstance(part, Thought):
+            text += _of_exchange(part)
+    return text, audio, images
+
+
 def of_messages(messages: Iterable[Message]) -> Counter[MediaModality]:
-    count: Counter[MediaModality] = Counter()
-    for message in messages:
-        for part in message.parts:
-            match part:
-                case Text(text):
-                    count[MediaModality.TEXT] += of_text(text)
-                case Heard(_, start, end):
-                    count[MediaModality.AUDIO] += of_audio(end - start, INPUT_RATE)
-                case Image(_, _, price):
-                    count[MediaModality.IMAGE] += price
-                case FunctionCall():
-                    count[MediaModality.TEXT] += of_call(part)
-                case FunctionResponse(_, name, response):
-                    count[MediaModality.TEXT] += of_text(name) + of_text(json.encode(response).decode())
-    return count
+    text, audio, images = of_parts(part for message in messages for part in message.parts)
+    found = {MediaModality.TEXT: text, MediaModality.AUDIO: audio, MediaModality.IMAGE: images}
+    return Counter({modality: count for modality, count in found.items() if count})
+
+
+def _of_exchange(part: FunctionCall | FunctionResponse) -> int:
+    if isinstance(part, FunctionCall):
+        return of_call(part)
+    return of_text(part.name) + of_text(json.encode(part.response).decode())
 
 
 def of_words(message: Message) -> int:
     """What a language model that only reads gets of it, by our count."""
     count = 0
     for part in message.parts:
-        match part:
-            case Text(text) | Heard(text):
-                count += of_text(text)
-            case FunctionCall():
-                count += of_call(part)
-            case FunctionResponse(_, name, response):
-                count += of_text(name) + of_text(json.encode(response).decode())
+        if isinstance(part, Text | Heard):
+            count += of_text(part.text)
+        elif isinstance(part, FunctionCall | FunctionResponse):
+            count += _of_exchange(part)
     return count
 
 

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import anyio
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 from openlive.core import masks
 from openlive.core.events import Constraints, Opened
 from openlive.core.profile import Profile
-from openlive.core.settings import from_setup
+from openlive.core.settings import Settings, from_setup
 from openlive.server.auth import LOCAL, Credential, Keyring, Principal
 from openlive.server.doors import Door
 from openlive.server.store import StoreError
@@ -135,6 +136,7 @@ class Visit:
         self._door = door
         self._shown = shown
         self._placed = False
+        self._settings: Settings | None = None
 
     @property
     def reading(self) -> anyio.CapacityLimiter:
@@ -159,7 +161,7 @@ class Visit:
             verdict = UNAVAILABLE
         if isinstance(verdict, Refusal):
             return replace(self.opened, refusal=verdict)
-        return replace(self.opened, constraints=verdict)
+        return replace(self.opened, constraints=verdict, settings=self._settings)
 
     def leave(self) -> None:
         """The connection has ended: its place is free."""
@@ -203,10 +205,11 @@ class Visit:
         """Takes a place, and one of the token's uses, for a session that will begin."""
         self.principal = principal
         effective = masks.locked(setup, constraints.setup, constraints.mask)
-        try:
-            from_setup(effective, self._admission.profiles, self._door.version, vertex=self._door.vertex)
-        except ProtocolError:
-            return constraints  # the core says it; nothing begins, nothing is counted
+        work = partial(from_setup, effective, self._admission.profiles, self._door.version, vertex=self._door.vertex)
+        try:  # the schemas of many functions would hold up the loop
+            self._settings = await anyio.to_thread.run_sync(work) if effective.tools else work()
+        except ProtocolError as error:  # nothing begins, nothing is counted
+            return Refusal(error.code, error.reason, about=error.about)
         resumes = bool(effective.session_resumption and effective.session_resumption.handle)
         admission = self._admission
         refusal = admission.places.take(principal, admission.keys.limits(principal), resumes=resumes)
