@@ -244,6 +244,23 @@ class TestAudio:
         world.event(Left())
         assert world.of(Save)[-1].consumed <= 3, "nothing of it has had its effect"
 
+    @pytest.mark.parametrize("manual", [True, False])
+    def test_what_comes_while_a_transcript_is_awaited(self, manual: bool) -> None:
+        """It is kept for the utterance, which may yet go on, however soon the detector has judged it."""
+        config = {"realtimeInputConfig": {"automaticActivityDetection": {"disabled": manual}}}
+        world = World({**TALK, **config}, plan=words("hello", 0.2), stt_delay=None, limits=Limits(backlog=20))
+        if manual:
+            world.client({"realtimeInput": {"activityStart": {}}})
+        world.stream(3)
+        if manual:
+            world.client({"realtimeInput": {"activityEnd": {}}})
+        for _ in range(30):
+            if world.closed is None:
+                world.blob(1)
+                world.run(0.01)
+        assert world.closed is not None
+        assert world.closed.reason == "More than 20 s of audio wait to be processed; send it more slowly."
+
     def test_what_comes_before_a_resumed_session_is_there(self) -> None:
         world = World(None)
         world.event(Opened("s"))

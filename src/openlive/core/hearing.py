@@ -133,18 +133,20 @@ class Hearing:
         start, self._received = self._received, self._received + samples
         self._arrived_at = now
         self._arrivals.append((self._received, now))
-        if not self._policy.automatic:
+        if self._policy.automatic:
+            if self._caught_up_at is not None:
+                self._judged_at = now
+            self._caught_up_at = None
+            self._out.append(Detect(self._stream, start, self._received))
+        else:
             if self._utterance is not None and self._received - self._utterance.heard >= LEAST:
                 self._hear(self._received)
             if self._is_over():
                 self._commit(now)
             self._forget(self._received)
-            return
-        if self._caught_up_at is not None:
-            self._judged_at = now
-        self._caught_up_at = None
-        self._out.append(Detect(self._stream, start, self._received))
-        if self._received - self._activity.position > self._limits.backlog * INPUT_RATE:
+        done = self._activity.position if self._policy.automatic else self._received
+        done = done if self._utterance is None else min(done, self._utterance.heard)
+        if self._received - done > self._limits.backlog * INPUT_RATE:
             self._out.append(Overrun())
 
     def stream_ended(self, now: float) -> None:
