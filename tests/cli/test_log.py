@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -230,6 +231,19 @@ async def test_the_log_of_sessions_with_hostile_names_holds_none_of_them() -> No
     assert "closed: 1007 unknown name: setup" in log
     assert "closed: 1008 no such model" in log
     assert len(lines) < 5 * len(setups) + 20
+
+
+def fail(said: str) -> None:
+    raise ValueError(said)
+
+
+@pytest.mark.anyio
+async def test_what_fails_in_the_event_loop_is_told_without_its_arguments() -> None:
+    with logged() as lines, serving(fails=["In the event loop"]) as server:
+        server.call(lambda: asyncio.get_running_loop().call_soon(fail, SAID))
+        assert await server.comes_to(lambda: bool(lines))
+    assert lines[0].startswith("ERROR In the event loop: Exception in callback fail\n  ValueError\n    at ")
+    assert SAID not in "".join(lines)
 
 
 # --- endpoints --------------------------------------------------------------------------------------------------------
