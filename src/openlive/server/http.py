@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from asyncio import sslproto
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPStatus
@@ -24,6 +25,11 @@ from websockets.http11 import Request
 
 from openlive.server.pending import Pending
 from openlive.server.websocket import LINGER, QUIET, WebSocketProtocol
+
+READ = 32 * 1024
+"""Bytes of a connection that are read at once, and decrypted in one call. asyncio takes 256 KiB: of TLS key updates
+with a byte between them, which anybody may send, that was 84 ms."""
+sslproto.SSLProtocol.max_size = READ  # there is no other way to say it
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -103,6 +109,7 @@ class HTTPProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.max_size = READ  # type: ignore[attr-defined]  # asyncio's own, where there is no TLS
         self._pending.connected = True
         self._pending.cut = transport.abort
         self._pending.expect(self._pending.limits.request)

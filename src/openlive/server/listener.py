@@ -14,7 +14,6 @@ import ipaddress
 import logging
 import socket
 import ssl
-from asyncio import sslproto
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, cast
@@ -32,9 +31,6 @@ KEEP_ALIVE = 5
 UNSENT = 16 * 1024
 """Bytes that the kernel takes beyond what the line takes: what it has, an interruption can't call back. A quarter of a
 second of an answer; megabytes by default."""
-TLS_READ = 32 * 1024
-"""Bytes that are decrypted in one call; asyncio takes 256 KiB. Of key updates with a byte between them, which anybody
-may send, that was 84 ms."""
 TLS_SHUTDOWN = 2.0
 """Seconds for the client to answer the end of a TLS stream."""
 _BACKLOG = 1024
@@ -44,9 +40,6 @@ _TLS_HANDSHAKE = b"\x16"
 _LOOPBACK = ("127.0.0.1", "::1")
 
 _LOG = logging.getLogger(__name__)
-
-
-sslproto.SSLProtocol.max_size = TLS_READ  # there is no other way to say it
 
 
 class ListenError(Exception):
