@@ -14,7 +14,7 @@ from openlive.core.profile import Profile
 from openlive.core.settings import Settings, from_setup
 from openlive.types import FunctionDeclaration, Message, Request, Sampling, Text, Voice
 from openlive.wire.client import parse_message
-from tests.core.world import MODEL, World, words
+from tests.core.world import MODEL, TALK, World, words
 
 LIMIT = 32_768
 
@@ -208,3 +208,18 @@ def test_system_turns_are_joined_like_the_parts_of_an_instruction() -> None:
     [request] = world.requests
     assert request.instructions == "Be brief.\n\nBe kind.\n\nBe true."
     assert request.messages == (Message("user", (Text("Hello."),)),)
+
+
+@pytest.mark.parametrize(
+    ("config", "path"),
+    [
+        ({"customVocabulary": ["x"] * 1001}, "custom_vocabulary': 1001 phrases; name 1000 at most."),
+        ({"adaptationPhrases": ["x", "y" * 257]}, "adaptation_phrases[1]': longer than 256 characters."),
+        ({"languageCodes": ["en"] * 101}, "language_codes': 101 languages; name 100 at most."),
+        ({"languageHints": {"languageCodes": ["en"] * 101}}, "language_hints.language_codes': 101 languages; name 1"),
+    ],
+)
+def test_what_a_recogniser_is_told_is_bounded(config: dict[str, Any], path: str) -> None:
+    world = World({**TALK, "inputAudioTranscription": config})
+    assert world.closed is not None
+    assert world.closed.reason.startswith(f"Invalid value at 'setup.input_audio_transcription.{path}")

@@ -263,7 +263,7 @@ def _role(role: str | None, path: str) -> Role:
             return "model"
         case "system":
             return "system"
-    raise ProtocolError(f"Invalid value at '{path}': {role!r} is not one of user, model, system.")
+    raise ProtocolError(f"Invalid value at '{path}': {role[:64]!r} is not one of user, model, system.")
 
 
 def _part(part: wire.Part, path: str, price: int) -> Part | None:
@@ -288,7 +288,7 @@ def image(blob: wire.Blob, path: str, price: int) -> Image:
     """`price` is what it counts in tokens. Checks the type and the first bytes only: decoding is the engine's."""
     mime = (blob.mime_type or "").split(";")[0].strip().lower()
     if mime not in IMAGES:
-        raise ProtocolError(f"Invalid value at '{path}.mime_type': {mime!r} is not one of {', '.join(IMAGES)}.")
+        raise ProtocolError(f"Invalid value at '{path}.mime_type': {mime[:64]!r} is not one of {', '.join(IMAGES)}.")
     data = blob.data or b""
     if not data.startswith((b"\xff\xd8", b"\x89PNG", b"RIFF")):
         start = binascii.hexlify(data[:4]).decode() or "nothing"

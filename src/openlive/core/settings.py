@@ -49,6 +49,10 @@ THINKING_LEVELS = {
     ThinkingLevel.XHIGH: 8192,
 }
 ALL_VIDEO = (TurnCoverage.TURN_INCLUDES_ALL_INPUT, TurnCoverage.TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO)
+MAX_LANGUAGES = 100
+"""Hints for one transcription."""
+MAX_PHRASES, MAX_PHRASE = 1000, 256
+"""Phrases that a recogniser is told to expect, and characters of one."""
 TRIGGER, TARGET = 0.8, 0.5
 """Of the limit, and of the trigger, where the client asks for compression without numbers (protocol.md 4.3)."""
 
@@ -149,7 +153,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         vad_signal=bool(setup.explicit_vad_signal),
         voice_activity=bool(setup.explicit_vad_signal) or profile.voice_activity,
         languages=_hints(heard) or ((language,) if language else ()),
-        phrases=heard.custom_vocabulary or heard.adaptation_phrases,
+        phrases=_phrases(heard),
         window=_window(setup, profile),
         loads_history=bool(setup.history_config and setup.history_config.initial_history_in_client_content),
         resumable=setup.session_resumption is not None,
@@ -368,7 +372,25 @@ def _all_video(coverage: TurnCoverage | None, profile: Profile) -> bool:
 
 def _hints(config: AudioTranscriptionConfig) -> tuple[str, ...]:
     deprecated = config.language_hints.language_codes if config.language_hints else ()
-    return config.language_codes or deprecated
+    codes = config.language_codes or deprecated
+    if len(codes) > MAX_LANGUAGES:
+        where = f"{_HEARD}.{'language_codes' if config.language_codes else 'language_hints.language_codes'}"
+        raise ProtocolError(f"Invalid value at '{where}': {len(codes)} languages; name {MAX_LANGUAGES} at most.")
+    return codes
+
+
+_HEARD = "setup.input_audio_transcription"
+
+
+def _phrases(config: AudioTranscriptionConfig) -> tuple[str, ...]:
+    where = f"{_HEARD}.{'custom_vocabulary' if config.custom_vocabulary else 'adaptation_phrases'}"
+    phrases = config.custom_vocabulary or config.adaptation_phrases
+    if len(phrases) > MAX_PHRASES:
+        raise ProtocolError(f"Invalid value at '{where}': {len(phrases)} phrases; name {MAX_PHRASES} at most.")
+    for i, phrase in enumerate(phrases):
+        if len(phrase) > MAX_PHRASE:
+            raise ProtocolError(f"Invalid value at '{where}[{i}]': longer than {MAX_PHRASE} characters.")
+    return phrases
 
 
 def _window(setup: Setup, profile: Profile) -> Window:

@@ -82,7 +82,7 @@ def about(reason: str) -> str:
 
 def close_reason(text: str) -> str:
     """The part of `text` that fits a close frame, cut between characters. The original cuts without a mark."""
-    return text.encode("utf-8", "replace")[:REASON_BYTES].decode("utf-8", "ignore")
+    return text[:REASON_BYTES].encode("utf-8", "replace")[:REASON_BYTES].decode("utf-8", "ignore")
 
 
 # Arguments
