@@ -6,6 +6,7 @@ voice's own earlier sentences and once as a stranger's. Recordings of people, wh
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import Counter
@@ -100,7 +101,7 @@ def main(verbose: bool) -> None:
     """The share of moods that are told rightly."""
     speaker, expected = kokoro.create("", Resources(ensure, os.cpu_count() or 1, 0)), affect_set()
     spoken = list(clips(speaker, expected))
-    speaker.close()
+    asyncio.run(speaker.close())
     begun = time.process_time()
     rows = judged(spoken, verbose=verbose)
     each = (time.process_time() - begun) / len(spoken) * 1000

@@ -76,7 +76,7 @@ def synthesise(everybody: Sequence[Conversation], chosen: Sequence[Conversation]
                 voice = Voice(VOICES[number % len(VOICES)], LANGUAGES[request.language])
                 speech = engine.render(request.say, voice, request.language)
                 audio[request.id] = read_wav(wav(speech.pcm[: 2 * speech.words[-1].end], OUTPUT_RATE))
-    engine.close()
+    asyncio.run(engine.close())
     return audio
 
 

@@ -10,6 +10,7 @@ neither her pitch nor her pace.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
@@ -93,7 +94,7 @@ def main(only: Sequence[str], engine: Sequence[str], voice: Sequence[str], verbo
         table.add_row(code, "CER" if bare(code) in UNSPACED else "WER", *scores)
     console.print(table)
     for one in engines.values():
-        one.close()
+        asyncio.run(one.close())
 
 
 def casts(code: str, names: Sequence[str]) -> Iterator[list[tuple[str, str]]]:

@@ -74,7 +74,7 @@ def main() -> None:
     try:
         asyncio.run(measure(llm))
     finally:
-        llm.close()
+        asyncio.run(llm.close())
 
 
 if __name__ == "__main__":

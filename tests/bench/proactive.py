@@ -127,7 +127,7 @@ async def hear(lines: Sequence[Line], resources: Resources) -> list[str]:
         speech = voice.render(line.said, spoken_by, line.language)
         heard.append(await understand(ears, read_wav(wav(speech.pcm, OUTPUT_RATE)), line.language))
     click.echo(err=True)
-    voice.close()
+    await voice.close()
     return heard
 
 

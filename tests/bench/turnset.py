@@ -7,6 +7,7 @@ a turn (core/endpoint.py) was first chosen on `tuned`; `fresh` was written after
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -99,7 +100,7 @@ class Speaker:
         self._folder = folder
 
     def close(self) -> None:
-        self._engine.close()
+        asyncio.run(self._engine.close())
 
     def say(self, text: str, language: str) -> bytes:
         """s16le mono 16 kHz, up to the last sound."""

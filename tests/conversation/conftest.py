@@ -26,7 +26,6 @@ def server() -> Iterator[Server]:
     print(f"\nloaded in {time.monotonic() - begun:.1f} s")
     with serving(engines, config=config) as running:
         yield running
-    engines.responder._llm.llm.llm.close()  # type: ignore[attr-defined]  # it holds a socket to llama.cpp
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import numpy as np
@@ -25,7 +26,7 @@ def anyio_backend() -> str:
 def engine() -> Iterator[EspeakVoice]:
     engine = EspeakVoice(Espeak())
     yield engine
-    engine.close()
+    asyncio.run(engine.close())
 
 
 async def items(*clauses: str) -> AsyncIterator[str]:

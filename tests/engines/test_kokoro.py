@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
@@ -390,7 +391,7 @@ def weights(name: str) -> Path:
 def kokoro() -> Iterator[Kokoro]:
     engine = create("", Resources(weights, threads=2, memory=0))
     yield engine
-    engine.close()
+    asyncio.run(engine.close())
 
 
 @pytest.fixture(scope="module")

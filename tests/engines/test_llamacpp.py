@@ -41,7 +41,7 @@ def loaded() -> Iterator[Llama]:
     [path] = weights("smollm2-135m").glob("*.gguf")
     llm = llamacpp.create_gguf(str(path), RESOURCES)
     yield llm
-    llm.close()
+    llm.unload()
 
 
 @pytest.fixture
@@ -436,4 +436,4 @@ def test_the_default_knows_paris_and_remembers_a_name() -> None:
     try:
         asyncio.run(run())
     finally:
-        llm.close()
+        llm.unload()

@@ -150,7 +150,7 @@ def user(*parts: Part | str) -> Message:
 def llm() -> Iterator[Llama]:
     engine = llamacpp.create_qwen_1_5b("", RESOURCES)
     yield engine
-    engine.close()
+    engine.unload()
 
 
 async def answered(llm: Llama, messages: Sequence[Message], thinking: int) -> tuple[str, list[FunctionCall], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -114,7 +115,7 @@ async def test_what_joe_says_is_understood() -> None:
     try:
         speech = await spoken(engine, "The quick brown fox", " jumps over the lazy dog.")
     finally:
-        engine.close()
+        await engine.close()
     audio = np.frombuffer(b"".join(piece.pcm for piece in speech), "<i2")
     heard = soxr.resample(audio, OUTPUT_RATE, 16_000).astype("<i2").tobytes()
     said, understood = "the quick brown fox jumps over the lazy dog", await _heard(moonshine("", resources(1)), heard)
@@ -127,7 +128,7 @@ def test_a_clause_that_nobody_waits_for_ends() -> None:
     try:
         ends_when_aborted(lambda abort: engine.render("The quick brown fox jumps. " * 12, Voice("Puck"), abort))
     finally:
-        engine.close()
+        asyncio.run(engine.close())
 
 
 async def _heard(stt: Any, audio: bytes) -> str:

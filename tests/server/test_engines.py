@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
+import psutil
 import pytest
+from msgspec.structs import replace
 
-from openlive.config import Config, EngineSettings
+from openlive.config import Config, EngineSettings, ServerSettings, ToolSettings
 from openlive.engines.openai import OpenAI
 from openlive.engines.registry import EngineError
 from openlive.engines.scripted import ScriptedEyes, ScriptedLLM, ScriptedTTS
 from openlive.engines.seeing import Seeing
+from openlive.server import engines
 from openlive.server.engines import Engines, load_engines
-from openlive.types import Voice
+from openlive.server.run import run
+from openlive.types import FunctionDeclaration, Request, Voice
+from tests.serving import certificates
 
 SETTINGS: dict[str, dict[str, Any]] = {"openai": {"model": "m"}, "scripted": {}}
 
@@ -87,3 +94,98 @@ def test_eyes_are_for_models_that_cannot_see() -> None:
     assert not isinstance(writer("openai:http://127.0.0.1:1/v1", "not looked for"), Seeing)
     with pytest.raises(EngineError, match="There is no eyes engine named 'telescope'"):
         writer("scripted", "telescope")
+
+
+class Closing:
+    """Whatever engine it has to be; it counts its ends."""
+
+    voices = ("Puck", "Kore")
+    declaration = FunctionDeclaration("f", "Does it.", {})
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.closed = 0
+        self._fails = fails
+
+    async def prefill(self, request: Request) -> None: ...
+
+    def forget(self, conversation: str) -> None: ...
+
+    async def close(self) -> None:
+        self.closed += 1
+        if self._fails:
+            raise OSError("no")
+
+
+def loading(monkeypatch: pytest.MonkeyPatch, **made: Any) -> list[Any]:
+    """What the registry loads, each engine of a kind by its name in `made`."""
+    loaded: list[Any] = []
+
+    def load_one(kind: str, spec: str, _: object) -> Any:
+        engine = made.get(kind) or Closing()
+        if isinstance(engine, Exception):
+            raise engine
+        loaded.append(engine)
+        return engine
+
+    monkeypatch.setattr(engines, "load", load_one)
+    return loaded
+
+
+def test_all_engines_are_closed_once_when_the_server_stops(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those behind others, too: a voice of one name, a model that is told what images show."""
+    chosen = EngineSettings("a", "a", "a", "a", "a", "a", "a", voices={"Puck": "b", "Kore": "b"})
+    config = Config(engines=chosen, tools=ToolSettings("a", "a", "a"))
+    loaded = loading(monkeypatch, eyes=Closing(fails=True))
+    all_of_them = load_engines(config, pytest.fail, lambda _: None)
+    assert len(loaded) == 11
+    stop = anyio.Event()
+
+    async def main() -> None:
+        stop.set()
+        local = replace(config, server=ServerSettings(port=0, certificate=str(certificates().server)))
+        await run(local, all_of_them, shutdown=stop, ready=lambda _: None)
+
+    anyio.run(main)
+    assert [engine.closed for engine in loaded] == [1] * 11
+    assert "Closing could not be closed: OSError" in caplog.text
+
+
+def test_what_was_loaded_is_closed_where_another_engine_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = loading(monkeypatch, stt=EngineError("no"))
+    with pytest.raises(EngineError):
+        load_engines(Config(), pytest.fail, lambda _: None)
+    assert len(loaded) > 2
+    assert all(engine.closed == 1 for engine in loaded)
+
+
+def test_an_end_that_never_comes_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck:
+        async def close(self) -> None:
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr(engines, "CLOSING", 0.05)
+    after = Closing()
+    anyio.run(engines.close, [Stuck(), after])
+    assert after.closed == 1
+
+
+@pytest.mark.parametrize("llm", ["scripted", "openai:http://127.0.0.1:1/v1"])
+def test_nothing_of_an_engine_stays_after_its_end(llm: str) -> None:
+    chosen = EngineSettings("scripted", "", "scripted", llm, "espeak", "", settings=SETTINGS)
+    before = set(threading.enumerate())
+    loaded = load_engines(Config(engines=chosen), pytest.fail, lambda _: None)
+
+    async def main() -> None:
+        async def clauses() -> AsyncIterator[str]:
+            yield "Good morning."
+
+        assert [piece async for piece in loaded.responder._tts.speak(clauses(), Voice("Puck"))]  # type: ignore[attr-defined]
+        await loaded.close()
+
+    anyio.run(main)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive(), thread
+    assert not psutil.Process().children()

@@ -56,6 +56,10 @@ class E5Addressee:
     async def meant(self, request: Request) -> float:
         return await self._workers.run(lambda _: self.judge(request))
 
+    async def close(self) -> None:
+        """Ends its threads."""
+        self._workers.close()
+
     def judge(self, request: Request) -> float:
         said = " ".join(request.messages[-1].text.split()[-WORDS:])
         before = request.messages[-2] if len(request.messages) > 1 else None

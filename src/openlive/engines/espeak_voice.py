@@ -3,6 +3,7 @@ languages and takes a few milliseconds for a clause. It runs in the child proces
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
@@ -34,9 +35,10 @@ class EspeakVoice:
     def voices(self) -> Sequence[str]:
         return tuple(VOICES)
 
-    def close(self) -> None:
-        """Ends the child process, which otherwise ends with ours."""
-        self._espeak.close()
+    async def close(self) -> None:
+        """Ends its thread and the process of espeak-ng."""
+        self._workers.close()
+        await asyncio.to_thread(self._espeak.close)
 
     async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
         if (name := canonical(voice.name)) not in VOICES:

@@ -7,6 +7,7 @@ nobody waits for any more ends at once, so that the next has the cores.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -62,9 +63,10 @@ class Kokoro:
         """One short inference (blocking): the first one is slow, and what is missing or broken shows now."""
         self.render("Hello.", Voice("Puck"), "en")
 
-    def close(self) -> None:
-        """Ends the phonemizer's process, which otherwise ends with ours."""
-        self._phonemizer.close()
+    async def close(self) -> None:
+        """Ends its thread and the process of espeak-ng."""
+        self._workers.close()
+        await asyncio.to_thread(self._phonemizer.close)
 
     async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
         if not (name := canonical(voice.name)) or timbre(name, "en") not in self._styles:

@@ -62,6 +62,10 @@ class Listener:
     ) -> AsyncIterator[Transcript]:
         return transcribe(Threads(self, self._workers), audio, Hints(tuple(languages), tuple(phrases), words))
 
+    async def close(self) -> None:
+        """Ends its threads."""
+        self._workers.close()
+
     def hear(self, samples: Samples, hints: Hints, memo: Route | None, abort: Abort, *, final: bool) -> Pass:
         if hints.words:
             self._others.load()  # while the user speaks, not when the answer is waited for

@@ -231,8 +231,12 @@ class Llama:
             self._memories.pop(key, None)
             self._slots.forget(key)
 
-    def close(self) -> None:
-        """Stops what is going on and unloads the model (blocking, below a second)."""
+    async def close(self) -> None:
+        """Stops what is going on and unloads the model."""
+        await asyncio.to_thread(self.unload)
+
+    def unload(self) -> None:
+        """The same; blocks, below a second."""
         if self._closed:
             return
         self._closed = True
@@ -362,7 +366,7 @@ _engines: WeakSet[Llama] = WeakSet()
 def _close_all() -> None:
     """A thread inside llama.cpp when the interpreter goes away would abort the process."""
     for engine in tuple(_engines):
-        engine.close()
+        engine.unload()
 
 
 def load(path: Path, resources: Resources, build: Build | None = None) -> Llama:

@@ -171,6 +171,10 @@ class Moonshine:
     ) -> AsyncIterator[Transcript]:
         return transcribe(Threads(self, self._workers), audio, Hints(tuple(languages), tuple(phrases)))
 
+    async def close(self) -> None:
+        """Ends its threads."""
+        self._workers.close()
+
     def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:  # noqa: ARG002
         reading = self.model.read(samples, memo or (), abort)
         return Pass(reading.text if credible(reading) else "", "en", memo=reading.tokens)

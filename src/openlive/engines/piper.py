@@ -6,6 +6,7 @@ espeak-ng in the child process of `phonemes.Espeak`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -52,9 +53,10 @@ class Piper:
     def voices(self) -> Sequence[str]:
         return tuple(VOICES)
 
-    def close(self) -> None:
-        """Ends the phonemizer's process, which otherwise ends with ours."""
-        self._espeak.close()
+    async def close(self) -> None:
+        """Ends its thread and the process of espeak-ng."""
+        self._workers.close()
+        await asyncio.to_thread(self._espeak.close)
 
     async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
         if not canonical(voice.name):

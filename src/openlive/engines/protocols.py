@@ -5,6 +5,9 @@ sessions, and never blocks the event loop: heavy work runs in a thread or a proc
 went wrong; the shell turns that into a failure of one turn, and checks what is handed over (`handover.py`). Cancelling
 the task that iterates (or awaits) stops the work behind it as fast as the runtime can. Nothing here needs the network
 once the engine exists, except engines that say so in their name (`openai:http://…`).
+
+One that holds threads, processes, connections or weights has `async def close(self) -> None`, too: it is called when
+the server stops, or does not start after all, and nothing is asked of it then.
 """
 
 from __future__ import annotations

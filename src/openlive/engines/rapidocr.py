@@ -40,6 +40,10 @@ class RapidOCREyes:
     async def describe(self, image: Image) -> str:
         return await self._workers.run(partial(self._describe, image.data))
 
+    async def close(self) -> None:
+        """Ends its threads."""
+        self._workers.close()
+
     def _describe(self, data: bytes, abort: Abort) -> str:
         """What was read is remembered even if nobody waits for it any more: the next request asks for it again."""
         abort.check()

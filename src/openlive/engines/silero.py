@@ -105,6 +105,10 @@ class SileroVAD:
     def stream(self, tell: Callable[[Judged], None]) -> SileroStream:
         return SileroStream(self, tell)
 
+    async def close(self) -> None:
+        """Ends its thread."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
     def compute(self, stream: SileroStream) -> None:
         """Takes a stream that has whole frames and is not queued into the next batch."""
         loop = asyncio.get_running_loop()

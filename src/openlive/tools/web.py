@@ -63,7 +63,8 @@ class Web:
     def __init__(
         self, *, allowed: Allowed, ports: Iterable[int] = PORTS, tls: ssl.SSLContext, resolve: Resolve | None = None
     ) -> None:
-        self._network = _CheckedNetwork(allowed, resolve or _Resolver())
+        self._resolver = _Resolver()
+        self._network = _CheckedNetwork(allowed, resolve or self._resolver)
         self._ports = frozenset(ports)
         self._tls = tls
 
@@ -82,6 +83,10 @@ class Web:
                 return answer
             url = answer
         raise PageError(f"it redirects more than {REDIRECTS} times")
+
+    def close(self) -> None:
+        """Ends its threads."""
+        self._resolver.close()
 
     def _target(self, url: str) -> httpx.URL:
         try:
@@ -170,6 +175,9 @@ class _Resolver:
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._threads, _look_up, host, port)
         return [str(address[0]) for _, _, _, _, address in found]
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 _look_up = partial(socket.getaddrinfo, type=socket.SOCK_STREAM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 from collections.abc import Callable, Sequence
@@ -124,5 +125,5 @@ def spoken(texts: Sequence[str], weights: Callable[[str], Path]) -> list[tuple[s
     try:
         speeches = [engine.render(text, Voice(VOICES[i % len(VOICES)]), "en") for i, text in enumerate(texts)]
     finally:
-        engine.close()
+        asyncio.run(engine.close())
     return [(t, read_wav(wav(s.pcm, OUTPUT_RATE))) for t, s in zip(texts, speeches, strict=True)]
