@@ -102,6 +102,8 @@ async def serve(config: Config, path: Path, callbacks: Callbacks) -> None:
     inspector = Inspector(callbacks)
     inspector.shutdown = anyio.Event()
     engines = await anyio.to_thread.run_sync(load_engines, config, Path, lambda _: None)
+    gc.collect()
+    gc.freeze()  # as `openlive serve` does
     await run(config, engines, shutdown=inspector.shutdown, ready=inspector.listens, keys=keyring(config, path))
 
 
