@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from openlive.core import tokens
+from openlive.core.commands import Prefill
 from openlive.core.history import MAX_PARTS, MAX_TURNS, ContextFullError, History, Window
 from openlive.types import FunctionCall, FunctionResponse, Message, Text
 from tests.core.world import TALK, World
@@ -141,3 +142,15 @@ def test_turns_and_parts_of_a_message_are_bounded() -> None:
     parts = say([{"parts": turn["parts"] * (MAX_PARTS + 1)}]).closed
     assert parts is not None
     assert parts.reason.startswith("Invalid value at 'client_content.turns.parts': 4097 in all; send 4096 at most")
+
+
+def test_nothing_is_prepared_of_what_no_window_holds() -> None:
+    """Of 16 MB of instructions a language model would be busy for seconds, with everybody waiting."""
+
+    def prepared(instructions: str) -> bool:
+        world = World(TEXTS)
+        commands = world.client({"contextUpdate": {"systemInstruction": {"parts": [{"text": instructions}]}}})
+        return any(isinstance(command, Prefill) for command in commands)
+
+    assert prepared("Be brief.")
+    assert not prepared("x" * 4 * 40_000)

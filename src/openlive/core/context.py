@@ -65,9 +65,17 @@ class Context:
 
     def slide(self) -> None:
         """Raises `ContextFullError`."""
+        self.history.slide(self._before())
+
+    @property
+    def fits(self) -> bool:
+        """Instructions and functions alone are not more than the window: else no request can be made of them."""
+        return self._before() <= self.settings.window.limit
+
+    def _before(self) -> int:
         if self._preamble is None:
             self._preamble = tokens.of_preamble(self.request(()))
-        self.history.slide(self._preamble)
+        return self._preamble
 
     def load(self, messages: Sequence[Message]) -> None:
         """The history of an earlier conversation stays for ever, so it has to leave room. Raises `ProtocolError`."""

@@ -136,7 +136,7 @@ class Dialogue(Answering):
 
     def prepare(self, text: str = "") -> None:
         """The next request will begin like this."""
-        if self._reply is None and not self._blocked:
+        if self._reply is None and not self._blocked and self._context.fits:
             self.out.append(Prefill(self._context.with_turn(*((Text(text),) if text else ()))))
 
     def resumed(self) -> None:
