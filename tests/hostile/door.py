@@ -127,7 +127,7 @@ async def refused(attack: Attack) -> None:
     await attack.together(attack.share(2000), one, at_once=32)
 
 
-@kind("1500 sockets a second", 1, keys=(False,))
+@kind("1500 sockets a second", 1, keys=(False,), sample=False)
 async def sockets(attack: Attack) -> None:
     """From one address, each held open and silent for as long as the server lets it."""
     held: list[asyncio.StreamWriter] = []
@@ -148,7 +148,7 @@ async def sockets(attack: Attack) -> None:
         writer.transport.abort()
 
 
-@kind("sockets that handshake and wait", 1, keys=(False,))
+@kind("sockets that handshake and wait", 1, keys=(False,), sample=False)
 async def waiting(attack: Attack) -> None:
     """600 WebSockets at once from one address that say nothing after the handshake, made anew when they are cut."""
 
@@ -191,7 +191,7 @@ async def headers(attack: Attack) -> None:
     await attack.together(40, one)
 
 
-@kind("headers byte by byte", 1, keys=(False,))
+@kind("headers byte by byte", 1, keys=(False,), sample=False)
 async def dripping(attack: Attack) -> None:
     """100 clients that send 32 kB of header in pieces of a few bytes, past the limit whatever the reads."""
 
@@ -217,7 +217,7 @@ async def _status(reader: asyncio.StreamReader) -> str:
     return "cut"
 
 
-@kind("TLS handshakes", 1, keys=(False,))
+@kind("TLS handshakes", 1, keys=(False,), sample=False)
 async def handshakes(attack: Attack) -> None:
     """300 TLS connections that are given up as soon as they are made, 4 at once."""
 
@@ -231,7 +231,7 @@ async def handshakes(attack: Attack) -> None:
     await attack.together(attack.share(300), one, at_once=4)
 
 
-@kind("TLS rubbish", 1, keys=(False,))
+@kind("TLS rubbish", 1, keys=(False,), sample=False)
 async def rubbish(attack: Attack) -> None:
     """400 clients that begin TLS and go on with random bytes."""
 
@@ -338,7 +338,7 @@ async def paths(attack: Attack) -> None:
         await attack.together(attack.share(60), one, at_once=10)
 
 
-@kind("resets", 1, keys=BOTH)
+@kind("resets", 1, keys=BOTH, sample=False)
 async def resets(attack: Attack) -> None:
     """600 clients that set up, say something, and end with a RST."""
 

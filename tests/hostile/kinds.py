@@ -37,26 +37,32 @@ class Attack:
     def share(self, count: int) -> int:
         return max(1, round(count * self.scale))
 
+    def patience(self, seconds: float) -> float:
+        """How long to wait for what may not come."""
+        return seconds * max(0.15, min(1.0, self.scale))
+
     @property
     def over(self) -> bool:
         return asyncio.get_running_loop().time() > self.until
 
     @asynccontextmanager
     async def client(self, setup: dict[str, Any] | None = None, **more: Any) -> AsyncIterator[Socket]:
-        """A WebSocket with the attacker's key. What it was told in the end is counted."""
+        """A WebSocket with the attacker's key. What it was told in the end is counted. Raises `ConnectionError` where
+        there is none, or where it does not come to the setup."""
+        entered = False
         try:
             async with websocket(self.port, self.key, setup, **more) as socket:
+                entered = True
                 try:
                     yield socket
                 except ConnectionError:
                     await socket.ended(3)
                 self.told[socket.end or "open"] += 1
-        except (ConnectionRefusedError, asyncio.IncompleteReadError) as error:
-            self.told[str(error) or "refused"] += 1
-        except TimeoutError:
-            self.told["no answer in time"] += 1
-        except OSError as error:
-            self.told[type(error).__name__] += 1
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            why = str(error) if isinstance(error, ConnectionError) else ""
+            self.told[why or type(error).__name__] += 1
+            if not entered:
+                raise ConnectionRefusedError(why) from error
 
     async def together(self, count: int, one: Callable[[int], Awaitable[None]], at_once: int = 100) -> None:
         slots = asyncio.Semaphore(at_once)
@@ -64,7 +70,8 @@ class Attack:
         async def turn(number: int) -> None:
             async with slots:
                 if not self.over:
-                    await one(number)
+                    with suppress(ConnectionError):
+                        await one(number)
 
         await asyncio.gather(*(turn(number) for number in range(count)))
 
@@ -81,30 +88,35 @@ class Attack:
                     if self.over:
                         break
                     await socket.write(piece)
-                await socket.ended(1.0)
+                await socket.ended(self.patience(1.0))
 
         await self.together(clients, one)
 
     async def send(self, setup: dict[str, Any] | None, *messages: bytes, wait: float = 2.0) -> Socket | None:
         """One client that says that, and waits for what it is told."""
         found: list[Socket] = []
-        async with self.client(setup) as socket:
-            found.append(socket)
-            await socket.write(messages)
-            await socket.ended(wait)
+        with suppress(ConnectionError):
+            async with self.client(setup) as socket:
+                found.append(socket)
+                await socket.write(messages)
+                await socket.ended(self.patience(wait))
         return found[0] if found else None
 
     async def ask(
         self, setup: dict[str, Any], question: dict[str, Any], wait: float = 4.0, *, lives: bool = True
     ) -> None:
         """Asks, and hears the turn to its end; `lives`: it is a fault where the session does not go on after that."""
-        async with self.client(setup) as socket:
-            with suppress(TimeoutError, ConnectionError):
-                await socket.say(question)
-                await socket.until("turnComplete", wait)
-                self.told["turnComplete"] += 1
-            if lives and await socket.ended(0.1) != "open":
-                self.faults.append(f"the session ended: {socket.end}")
+        try:
+            async with self.client(setup) as socket:
+                with suppress(TimeoutError, ConnectionError):
+                    await socket.say(question)
+                    await socket.until("turnComplete", wait)
+                    self.told["turnComplete"] += 1
+                if lives and await socket.ended(0.1) != "open":
+                    self.faults.append(f"the session ended: {socket.end}")
+        except ConnectionError as error:
+            if lives:
+                self.faults.append(f"no session: {error}")
 
 
 class Kind(Struct, frozen=True):
@@ -118,6 +130,8 @@ class Kind(Struct, frozen=True):
     seconds: float = 5.0
     log_lacks: tuple[str, ...] = ()
     store: str = "memory"
+    keeps: int = 0
+    """Bytes of it that the server may keep on purpose."""
     sample: bool = True
     """It is in the part that runs with the unit tests."""
 

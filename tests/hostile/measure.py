@@ -52,6 +52,7 @@ class Result(Struct):
     newcomers: int
     told: dict[str, int]
     faults: list[str]
+    keeps: int = 0
     hung: bool = False
 
     @property
@@ -70,7 +71,7 @@ class Result(Struct):
             found.append("the server does not answer any more")
         if self.callback_ms > CALLBACK_MS:
             found.append(f"a callback of {self.callback_ms:.0f} ms: {self.callback}")
-        if self.after - self.before > MEMORY / 1e6:
+        if self.after - self.before > (MEMORY + self.keeps) / 1e6:
             found.append(f"{self.after - self.before:.0f} MB stay")
         if self.slower > SLOWER:
             found.append(f"neighbours wait {self.slower:.1f} times as long")
@@ -142,6 +143,7 @@ class Bench:
             newcomers=len(newcomers),
             told=told["told"],
             faults=faults,
+            keeps=kind.keeps,
         )
         await self._left(host, result)
         return result
@@ -166,7 +168,7 @@ class Bench:
             result.callback_ms, result.callback = after.callback_ms, after.callback
             result.peak, result.after = after.peak / 1e6, after.resident / 1e6
             result.hung = after.tasks is None
-        if result.hung or result.after - result.before > MEMORY / 1e6 or result.after * 1e6 > ALIVE:
+        if result.hung or result.after - result.before > (MEMORY + result.keeps) / 1e6 or result.after * 1e6 > ALIVE:
             await self._end()
 
     async def _answers(self, begin: float, end: float) -> None:
@@ -210,7 +212,7 @@ class Bench:
             return self._host
         await self._end()
         if not self._endpoints:
-            self._endpoints = _endpoints(self._outer)
+            self._endpoints = serving_endpoints(self._outer)
         self._store = store
         self._host = self._stack.enter_context(hosted(store=store, core=self._core, endpoints=self._endpoints))
         self._neighbours = Neighbours(self._host.port, self._count)
@@ -232,7 +234,7 @@ def _looked(host: Host) -> Figures:
     return host.figures()
 
 
-def _endpoints(stack: ExitStack) -> str:
+def serving_endpoints(stack: ExitStack) -> str:
     """A process with `endpoints.py`; where it listens."""
     process = stack.enter_context(
         subprocess.Popen(

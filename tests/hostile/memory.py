@@ -22,7 +22,7 @@ async def loads(attack: Attack) -> None:
     """480 contents of a megabyte, of which no turn is complete."""
     async with attack.client(TEXT) as socket:
         await socket.write(_context(MB) for _ in range(attack.share(480)))
-        await socket.ended(1)
+        await socket.ended(attack.patience(1))
 
 
 @kind("history of the setup that loads", 3, seconds=8.0)
@@ -30,7 +30,7 @@ async def initial(attack: Attack) -> None:
     """The same where the setup says that a history follows."""
     async with attack.client({**TEXT, "historyConfig": {"initialHistoryInClientContent": True}}) as socket:
         await socket.write(_context(MB) for _ in range(attack.share(480)))
-        await socket.ended(1)
+        await socket.ended(attack.patience(1))
 
 
 @kind("contents behind a call that nobody answers", 3, seconds=8.0)
@@ -41,7 +41,7 @@ async def behind(attack: Attack) -> None:
         await socket.say(turns("model: call"))
         await socket.until("toolCall", 5)
         await socket.write(message(turns("word " * (MB // 5))) for _ in range(attack.share(480)))
-        await socket.ended(1)
+        await socket.ended(attack.patience(1))
 
 
 @kind("realtime text behind a call", 3, seconds=8.0)
@@ -53,7 +53,7 @@ async def text_behind(attack: Attack) -> None:
         await socket.until("toolCall", 5)
         text = message({"realtimeInput": {"text": "word " * (MB // 5)}})
         await socket.write(text for _ in range(attack.share(200)))
-        await socket.ended(1)
+        await socket.ended(attack.patience(1))
 
 
 @kind("images that pile up", 3, seconds=8.0)
@@ -62,7 +62,7 @@ async def images(attack: Attack) -> None:
     picture = message({"realtimeInput": {"video": {"mimeType": "image/jpeg", "data": "A" * 4 * (MB // 4)}}})
     async with attack.client(TALK) as socket:
         await socket.write(picture for _ in range(attack.share(200)))
-        await socket.ended(1)
+        await socket.ended(attack.patience(1))
 
 
 @kind("an activity without an end", 3, seconds=8.0)
@@ -73,7 +73,7 @@ async def activity(attack: Attack) -> None:
     async with attack.client(setup) as socket:
         await socket.say({"realtimeInput": {"activityStart": {}}})
         await socket.write(chunk for _ in range(attack.share(1200)))
-        await socket.ended(1)
+        await socket.ended(attack.patience(1))
 
 
 @kind("a model that writes without end", 3, seconds=8.0)
@@ -81,7 +81,7 @@ async def endless(attack: Attack) -> None:
     """Who interrupts it is told at once; where nobody does, `output_token_limit` ends it."""
     async with attack.client(TEXT) as socket:
         await socket.say(turns("model: endless"))
-        await asyncio.sleep(2)
+        await asyncio.sleep(attack.patience(2))
         begin = time.monotonic()
         await socket.say(turns("hello"))
         await socket.until("turnComplete", 5)
@@ -97,10 +97,10 @@ async def endless_spoken(attack: Attack) -> None:
     """The same with a voice, and nobody interrupts."""
     async with attack.client(TALK) as socket:
         await socket.say(turns("model: endless"))
-        await socket.ended(attack.scale * 5)
+        await socket.ended(attack.patience(5))
 
 
-@kind("a voice of 403 MB", 3, seconds=8.0)
+@kind("a voice of 403 MB", 3, seconds=8.0, sample=False)
 async def pours(attack: Attack) -> None:
     """The voice gives 20 MB a second, the client reads it all."""
     await attack.ask(TALK, turns("voice: pour"), 6)
@@ -112,13 +112,13 @@ async def deaf(attack: Attack) -> None:
     async with websocket(attack.port, attack.key, TALK, small=True) as socket:
         socket.reader._transport.pause_reading()  # type: ignore[attr-defined]
         await socket.say(turns("voice: pour"))
-        await asyncio.sleep(6 * attack.scale)
+        await asyncio.sleep(attack.patience(6))
         attack.told["nothing read"] += 1
 
 
 @kind("nobody reads what is typed back", 3, seconds=8.0)
 async def deaf_text(attack: Attack) -> None:
-    """Ten clients ask for a hundred thousand words each, again and again, and read nothing."""
+    """Three clients ask for a hundred thousand words each, again and again, and read nothing."""
 
     async def one(_: int) -> None:
         async with websocket(attack.port, attack.key, TEXT, small=True) as socket:
@@ -126,10 +126,10 @@ async def deaf_text(attack: Attack) -> None:
             for _ in range(20):
                 with suppress(OSError):
                     await socket.say(turns("model: burst"))
-                await asyncio.sleep(0.2 * attack.scale)
+                await asyncio.sleep(attack.patience(0.2))
             attack.told["nothing read"] += 1
 
-    await attack.together(10, one)
+    await attack.together(3, one)
 
 
 ENDPOINTS = {
@@ -208,8 +208,8 @@ async def _token(attack: Attack, body: bytes) -> None:
     attack.told[answer.split(b"\r\n")[0][9:].decode("latin-1") or "cut"] += 1
 
 
-kind("one key fills the store", 3, seconds=12.0)(_store)
-kind("one key fills the database", 3, seconds=12.0, store="sqlite")(_store)
+kind("one key fills the store", 3, seconds=12.0, keeps=67_108_864, sample=False)(_store)
+kind("one key fills the database", 3, seconds=12.0, store="sqlite", sample=False)(_store)
 
 
 @kind("handles that nobody gave", 3)
@@ -226,7 +226,7 @@ async def handles(attack: Attack) -> None:
     await attack.together(attack.share(400), one, at_once=16)
 
 
-@kind("idle keep-alives", 3, keys=(False,))
+@kind("idle keep-alives", 3, keys=(False,), sample=False)
 async def idle(attack: Attack) -> None:
     """200 HTTP connections that ask once and stay."""
 
@@ -234,7 +234,7 @@ async def idle(attack: Attack) -> None:
         with suppress(OSError):
             async with connected(attack.port) as socket:
                 await socket.write(f"GET /healthz HTTP/1.1\r\nHost: localhost:{attack.port}\r\n\r\n".encode())
-                await asyncio.sleep(2 * attack.scale)
+                await asyncio.sleep(attack.patience(2))
                 attack.told["kept"] += 1
 
     await attack.together(attack.share(200), one, at_once=200)

@@ -10,6 +10,8 @@ from tests.hostile.kinds import Attack, kind
 from tests.hostile.sockets import SAID, TALK, TEXT, frame, message, turns
 
 WINDOW = {**TEXT, "contextWindowCompression": {"triggerTokens": 4000, "slidingWindow": {"targetTokens": 2000}}}
+LARGE = {**TALK, "model": "models/gemini-2.5-flash-preview-native-audio-dialog"}
+"""A window of 131,072 tokens."""
 WORKS = {"type": "object", "properties": {}}
 
 
@@ -162,6 +164,14 @@ HISTORIES: dict[str, Any] = {
     "6,600 turns of a token, sliding": lambda: (WINDOW, [_contents(SHORT, 6_600), message(turns("hello"))]),
     "110,000 turns of a token, sliding": lambda: (WINDOW, [_contents(SHORT, 110_000), message(turns("hello"))]),
     "110,000 turns of a token": lambda: (TEXT, [_contents(SHORT, 110_000), message(turns("hello"))]),
+    "6,600 turns of a token in parts, sliding": lambda: (
+        WINDOW,
+        [_contents(SHORT, 2_000, complete=False)] * 3 + [_contents(SHORT, 600), message(turns("hello"))],
+    ),
+    "110,000 turns of a token in parts, sliding": lambda: (
+        WINDOW,
+        [_contents(SHORT, 2_000, complete=False)] * 55 + [message(turns("hello"))],
+    ),
     "turns of a token one by one, sliding": lambda: (
         WINDOW,
         [_contents(ANSWERED, 1, complete=False) * 100] * 150 + [message(turns("hello"))],
@@ -170,7 +180,7 @@ HISTORIES: dict[str, Any] = {
     "turns of empty parts": lambda: (WINDOW, [_contents({"role": "user", "parts": [{"text": ""}] * 100}, 1_000)]),
     "100,000 parts": lambda: (TEXT, [_contents({"role": "user", "parts": [{"text": "x"}] * 100_000}, 1)]),
     "a conversation of 128,000 tokens": lambda: (
-        {**TEXT, "contextWindowCompression": {"slidingWindow": {}}},
+        {**LARGE, "contextWindowCompression": {"slidingWindow": {}}},
         [_contents({"role": "user", "parts": [{"text": "Tell me more. " * 30}]}, 600, complete=False)] * 2
         + [message(turns("hello"))] * 3,
     ),
@@ -215,9 +225,12 @@ HISTORIES: dict[str, Any] = {
     ),
     "a long number": lambda: (TEXT, [frame(SAID, b'{"clientContent":{"turnComplete":' + b"9" * 8_000_000 + b"}}")]),
     "a long unknown name": lambda: (TEXT, [frame(SAID, b'{"' + b"a" * 8_000_000 + b'":1}')]),
-    "130,000 typed characters, spoken": lambda: (TALK, [message(turns("ein langer Text über alles " * 4_900))]),
-    "130,000 typed signs, spoken": lambda: (TALK, [message(turns("1/2 $3.50 (a|b) ##*_` " * 6_000))]),
-    "4 MB of typed realtime text": lambda: (TALK, [message({"realtimeInput": {"text": "日本 word 1.5 " * 300_000}})]),
+    "130,000 typed characters, spoken": lambda: (LARGE, [message(turns("ein langer Text über alles " * 4_900))]),
+    "130,000 typed signs, spoken": lambda: (LARGE, [message(turns("1/2 $3.50 (a|b) ##*_` " * 6_000))]),
+    "480,000 characters of realtime text": lambda: (
+        LARGE,
+        [message({"realtimeInput": {"text": "日本 word 1.5 " * 40_000}})],
+    ),
 }
 
 

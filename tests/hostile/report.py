@@ -8,12 +8,17 @@ from html import escape
 from tests.hostile.measure import CALLBACK_MS, SLOWER, Result
 
 
+def plain(what: str) -> str:
+    """Without the line breaks and escape codes that an attacker was told back."""
+    return "".join(c if c.isprintable() else "·" for c in what)
+
+
 def line(result: Result) -> str:
     told = ", ".join(f"{count} × {what}" for what, count in list(result.told.items())[:2])
     verdict = "  FAILS: " + "; ".join(result.failures) if result.failures else ""
     return (
         f"{result.name}: longest callback {result.callback_ms:.0f} ms, {result.before:.0f} → {result.peak:.0f} → "
-        f"{result.after:.0f} MB, p95 {result.p95:.0f} ms ({result.slower:.2f}), told {told[:110]}{verdict[:400]}"
+        f"{result.after:.0f} MB, p95 {result.p95:.0f} ms ({result.slower:.2f}), told {plain(told)[:110]}{verdict[:400]}"
     )
 
 
@@ -37,7 +42,7 @@ def table(results: Sequence[Result], before: Mapping[str, Result]) -> str:
     ]
     for found in results:
         earlier = before.get(found.name)
-        told = "; ".join(f"{what} ({count})" for what, count in list(found.told.items())[:2]).replace("|", "/")
+        told = "; ".join(f"{plain(what)} ({count})" for what, count in list(found.told.items())[:2]).replace("|", "/")
         cells = (
             found.name,
             _both(_callback(earlier), _callback(found)),

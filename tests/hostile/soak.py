@@ -200,11 +200,9 @@ def main() -> None:
 
 
 def drawn(looks: list[Look]) -> str:
+    """Memory over time. Tasks and descriptors are told in words: they go up and down with those who come and go."""
     memory = tuple((look.at, look.figures.resident / 1e6, "") for look in looks)
-    files = tuple((look.at, float(look.figures.files), "") for look in looks)
-    tasks = tuple((look.at, float(look.figures.tasks or 0), "") for look in looks)
-    curves = (Curve("memory, MB", memory), Curve("descriptors", files), Curve("tasks", tasks))
-    return plot(curves, "seconds", "MB, number")
+    return plot((Curve("the server's memory", memory),), "seconds", "MB")
 
 
 if __name__ == "__main__":

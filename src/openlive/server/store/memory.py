@@ -87,6 +87,7 @@ class MemoryStore:
         name = place[0], owner
         self._make_room(name, size)
         account = self._accounts.setdefault(name, _Account({}))
+        value = bytes(memoryview(value))  # encoders leave up to half as much again behind what they made
         self._items[place] = account.items[place] = _Item(value, expires_at, name, size)
         account.size += size
         account.written += 1
