@@ -16,6 +16,7 @@ from openlive.core.declarations import (
     MAX_REFERENCES,
     MAX_SCHEMAS,
     MAX_SIZE,
+    MAX_TOOLS,
     functions,
 )
 from openlive.schema import find
@@ -190,6 +191,37 @@ def test_one_of_the_server_s_tools_may_be_asked_for_twice_but_not_declared() -> 
 
 def test_too_many() -> None:
     assert "[512].name: at most 512" in refused(*({"name": f"f{i}"} for i in range(MAX_FUNCTIONS + 1)))
+
+
+class _Unread(Tool, frozen=True):
+    """A tool that is not to be looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+def test_too_many_tools_are_refused_before_one_is_looked_at() -> None:
+    with pytest.raises(ProtocolError, match=r"setup\.tools: 513 tools; at most 512 can be given") as caught:
+        functions((_Unread(),) * (MAX_TOOLS + 1), "setup.tools")
+    assert (caught.value.code, caught.value.field) == (1007, "setup.tools")
+    assert functions((Tool(),) * MAX_TOOLS, "setup.tools") == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "path"),
+    [
+        ({**TALK, "tools": [{}] * 60_000}, None, "setup.tools"),
+        (TALK, {"contextUpdate": {"tools": {"tools": [{}] * 60_000}}}, "context_update.tools.tools"),
+    ],
+    ids=["setup", "update"],
+)
+def test_empty_tools_are_counted_wherever_they_come(first: Declared, then: Declared | None, path: str) -> None:
+    world = World(first)
+    if then:
+        world.client(then)
+    assert world.closed is not None
+    assert world.closed.code == 1007
+    assert world.closed.reason.startswith(f"* BidiGenerateContentRequest.{path}: 60000 tools; at most 512")
 
 
 def test_both_kinds_of_schema() -> None:

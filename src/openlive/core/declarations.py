@@ -20,6 +20,8 @@ from openlive.wire.errors import ProtocolError
 SERVER_TOOLS = ("google_search", "url_context", "code_execution")
 MAX_FUNCTIONS = 512
 """The SDKs' reference names this number."""
+MAX_TOOLS = 512
+"""Of one list, with functions or without; ours. A tool for each function is the most that has a use."""
 MAX_LEVELS = 32
 """Schemas within schemas; ours. Nobody can name an argument that lies deeper, and walks end."""
 MAX_SCHEMAS = 8192
@@ -43,6 +45,8 @@ def functions(
     """What the model may call: the functions that `tools` declare, and those of `offered`, the server's own, that they
     ask for. Raises `ProtocolError` for what is not offered or badly declared.
     """
+    if len(tools) > MAX_TOOLS:
+        _refuse(path, f"{len(tools)} tools; at most {MAX_TOOLS} can be given. Put functions into one of them.")
     found: dict[str, FunctionDeclaration] = {}
     schemas = _Count()
     for i, tool in enumerate(tools):
