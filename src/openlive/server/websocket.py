@@ -305,7 +305,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if now >= until or now - self._last_data >= QUIET:
             self._hang_up()
         else:
-            self._timer = self._loop.call_later(QUIET, self._still_lingering, until)
+            self._timer = self._loop.call_at(self._last_data + QUIET, self._still_lingering, until)
 
     def _close(self, code: int, reason: str) -> None:
         """Begins the closing handshake."""
