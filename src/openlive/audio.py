@@ -180,9 +180,8 @@ def _mono(data: bytes, form: Format) -> bytes:
 class InputAudio:
     """The audio that one session receives, made s16le mono at 16 kHz. Keeps what belongs to the next blob.
 
-    A blob of bare PCM must hold whole samples: an odd byte count is refused, not carried over, because it means that
-    the client's stream is out of step and every sample after it would be noise. The bytes of a WAV file may be cut
-    anywhere, since its header tells where its samples lie.
+    Blobs may be cut anywhere, in the middle of a sample as well (protocol.md 12: chunks of 641 bytes): the beginning of
+    a sample waits for its rest, until the type changes or the stream ends.
     """
 
     def __init__(self, rate: int = INPUT_RATE) -> None:
@@ -192,14 +191,17 @@ class InputAudio:
         self._head: bytes | None = None  # the beginning of a WAV file while its header is incomplete
         self._wav: Format | None = None  # the format of the WAV file whose samples are being read
         self._left: int | None = None  # bytes of its samples still to come; None: until the end of the stream
-        self._rest = b""  # the beginning of a frame of it
+        self._rest = b""  # the beginning of a sample
         self._tags = 0  # bytes to pass over after its samples
         self._mime = ("", Format())
 
     def push(self, data: bytes, mime: str, path: str = "realtime_input.audio") -> bytes:
         """What can be given out once `data` has come; at 16 kHz mono, `data` itself. Raises `AudioError`."""
         if self._mime[0] != mime:
-            self._mime = (mime, parse_mime(mime, path))
+            form, before = parse_mime(mime, path), self._mime[1]
+            self._mime = (mime, form)
+            if form != before and self._wav is None:
+                self._rest = b""
         form = self._mime[1]
         field = f"Invalid value at '{path}.data'"
         if self._head is not None:
@@ -217,9 +219,7 @@ class InputAudio:
             if not b"RIFF".startswith(data[:4]):
                 raise AudioError(f"{field}: no RIFF header although the type says WAV.")
             return self._open(data, field)
-        if len(data) % form.frame:
-            raise AudioError(f"{field}: {len(data)} bytes are not a whole number of {form.frame * 8}-bit samples.")
-        return self._resample(_mono(data, form), form.rate)
+        return self._resample(_mono(self._whole(data, form), form), form.rate)
 
     def flush(self) -> bytes:
         """The end of the stream (`audioStreamEnd`): what was held back. The next `push` begins anew."""
@@ -245,12 +245,21 @@ class InputAudio:
             data, tags = data[: self._left], data[self._left :]
             self._left -= len(data)
             self._tags = max(0, self._tags - len(tags))
-        data = self._rest + data
-        whole = len(data) - len(data) % form.frame
-        data, self._rest = data[:whole], data[whole:]
+        data = self._whole(data, form)
         if self._left == 0:
             self._wav, self._left, self._rest = None, None, b""
         return self._resample(_mono(data, form), form.rate)
+
+    def _whole(self, data: bytes, form: Format) -> bytes:
+        """The samples that are complete with `data`."""
+        if self._rest:
+            data = self._rest + data
+        over = len(data) % form.frame
+        if not over:
+            self._rest = b""
+            return data
+        self._rest = data[-over:]
+        return data[:-over]
 
     def _resample(self, pcm: bytes, rate: int) -> bytes:
         before = self._drain() if rate != self._stream_rate else b""

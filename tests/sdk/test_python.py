@@ -142,8 +142,8 @@ async def test_refuses_a_bad_key() -> None:
 
 async def test_a_mistake_later_on(server: Server) -> None:
     async with session(server, TEXT) as opened:
-        await opened.send_realtime_input(audio=types.Blob(data=b"abc", mime_type="audio/pcm"))
-        with pytest.raises(APIError, match="3 bytes are not a whole number of 16-bit samples") as refused:
+        await opened.send_realtime_input(audio=types.Blob(data=b"abc", mime_type="audio/wav"))
+        with pytest.raises(APIError, match="no RIFF header although the type says WAV") as refused:
             await receive(opened)
         assert refused.value.code == 1007
 

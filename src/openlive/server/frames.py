@@ -46,7 +46,7 @@ class Frames:
         images: list[RealtimeInput] = []
         pcm = b""
         for path, blob in _blobs(said):
-            if (blob.mime_type or "audio/").startswith("audio/"):
+            if path == "audio" or (blob.mime_type or "audio/").lstrip()[:6].lower() == "audio/":
                 pcm += self._audio.push(blob.data or b"", blob.mime_type or "audio/pcm", f"realtime_input.{path}")
             else:
                 images.append(RealtimeInput(media_chunks=(blob,)))
