@@ -34,6 +34,8 @@ class ProfileSettings(Struct, frozen=True, forbid_unknown_fields=True):
     barge_in: Literal["onset", "words"] = "onset"
     voice_activity: bool = False
     interim_transcripts: bool = False
+    transcript_end: Literal["alone", "with_text", "never"] = "alone"
+    loads_history: bool = False
     all_video: bool = False
     input_token_limit: int = 32_768
     output_token_limit: int = 8_192
@@ -58,8 +60,8 @@ _NATIVE = ProfileSettings(
 
 
 def _third(profile: ProfileSettings) -> ProfileSettings:
-    """The generation 3.x: no turn ends with a call, every frame counts, and more is told of what the user says
-    (protocol.md 3.2, 4.1, 11.15). None of them has affective dialog (4.8)."""
+    """The generation 3.x: no turn ends with a call, every frame counts, more is told of what the user says, and history
+    can be loaded (protocol.md 3.2, 4.1, 11.15, 12). None of them has affective dialog (4.8)."""
     return replace(
         profile,
         turn_complete_after_call=False,
@@ -67,6 +69,7 @@ def _third(profile: ProfileSettings) -> ProfileSettings:
         voice_activity=True,
         interim_transcripts=True,
         all_video=True,
+        loads_history=True,
     )
 
 

@@ -47,6 +47,7 @@ async def say(opened: AsyncSession, voice: Kokoro, text: str, language: str) -> 
     speech = np.frombuffer(voice.render(text, Voice("Kore", language), language).pcm, "<i2").astype(np.float32)
     samples = soxr.resample(speech, OUTPUT_RATE, INPUT_RATE).astype("<i2")
     await opened.send_realtime_input(audio=pcm(silence(0.3) + samples.tobytes() + silence(1.5)))
+    await opened.send_realtime_input(audio_stream_end=True)
     turn = Turn()
     async for message in opened.receive():
         if message.server_content is not None:  # models of the third generation tell of activity, too

@@ -13,10 +13,11 @@ from openlive.core.settings import Settings, from_setup
 from openlive.types import Heard, Translation, Voice
 from openlive.wire.client import parse_message
 from openlive.wire.errors import ProtocolError
-from tests.core.world import MODEL, TALK, World, spoken, words
+from tests.core.world import MODEL, TALK, Word, World, spoken, words
 
 INTERPRETER = "gemini-3.5-live-translate-preview"
 PROFILES = {MODEL: Profile(MODEL), INTERPRETER: Profile(INTERPRETER, translates=True, languages=LANGUAGES)}
+STREAM_END = {"realtimeInput": {"audioStreamEnd": True}}
 PATH = "setup.generation_config.translation_config"
 
 
@@ -77,16 +78,55 @@ def test_what_cannot_be_translated_is_refused_by_its_path(setup: dict[str, Any],
 def test_what_is_said_is_asked_for_with_its_language() -> None:
     world = Interpreter({"targetLanguageCode": "es"}, plan=words("how are you", 0.5), replies=[spoken("¿Cómo estás?")])
     world.stream(6)
+    assert "turnComplete" not in world.kinds(), "the microphone is on: the turn goes on"
+    world.client(STREAM_END)
+    world.run(1)
     [heard] = [part for part in world.requests[0].messages[-1].parts if isinstance(part, Heard)]
     assert heard.language == "en"
     assert world.requests[0].translation == Translation("es-US", echo=False)
-    assert world.kinds()[-3:] == ["saidFinished", "generationComplete", "turnComplete"]
+    assert world.kinds()[-4:] == ["saidFinished", "generationComplete", "usage", "turnComplete"]
+
+
+def test_both_transcripts_tell_their_language() -> None:
+    world = Interpreter({"targetLanguageCode": "es"}, plan=words("how are you", 0.5), replies=[spoken("¿Cómo estás?")])
+    world.stream(6)
+    contents = [m.server_content for m in world.messages if m.server_content]
+    heard = [c.input_transcription for c in contents if c.input_transcription and c.input_transcription.text]
+    said = [c.output_transcription for c in contents if c.output_transcription and c.output_transcription.text]
+    assert {piece.language_code for piece in heard} == {"en"}
+    assert {piece.language_code for piece in said} == {"es-US"}
+
+
+def test_sentences_of_one_stream_are_one_turn() -> None:
+    """Programs read one turn over the whole of a talk (protocol.md 12)."""
+    plan = [*words("first sentence", 0.5), *words("second one", 5.0)]
+    world = Interpreter({"targetLanguageCode": "es"}, plan=plan, replies=[spoken("Uno."), spoken("Dos.")])
+    world.stream(7)
+    world.client(STREAM_END)
+    world.run(4)
+    assert world.kinds().count("generationComplete") == 2
+    assert world.kinds().count("turnComplete") == 1
+    assert world.kinds()[-1] == "turnComplete"
+    world.client({"clientContent": {"turns": [{"parts": [{"text": "Good night."}]}], "turnComplete": True}})
+    world.run(4)
+    assert world.kinds()[-1] == "turnComplete", "what is written has an end of its own"
+
+
+def test_a_stream_that_ends_in_a_noise_ends_the_turn() -> None:
+    plan = [*words("first sentence", 0.5), Word(5.0, 5.5, "")]
+    world = Interpreter({"targetLanguageCode": "es"}, plan=plan, replies=[spoken("Uno.")])
+    world.stream(5.5)
+    world.client(STREAM_END)
+    world.run(4)
+    assert world.kinds().count("turnComplete") == 1
 
 
 def test_silence_is_a_bare_end_of_turn_with_usage() -> None:
     world = Interpreter({"targetLanguageCode": "en"}, plan=words("how are you", 0.5), replies=[[]])
     world.stream(6)
-    assert world.kinds() == ["setupComplete", "heard", "heardFinished", "turnComplete"]
+    world.client(STREAM_END)
+    world.run(1)
+    assert world.kinds() == ["setupComplete", "heard", "heardFinished", "usage", "turnComplete"]
     usage = world.messages[-1].usage_metadata
     assert usage is not None
     assert usage.response_token_count == 0
@@ -100,6 +140,8 @@ def test_who_speaks_on_does_not_stop_the_interpreter_unless_asked_for(handling: 
     world = World(setup, plan=plan, replies=[spoken("Uno.", seconds=4.0)], profile=PROFILES[INTERPRETER])
     world.stream(12)
     assert ("interrupted" in world.kinds()) is interrupts
-    assert world.kinds().count("turnComplete") == 2
+    world.client(STREAM_END)
+    world.run(4)
+    assert world.kinds().count("turnComplete") == 1 + interrupts
     if not interrupts:
         assert [text for role, text in world.history if role == "user"] == ["first sentence", "second one"]

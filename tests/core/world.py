@@ -429,7 +429,9 @@ def kind(message: ServerMessage) -> str:
         return f"{message.voice_activity.type}"
     if message.voice_activity_detection_signal is not None:
         return f"{message.voice_activity_detection_signal.vad_signal_type}"
-    assert content is not None, message
+    if content is None:
+        assert message.usage_metadata is not None, message
+        return "usage"
     if content.interrupted:
         return "interrupted"
     if content.generation_complete:

@@ -67,16 +67,18 @@ class Address(Struct, frozen=True):
 
 
 class Conversation:
-    """A session. Turns are taken one after another; `stream` gives the microphone free."""
+    """A session. Turns are taken one after another; `stream` gives the microphone free. `interprets`: what is said is
+    translated, sentence for sentence, and the turn ends with the audio."""
 
-    def __init__(self, session: AsyncSession, listener: Listener) -> None:
+    def __init__(self, session: AsyncSession, listener: Listener, *, interprets: bool = False) -> None:
         self._session = session
         self._listener = listener
+        self._interprets = interprets
         self.id: str = session.session_id or ""
 
     async def say(self, pcm: bytes) -> None:
         """Speaks s16le mono at 16 kHz at the speed of speech, then is silent, and hears the answer to its end."""
-        await self._while_sending(spoken(pcm), self._turn())
+        await self._while_sending(spoken(pcm, then_silent=not self._interprets), self._turn())
 
     async def write(self, text: str) -> None:
         """Sends a text and hears the answer to its end."""
@@ -108,6 +110,8 @@ class Conversation:
                     self._listener.audio(part.inline_data.data)
             if content.output_transcription and content.output_transcription.text:
                 self._listener.said(content.output_transcription.text)
+            if content.generation_complete and self._interprets:
+                self._listener.finished()
         self._listener.finished()
 
     async def _while_sending(self, audio: AsyncIterator[bytes], listening: Awaitable[None]) -> None:
@@ -116,6 +120,7 @@ class Conversation:
         async def send() -> None:
             async for chunk in audio:
                 await self._session.send_realtime_input(audio=types.Blob(data=chunk, mime_type=_MIME))
+            await self._session.send_realtime_input(audio_stream_end=True)
 
         sending = asyncio.ensure_future(send())
         try:
@@ -126,11 +131,11 @@ class Conversation:
                 await sending
 
 
-async def spoken(pcm: bytes) -> AsyncIterator[bytes]:
-    """The audio in the time it takes to say it, then silence: a microphone does not stop."""
+async def spoken(pcm: bytes, *, then_silent: bool = True) -> AsyncIterator[bytes]:
+    """The audio in the time it takes to say it, then silence for ever: a microphone does not stop by itself."""
     start, step = time.monotonic(), len(SILENCE)
     sent = 0
-    while True:
+    while then_silent or sent * step < len(pcm):
         yield pcm[sent * step : (sent + 1) * step].ljust(step, b"\0")
         sent += 1
         await asyncio.sleep(max(0.0, start + sent * CHUNK_MS / 1000 - time.monotonic()))
@@ -163,7 +168,7 @@ async def conversation(
     client = genai.Client(vertexai=False, api_key=address.key, http_options=options)
     try:
         async with client.aio.live.connect(model=model, config=config) as session:
-            yield Conversation(session, listener)
+            yield Conversation(session, listener, interprets=bool(translate))
     except genai.errors.APIError as error:
         raise ConversationError(f"The server ended the session: {_reason(error)}") from error
     except OSError as error:

@@ -12,7 +12,7 @@ from openlive.core.guesses import Guesses
 from openlive.core.history import History
 from openlive.core.lifetime import earliest
 from openlive.core.limits import Limits
-from openlive.core.reply import Reply
+from openlive.core.reply import Reply, Shown
 from openlive.core.settings import Settings
 from openlive.core.snapshot import Found
 from openlive.types import (
@@ -34,6 +34,7 @@ from openlive.wire.server import ServerContent, ServerMessage, TurnCompleteReaso
 ASKED = 1.0
 """Seconds before the end of a question from which on it is answered: people do not wait for its last syllable, and they
 hear it later than it is sent."""
+RESPONSES = "tool_response.function_responses"
 
 
 class Answering:
@@ -59,6 +60,10 @@ class Answering:
         self._first = 0
         """The number of the first part of the present turn."""
         self._unanswered: TurnCompleteReason | None = None
+        self._streaming = False
+        """An interpreter's turn goes on from sentence to sentence, as long as the microphone is on (decision 29)."""
+        self._unended = False
+        """Sentences of it were translated."""
 
     @property
     def settings(self) -> Settings:
@@ -83,17 +88,8 @@ class Answering:
         if spent is None:
             self._first = self._turn
         self._asking = None
-        self._reply = Reply(
-            self._turn,
-            request,
-            held=held,
-            transcribe=self.settings.transcribe_output,
-            words=self.settings.output_words,
-            thoughts=self.settings.thoughts,
-            now=self.now,
-            limit=self.settings.output_tokens,
-            spent=spent,
-        )
+        shown, limit = _shown(self.settings), self.settings.output_tokens
+        self._reply = Reply(self._turn, request, shown, held=held, now=self.now, limit=limit, spent=spent)
         self.out.append(Respond(self._turn, request, held))
         return self._reply
 
@@ -105,6 +101,11 @@ class Answering:
     def answering(self) -> bool:
         """There is something for `interrupt` to end: an answer, or a call that it waits for."""
         return (self._reply is not None and not self._reply.held) or self._asking is not None or self._blocked
+
+    @property
+    def unheard(self) -> bool:
+        """An answer is under way of which nobody has heard (or read) a word."""
+        return self._reply is not None and not self._reply.held and not self._reply.heard(self.now).strip()
 
     @property
     def asks(self) -> bool:
@@ -209,9 +210,12 @@ class Answering:
     def _is_tool(self, call: FunctionCall) -> bool:
         return any(f.tool for f in self.settings.functions if f.name == call.name)
 
-    def respond(self, responses: Sequence[wire.FunctionResponse]) -> None:
-        """The client's results. Raises `ProtocolError`."""
-        self._answered(self._calls.answer(responses, self.settings.image_tokens, self.now))
+    def respond(self, responses: Sequence[wire.FunctionResponse], path: str = RESPONSES) -> None:
+        """The client's results, `path` is where they stood. Raises `ProtocolError`."""
+        self._answered(self._calls.answer(responses, self.settings.image_tokens, self.now, path))
+
+    def awaits(self, response: wire.FunctionResponse) -> bool:
+        return self._calls.awaits(response)
 
     def ran(self, call: str, result: ToolResult) -> None:
         """A tool of the server's is done."""
@@ -245,7 +249,8 @@ class Answering:
         if reply is not None:
             if reply.held or not reply.generated or self.now < reply.plays_until:
                 return
-            self.out.append(reply.complete())
+            self._unended = self._streaming
+            self.out.append(reply.usage_alone() if self._streaming else reply.complete())
             self.rested = True
             self._reply, unanswered, self._unanswered = None, self._unanswered, None
             if unanswered is not None:
@@ -257,6 +262,9 @@ class Answering:
                 self._unsaid.wait(outcome, answered=True, first=True)
         if not self._blocked and not self.speaking and self._context.take_waiting():
             self._respond(goes_on=True)
+        elif self._unended and not self._streaming and not self.speaking:
+            self._unended = False
+            self._end(None)
 
     def interrupt(self, *, keep_calls: bool = False) -> None:
         """Ends the present turn, if there is one: what nobody has seen yet is dropped without a word.
@@ -345,3 +353,13 @@ class Answering:
 def as_said(text: str, calls: Sequence[FunctionCall]) -> Message:
     parts: list[Part] = [Text(text)] if text.strip() else []
     return Message("model", (*parts, *calls))
+
+
+def _shown(settings: Settings) -> Shown:
+    return Shown(
+        transcript=settings.transcribe_output,
+        end=settings.profile.transcript_end != "never",
+        words=settings.output_words,
+        language=settings.translation.language if settings.translation else None,
+        thoughts=settings.thoughts,
+    )

@@ -153,7 +153,13 @@ class Calls:
 
     # Answers.
 
-    def answer(self, responses: Sequence[wire.FunctionResponse], image_tokens: int, now: float) -> list[Beside]:
+    def awaits(self, response: wire.FunctionResponse) -> bool:
+        """Whether a call is pending that this answers."""
+        return bool(response.id or response.name) and self._find(response, "") is not None
+
+    def answer(
+        self, responses: Sequence[wire.FunctionResponse], image_tokens: int, now: float, path: str
+    ) -> list[Beside]:
         """Matches the client's answers by id, or by name where they have none (Vertex leaves it out, protocol.md 2.3).
 
         Answers to calls that are not pending (cancelled, answered before) are dropped. Raises `ProtocolError` for an
@@ -161,13 +167,13 @@ class Calls:
         """
         beside = []
         for i, response in enumerate(responses):
-            path = f"tool_response.function_responses[{i}]"
-            pending = self._find(response, path)
+            where = f"{path}[{i}]"
+            pending = self._find(response, where)
             if pending is None:
                 continue
             result = FunctionResponse(pending.call.id, pending.call.name, response.response or {})
-            parts: tuple[Part, ...] = (result, *_images(response, path, image_tokens))
-            self._check_room(parts, path)
+            parts: tuple[Part, ...] = (result, *_images(response, where, image_tokens))
+            self._check_room(parts, where)
             if pending.blocking:
                 self.results += parts
             else:

@@ -26,6 +26,9 @@ NO_STEPS: Mapping[Step, float] = {}
 class Dialogue(Answering):
     """What the user says, and what becomes of the model's turn by it."""
 
+    _asked_for = False
+    """The client wants an answer once what it sent before was judged: to what is said there, if anything is."""
+
     # What the user says.
 
     def content(self, messages: Sequence[Message], *, complete: bool) -> None:
@@ -50,8 +53,15 @@ class Dialogue(Answering):
             self.prepare()
 
     def text(self, text: str, *, speaking: bool) -> None:
-        """Realtime text counts as activity; while the user speaks it joins that turn."""
-        if speaking:
+        """Realtime text counts as activity; while the user speaks it joins that turn. One without a word only asks for
+        the answer that is due (protocol.md 12: clients wake the model by it)."""
+        if not text.strip() and (speaking or self.answering):
+            return
+        last = self.history.messages[-1:]
+        if not text.strip() and last and last[0].role == "user" and not self._unsaid.waiting:
+            self.loading = False
+            self._respond()
+        elif speaking:
             self._unsaid.type(text)
         else:
             self.said((Text(text),))
@@ -78,7 +88,7 @@ class Dialogue(Answering):
         """A turn of the user is complete: it is answered now, or when what may not be interrupted is over."""
         self._guesses.confirm()
         message = self._unsaid.turn(parts)
-        self.loading = False
+        self.loading = self._asked_for = False
         held = self._reply if self._reply is not None and self._reply.held else None
         if held is not None and not self._unsaid.silent and same(held.request.messages[-1], message):
             self._unsaid.end_turn(held.request.messages[-1])
@@ -152,6 +162,25 @@ class Dialogue(Answering):
     def silent(self) -> None:
         """The user has stopped speaking."""
         self.speaking = False
+        self._answer_if_asked()
+        self.settle()
+
+    def ask_after_speech(self) -> None:
+        """The client's turn is complete with what it has said so far (protocol.md 12): one answer, to all of it."""
+        self._asked_for = True
+
+    def _answer_if_asked(self) -> None:
+        if self._asked_for and not self.speaking:
+            self._asked_for = False
+            self.content((), complete=True)
+
+    def stream_begun(self) -> None:
+        """The user speaks into a microphone that is on."""
+        self._streaming = self.settings.translation is not None and self.settings.activity.automatic
+
+    def stream_ended(self) -> None:
+        self._streaming = False
+        self._answer_if_asked()
         self.settle()
 
     def go_on(self) -> bool:

@@ -17,6 +17,7 @@ from openlive.core.signals import (
     SpeechEnded,
     SpeechResumed,
     SpeechStarted,
+    StreamEnded,
     Uttered,
     Wondered,
 )
@@ -56,6 +57,7 @@ class Floor:
                     self.beside, self._untold = settings.by_words and dialogue.answering, ""
                     self._asked = dialogue.asks
                 dialogue.speaking = True
+                dialogue.stream_begun()
                 if settings.interruptible and not self.beside:
                     self._take()
             case SpeechEnded(at):
@@ -78,6 +80,8 @@ class Floor:
                 self._uttered(signal)
             case Lost():
                 self._lost()
+            case StreamEnded():
+                dialogue.stream_ended()
             case _:
                 assert_never(signal)
 
@@ -112,7 +116,7 @@ class Floor:
             return
         told, self._untold = self._joined(self._untold), ""
         settings = self._dialogue.settings
-        self.out += tell.heard(settings, told)
+        self.out += tell.heard(settings, told, partial.language)
         self._transcribing = self._transcribing or bool(told)
         self.out += tell.heard_perhaps(settings, partial.hypothesis)
         self._prepare(partial)
@@ -150,8 +154,10 @@ class Floor:
             dialogue.silent()
             return
         if said.text:
-            self.out += tell.heard(dialogue.settings, self._joined(self._untold + said.told), said.words)
-            self._transcribing = True
+            text = self._joined(self._untold + said.told)
+            rest = tell.heard(dialogue.settings, text, said.language, said.words, last=True)
+            self.out += rest
+            self._transcribing = not (rest and dialogue.settings.profile.transcript_end == "with_text")
             self._end_transcript()
         heard = Heard(said.text, said.start, said.end, said.language, said.mood, said.strong)
         if not said.meant and not dialogue.joining:

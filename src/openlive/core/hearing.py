@@ -23,6 +23,7 @@ from openlive.core.signals import (
     SpeechEnded,
     SpeechResumed,
     SpeechStarted,
+    StreamEnded,
     Uttered,
     Wondered,
 )
@@ -95,6 +96,11 @@ class Hearing:
     def speaking(self) -> bool:
         """An utterance is open: its turn is not decided or its transcript not there."""
         return self._utterance is not None
+
+    @property
+    def catching_up(self) -> bool:
+        """Audio has come that is not judged yet, so that there may be speech in it."""
+        return self._policy.automatic and (self._unjudged(self._received) >= FRAME or self._activity.rising)
 
     @property
     def memory(self) -> Ears:
@@ -253,7 +259,7 @@ class Hearing:
         if self.beside:
             self._wonder(utterance, transcript.text, now)
         told = utterance.told.partial(transcript.text)
-        self._out.append(Partial(utterance.told.text, told, transcript.text))
+        self._out.append(Partial(utterance.told.text, told, transcript.text, utterance.language))
 
     def detector_failed(self, stream: int, now: float) -> None:
         """Starts anew at the newest audio. What was open ends with what was heard; else a turn may have been missed."""
@@ -384,6 +390,7 @@ class Hearing:
         utterance = self._utterance
         if self._stream_end is not None and self._unjudged(self._stream_end) < FRAME:
             self._stream_end = None
+            self._out.append(StreamEnded())
             if utterance is not None and self._policy.automatic and not utterance.committed:
                 self._commit(now)
                 return

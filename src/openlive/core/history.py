@@ -19,6 +19,8 @@ with more comes in several messages."""
 IMAGES = ("image/jpeg", "image/png", "image/webp")
 GONE = Text("(I have shown you a picture that is not there any more.)")
 """In the place of a turn that was nothing but images."""
+_ALSO = {"image/jpg": "image/jpeg"}
+"""Names in the wild (protocol.md 12)."""
 
 
 class Window(Struct, frozen=True):
@@ -287,6 +289,7 @@ def _part(part: wire.Part, path: str, price: int) -> Part | None:
 def image(blob: wire.Blob, path: str, price: int) -> Image:
     """`price` is what it counts in tokens. Checks the type and the first bytes only: decoding is the engine's."""
     mime = (blob.mime_type or "").split(";")[0].strip().lower()
+    mime = _ALSO.get(mime, mime)
     if mime not in IMAGES:
         raise ProtocolError(f"Invalid value at '{path}.mime_type': {mime[:64]!r} is not one of {', '.join(IMAGES)}.")
     data = blob.data or b""

@@ -63,5 +63,10 @@ class Profile(Struct, frozen=True):
     """Whether `voiceActivity` is told unasked, as the 3.x generation does."""
     all_video: bool = False
     """Whether every frame between two turns counts where the client does not say (protocol.md 4.1)."""
+    loads_history: bool = True
+    """Whether it knows `historyConfig`; where not, the first contents are answered like any (protocol.md 12)."""
+    transcript_end: Literal["alone", "with_text", "never"] = "alone"
+    """How the end of a transcript is told (protocol.md 12): `finished` in a message of its own, the user's in that with
+    the last of its text, or not at all."""
     interim_transcripts: bool = False
     """Whether what may still change is told, too, as `interimInputTranscription`."""

@@ -8,6 +8,7 @@ from openlive.core import playback, tokens
 from openlive.core.allowance import Allowance
 from openlive.core.commands import Command, Mark, Prepared, Send, Step
 from openlive.core.snapshot import Spent
+from openlive.core.tell import TRANSCRIPT_END
 from openlive.types import OUTPUT_RATE, FunctionCall, Output, Progress, Request, Speech, Text, Thought, Usage, Word
 from openlive.wire.content import Blob, Content, Part
 from openlive.wire.server import (
@@ -26,6 +27,17 @@ CHUNK = OUTPUT_RATE // 5
 AUDIO_MIME = f"audio/pcm;rate={OUTPUT_RATE}"
 
 
+class Shown(Struct, frozen=True):
+    """What the client is told of a reply beside its content: the transcript of the speech, its end, the offsets of its
+    words and its language (BCP-47); thoughts."""
+
+    transcript: bool = False
+    end: bool = True
+    words: bool = False
+    language: str | None = None
+    thoughts: bool = False
+
+
 class Reply:
     """The output is held while the end of the user's turn is undecided; `release` gives it back to be sent."""
 
@@ -33,11 +45,9 @@ class Reply:
         self,
         turn: int,
         request: Request,
+        shown: Shown,
         *,
         held: bool,
-        transcribe: bool,
-        words: bool,
-        thoughts: bool,
         now: float,
         limit: int,
         spent: Spent | None = None,
@@ -55,9 +65,7 @@ class Reply:
         """By the engine's own count, where it told."""
         self._spent = spent or Spent(plays_until=now)
         self._allowance = Allowance(limit, self._spent, spoken=request.voice is not None)
-        self._transcribe = transcribe
-        self._show_words = words
-        self._show_thoughts = thoughts
+        self._shown = shown
         self._transcribing = self._spent.transcribing
         self._waiting: list[Output] = []
         self._pieces: list[playback.Piece] = []
@@ -71,9 +79,7 @@ class Reply:
     @classmethod
     def resumed(cls, turn: int, request: Request, spent: Spent, prompt: tokens.Counts) -> Reply:
         """A part that an earlier connection asked for, whose request is not there any more."""
-        reply = cls(
-            turn, request, held=False, transcribe=False, words=False, thoughts=False, now=0.0, limit=0, spent=spent
-        )
+        reply = cls(turn, request, Shown(), held=False, now=0.0, limit=0, spent=spent)
         reply.generated, reply._prompt = True, prompt
         return reply
 
@@ -126,6 +132,10 @@ class Reply:
     def complete(self) -> Command:
         content = ServerContent(turn_complete=True, turn_complete_reason=self.reason)
         return Send(ServerMessage(server_content=content, usage_metadata=self._usage()))
+
+    def usage_alone(self) -> Command:
+        """Of a sentence after which the turn goes on."""
+        return Send(ServerMessage(usage_metadata=self._usage()))
 
     def spent(self) -> Spent:
         """What a next part of the same turn begins with."""
@@ -186,7 +196,7 @@ class Reply:
                 return self._speak(output, now)
             case Thought(text):
                 self._thoughts += tokens.of_text(text)
-                return [self._content(Part(text=text, thought=True))] if self._show_thoughts else []
+                return [self._content(Part(text=text, thought=True))] if self._shown.thoughts else []
         return []
 
     def _speak(self, speech: Speech, now: float) -> list[Command]:
@@ -199,9 +209,10 @@ class Reply:
         if speech.text:
             self._pieces.append(playback.Piece(speech.text, start, end, ends))
         out: list[Command] = []
-        if speech.text and self._transcribe:
-            words = tuple(_timed(word, offset) for word in (speech.words if self._show_words else ()))
-            out.append(self._transcript(Transcription(text=speech.text, words=words)))
+        if speech.text and self._shown.transcript:
+            words = tuple(_timed(word, offset) for word in (speech.words if self._shown.words else ()))
+            transcript = Transcription(text=speech.text, words=words, language_code=self._shown.language)
+            out.append(self._transcript(transcript))
             self._transcribing = True
         for begin in range(0, samples * 2, CHUNK * 2):
             blob = Blob(mime_type=AUDIO_MIME, data=speech.pcm[begin : begin + CHUNK * 2])
@@ -209,7 +220,7 @@ class Reply:
         return out
 
     def generation_complete(self) -> list[Command]:
-        """Of a reply in which nothing was said there is nothing to be told (protocol.md 4.8)."""
+        """Of a reply without any output there is nothing to be told (protocol.md 4.8)."""
         if self.silent:
             return []
         out = self.end_transcript()
@@ -218,15 +229,14 @@ class Reply:
 
     @property
     def silent(self) -> bool:
+        """Nothing of it was told, not even a text without a sound ("👍")."""
         spent = self.spent()
-        return not (spent.samples or spent.text or spent.thoughts or self.calls)
+        return not (spent.samples or spent.text or spent.thoughts or self.calls or self._pieces)
 
     def end_transcript(self) -> list[Command]:
-        """Once, if there is any: no text beside it, some clients skip it (protocol.md 11.11)."""
-        if not self._transcribing:
-            return []
-        self._transcribing = False
-        return [Send(ServerMessage(server_content=ServerContent(output_transcription=Transcription(finished=True))))]
+        """Once, if there is any."""
+        told, self._transcribing = self._transcribing and self._shown.end, False
+        return [Send(ServerMessage(server_content=ServerContent(output_transcription=TRANSCRIPT_END)))] if told else []
 
     def _content(self, part: Part) -> Send:
         content = ServerContent(model_turn=Content(role="model", parts=(part,)))

@@ -278,7 +278,17 @@ class Session:
 
     def _content(self, content: ClientContent) -> None:
         assert self._dialogue is not None
-        price = self._dialogue.settings.image_tokens
+        assert self._hearing is not None
+        if content.turn_complete and not content.turns and (self._hearing.speaking or self._hearing.catching_up):
+            self._dialogue.ask_after_speech()
+            self._hearing.stream_ended(self._now)
+            return
+        if content.turn_complete and not content.turns and self._dialogue.unheard:
+            return  # everything that was said is being answered
+        rest = self._answers_apart(content)
+        if rest is None:
+            return
+        content, price = rest, self._dialogue.settings.image_tokens
         turns = history.from_contents(content.turns, "client_content.turns", price)
         system = [instructions(c) for c, message in zip(content.turns, turns, strict=True) if message.role == "system"]
         if system:  # replaces the instructions, on every model (protocol.md 2.4)
@@ -287,6 +297,22 @@ class Session:
         said = [message for message in turns if message.role != "system"]
         if said or not system or (content.turn_complete and self._dialogue.history.messages):
             self._dialogue.content(said, complete=bool(content.turn_complete))
+
+    def _answers_apart(self, content: ClientContent) -> ClientContent | None:
+        """Results of calls that are awaited answer them wherever they stand (protocol.md 12); None: that was all."""
+        assert self._dialogue is not None
+        turns = []
+        for i, turn in enumerate(content.turns):
+            found = [part.function_response for part in turn.parts if part.function_response is not None]
+            answers = [response for response in found if self._dialogue.awaits(response)]
+            rest = tuple(part for part in turn.parts if part.function_response not in answers)
+            if answers:
+                self._dialogue.respond(answers, f"client_content.turns[{i}].parts")
+            if rest or not answers:
+                turns.append(replace(turn, parts=rest) if answers else turn)
+        if content.turns and not turns:
+            return None
+        return replace(content, turns=tuple(turns))
 
     def _realtime(self, said: RealtimeInput) -> None:
         hearing, dialogue, floor, watching = self._hearing, self._dialogue, self._floor, self._watching

@@ -155,7 +155,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         languages=_hints(heard) or ((language,) if language else ()),
         phrases=_phrases(heard),
         window=_window(setup, profile),
-        loads_history=bool(setup.history_config and setup.history_config.initial_history_in_client_content),
+        loads_history=_loads_history(setup, profile),
         resumable=setup.session_resumption is not None,
         transparent=bool(setup.session_resumption and setup.session_resumption.transparent),
     )
@@ -391,6 +391,11 @@ def _phrases(config: AudioTranscriptionConfig) -> tuple[str, ...]:
         if len(phrase) > MAX_PHRASE:
             raise ProtocolError(f"Invalid value at '{where}[{i}]': longer than {MAX_PHRASE} characters.")
     return phrases
+
+
+def _loads_history(setup: Setup, profile: Profile) -> bool:
+    asked = setup.history_config is not None and setup.history_config.initial_history_in_client_content
+    return bool(asked) and profile.loads_history
 
 
 def _window(setup: Setup, profile: Profile) -> Window:

@@ -32,6 +32,7 @@ class Partial(Struct, frozen=True):
     text: str
     told: str
     hypothesis: str
+    language: str = ""
 
 
 class Wondered(Struct, frozen=True):
@@ -91,8 +92,23 @@ class Lost(Struct, frozen=True):
     """The utterance cannot be recognised."""
 
 
+class StreamEnded(Struct, frozen=True):
+    """The microphone is off, and everything that it sent was judged."""
+
+
 class Overrun(Struct, frozen=True):
     """More audio waits than `Limits.backlog`."""
 
 
-Signal = SpeechStarted | SpeechEnded | SpeechResumed | Partial | Wondered | Addressed | Guessed | Uttered | Lost
+Signal = (
+    SpeechStarted
+    | SpeechEnded
+    | SpeechResumed
+    | Partial
+    | Wondered
+    | Addressed
+    | Guessed
+    | Uttered
+    | Lost
+    | StreamEnded
+)

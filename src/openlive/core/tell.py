@@ -36,20 +36,31 @@ def setup_complete(session: str) -> Send:
     return Send(ServerMessage(setup_complete=SetupComplete(session_id=session)))
 
 
-def heard(settings: Settings, text: str, words: Sequence[Word] = ()) -> list[Send]:
-    """A piece of the user's transcript; with its last one come the offsets of all the utterance's `words`."""
+def heard(
+    settings: Settings, text: str, language: str, words: Sequence[Word] = (), *, last: bool = False
+) -> list[Send]:
+    """A piece of the user's transcript; with its last one come the offsets of all the utterance's `words`. Interpreters
+    tell the `language` (a bare code) as well (protocol.md 12)."""
     timed = tuple(
         WordInfo(word=w.text, start_offset=_offset(w.start), end_offset=_offset(w.end))
         for w in (words if settings.words else ())
     )
     if not settings.transcribe_input or not (text or timed):
         return []
-    return [_transcription(Transcription(text=text or None, words=timed))]
+    finished = last and settings.profile.transcript_end == "with_text"
+    code = language if settings.translation is not None and language else None
+    return [_transcription(Transcription(text=text, words=timed, finished=finished, language_code=code))]
 
 
 def heard_all(settings: Settings) -> list[Send]:
-    """The transcript of the turn is complete: no text here, some clients skip it (protocol.md 11.11)."""
-    return [_transcription(Transcription(finished=True))] if settings.transcribe_input else []
+    """The transcript of the turn is complete, where that was not told with its last piece."""
+    told = settings.transcribe_input and settings.profile.transcript_end != "never"
+    return [_transcription(TRANSCRIPT_END)] if told else []
+
+
+TRANSCRIPT_END = Transcription(text="", finished=True)
+"""Of either side. Its text is empty, since some clients skip the text beside `finished` (protocol.md 11.11), but there,
+since others read it unasked (protocol.md 12)."""
 
 
 def heard_perhaps(settings: Settings, text: str) -> list[Send]:

@@ -186,6 +186,8 @@ def profiles(config: Config, engines: Engines) -> dict[str, Profile]:
             affective_dialog=settings.affective_dialog,
             barge_in=settings.barge_in,
             voice_activity=settings.voice_activity,
+            loads_history=settings.loads_history,
+            transcript_end=settings.transcript_end,
             interim_transcripts=settings.interim_transcripts,
             all_video=settings.all_video,
         )
