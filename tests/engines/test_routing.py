@@ -79,6 +79,35 @@ class TestProgram:
             "calls: [",
         ]
 
+    @pytest.mark.parametrize(
+        ("said", "request_"),
+        [
+            (["Light in the hall."] * 2, "Light in the hall."),
+            (["Light in the hall.", "No, in the kitchen."], "Light in the hall. No, in the kitchen."),
+            (["x" * 300, "y" * 200], "y" * 200),
+        ],
+        ids=["twice", "interrupted before a word of the answer", "long"],
+    )
+    @pytest.mark.parametrize(
+        "before",
+        [
+            (),
+            (message("user", "Hello."), message("model", "Hi.")),
+            (
+                message("user", "Light."),
+                message("model", FunctionCall("1", "set_light", {"room": "hall", "on": True})),
+                message("user", FunctionResponse("1", "set_light", {"done": 1})),
+            ),
+        ],
+        ids=["first", "after an answer", "after a call"],
+    )
+    def test_a_request_is_what_was_said_since_the_model_spoke(
+        self, before: tuple[Message, ...], said: list[str], request_: str
+    ) -> None:
+        told = lines(*before, *(message("user", one) for one in said)).splitlines()
+        assert told[-2:] == [f'user: "{request_}"', "calls: ["]
+        assert len([line for line in told if line.startswith("user:")]) == 1 + any(m.text for m in before)
+
     def test_what_is_settled_of_a_line_under_way_begins_the_whole(self) -> None:
         before = [message("user", "Hi."), message("model", "Hello.")]
         settled = routing.settled(BOTH, "", [*before, message("user", 'Light "on"')])

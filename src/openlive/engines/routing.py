@@ -152,26 +152,44 @@ def beginning(functions: Sequence[FunctionDeclaration], instructions: str) -> li
 
 
 def _lines(messages: Sequence[Message], currencies: bool) -> Iterator[Piece]:
-    """The latest of the conversation. An earlier line of the user is followed by the calls that it led to."""
+    """The latest of the conversation. A request is what the user said since the model last spoke: a turn that was
+    interrupted before a word of its answer, or a question that a client sends twice, is no answer to the one before.
+    An earlier one is followed by the calls that it led to."""
     lines: list[list[str]] = []
-    messages = [m for m in messages if not any(isinstance(part, Heard) and part.overheard for part in m.parts)]
-    for i, message in enumerate(messages):
-        said = json.dumps(message.text.strip()[:_LINE], ensure_ascii=False)
-        calls = [part for part in message.parts if isinstance(part, FunctionCall)]
-        if message.role == "user" and message.text.strip():
-            lines.append([_USER, said[1:-1], _CLOSED, _hint(message.text) if currencies else ""])
-            if i + 1 < len(messages):
-                answer = messages[i + 1]
-                made = [p for p in answer.parts if isinstance(p, FunctionCall)]
-                chat = f"chat(topic={json.dumps(answer.text.strip()[:_TOPIC], ensure_ascii=False)})"
-                lines.append([f"calls: [{', '.join(map(written, made)) or chat}]\n"])
-        elif message.role == "model" and message.text.strip() and not calls:
-            lines.append([f"assistant: {said}\n"])
+    asked: list[str] = []
+    for message in messages:
+        text, calls = message.text.strip(), [part for part in message.parts if isinstance(part, FunctionCall)]
+        overheard = any(isinstance(part, Heard) and part.overheard for part in message.parts)
+        if message.role == "user" and text and not overheard:
+            asked.append(text)
+        elif message.role == "model" and (text or calls):
+            if asked:
+                chat = f"chat(topic={json.dumps(text[:_TOPIC], ensure_ascii=False)})"
+                made = f"calls: [{', '.join(map(written, calls)) or chat}]\n"
+                lines += [_request(asked, currencies), [made]]
+                asked = []
+            if text and not calls:
+                lines.append([f"assistant: {_line(text[:_LINE])}\n"])
+    if asked:
+        lines.append(_request(asked, currencies))
     keep = lines[max(0, (len(lines) - MEMORY - 1) // STEP * STEP) :]
     while keep and keep[0][0] != _USER:
         keep.pop(0)
     for line in keep:
         yield from (Piece(text, "text") for text in line if text)
+
+
+def _request(asked: Sequence[str], currencies: bool) -> list[str]:
+    """What the user said, each thing once, in a line; the earliest is left out of what is too long for one."""
+    said = list(dict.fromkeys(text[:_LINE] for text in asked))
+    while len(said) > 1 and sum(map(len, said)) > _LINE:
+        del said[0]
+    line = " ".join(said)
+    return [_USER, _line(line)[1:-1], _CLOSED, _hint(line) if currencies else ""]
+
+
+def _line(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _hint(said: str) -> str:
