@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from msgspec import Struct
+
 from openlive.core import playback, tokens
 from openlive.core.allowance import Allowance
 from openlive.core.commands import Command, Mark, Prepared, Send, Step
