@@ -239,7 +239,24 @@ class TestWindow:
         world = World({**TEXT, "contextWindowCompression": {}})
         world.text("a" * 4 * 40_000)
         assert world.closed is not None
-        assert "context window is full" in world.closed.reason
+        assert world.closed.reason == (
+            "The latest turn takes 40000 tokens, 32768 are left for it; send less at once."
+        ), "not to ask for what was asked for"
+
+    @pytest.mark.parametrize("setup", [{}, {"contextWindowCompression": {}}])
+    def test_instructions_that_leave_no_room_are_named(self, setup: dict[str, Any]) -> None:
+        world = World({**TEXT, **setup, "systemInstruction": "x" * 4 * 33_000})
+        world.text("Hello.")
+        assert world.closed is not None
+        assert world.closed.reason == "Instructions and functions take 33000 of 32768 tokens; shorten them."
+
+    def test_history_that_leaves_no_room_is_named(self) -> None:
+        setup = {"contextWindowCompression": {}, "historyConfig": {"initialHistoryInClientContent": True}}
+        world = World({**TEXT, **setup})
+        world.text("a" * 4 * 32_000)
+        world.text("a" * 4 * 1000)
+        assert world.closed is not None
+        assert world.closed.reason.startswith("The loaded history is too long: 33000 of 32768 tokens")
 
     def test_contents_without_an_answer_fill_it_too(self) -> None:
         world = World(TEXT)

@@ -214,8 +214,9 @@ class Answering:
         """The client's results, `path` is where they stood. Raises `ProtocolError`."""
         self._answered(self._calls.answer(responses, self.settings.image_tokens, self.now, path))
 
-    def awaits(self, response: wire.FunctionResponse) -> bool:
-        return self._calls.awaits(response)
+    def awaited(self, responses: Sequence[wire.FunctionResponse]) -> list[wire.FunctionResponse]:
+        """Those of `responses` that answer a pending call."""
+        return self._calls.awaited(responses)
 
     def ran(self, call: str, result: ToolResult) -> None:
         """A tool of the server's is done."""

@@ -153,9 +153,11 @@ class Calls:
 
     # Answers.
 
-    def awaits(self, response: wire.FunctionResponse) -> bool:
-        """Whether a call is pending that this answers."""
-        return bool(response.id or response.name) and self._find(response, "") is not None
+    def awaited(self, responses: Sequence[wire.FunctionResponse]) -> list[wire.FunctionResponse]:
+        """Those of `responses` that answer a pending call."""
+        waiting = [p.call for p in self.pending if not p.tool] if responses else []
+        ids, names = {call.id for call in waiting}, {call.name for call in waiting}
+        return [r for r in responses if (r.id in ids if r.id else r.name in names)]
 
     def answer(
         self, responses: Sequence[wire.FunctionResponse], image_tokens: int, now: float, path: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 from collections import Counter
 from collections.abc import Sequence
+from typing import NoReturn
 
 from msgspec import Struct, json
 
@@ -182,18 +183,36 @@ class History:
         if window.trigger is not None and total > window.trigger:
             total = self._drop(total, window.target)
         if total > window.limit:
-            raise ContextFullError(
-                f"The context window is full: {total} of {window.limit} tokens. "
-                "Ask for contextWindowCompression, which drops the oldest turns."
-            )
+            self._refuse(total, preamble)
         ratio = self.engine_ratio or (preamble + self._words) / max(total, 1)
         if window.engine and total * ratio > 0.85 * window.engine:
             total = self._drop(total, int(window.engine / 2 / ratio))
-        if window.engine and total * ratio > window.engine:
+        if window.engine and preamble * ratio > window.engine:
+            about = f"about {preamble * ratio:.0f} tokens"
             raise ContextFullError(
-                f"The latest turn is too long: about {total * ratio:.0f} tokens, "
-                f"the language model takes {window.engine}."
+                f"Instructions and functions are too long: {about}, the language model takes {window.engine}."
             )
+        if window.engine and total * ratio > window.engine:
+            about = f"about {total * ratio:.0f} tokens"
+            raise ContextFullError(f"The latest turn is too long: {about}, the language model takes {window.engine}.")
+
+    def _refuse(self, total: int, preamble: int) -> NoReturn:
+        """Says what is too much, and what helps."""
+        limit, compresses = self._window.limit, self._window.trigger is not None
+        latest = self._entries[-1].weight if self._entries else 0
+        if compresses and not self.kept:  # the latest turn and what belongs to it, such as results of its calls
+            latest = self._weight
+        if preamble > limit:
+            raise ContextFullError(f"Instructions and functions take {preamble} of {limit} tokens; shorten them.")
+        if preamble + latest > limit:
+            room = limit - preamble
+            raise ContextFullError(f"The latest turn takes {latest} tokens, {room} are left for it; send less at once.")
+        if compresses:
+            raise ContextFullError(f"The loaded history is too long: {total} of {limit} tokens with this; load less.")
+        raise ContextFullError(
+            f"The context window is full: {total} of {limit} tokens. "
+            "Ask for contextWindowCompression, which drops the oldest turns."
+        )
 
     def _drop(self, total: int, target: int) -> int:
         """Cuts at the first turn of the user that leaves no more than `target`, else at the last one there is. Where it

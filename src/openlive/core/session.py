@@ -304,8 +304,9 @@ class Session:
         turns = []
         for i, turn in enumerate(content.turns):
             found = [part.function_response for part in turn.parts if part.function_response is not None]
-            answers = [response for response in found if self._dialogue.awaits(response)]
-            rest = tuple(part for part in turn.parts if part.function_response not in answers)
+            answers = self._dialogue.awaited(found)
+            taken = {id(response) for response in answers}
+            rest = tuple(part for part in turn.parts if id(part.function_response) not in taken)
             if answers:
                 self._dialogue.respond(answers, f"client_content.turns[{i}].parts")
             if rest or not answers:
