@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -185,6 +185,7 @@ class ToolSettings(Struct, frozen=True, forbid_unknown_fields=True):
     google_search: str = ""
     url_context: str = ""
     code_execution: str = ""
+    missing: Literal["accept", "refuse"] = "accept"
     settings: dict[str, dict[str, Any]] = {}
 
 

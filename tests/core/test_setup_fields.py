@@ -149,7 +149,7 @@ def test_each_field_of_activity_detection(setup: dict[str, Any], changed: dict[s
 
 def test_no_setting_is_left_out() -> None:
     """But for those that only a profile decides, or has to allow (`test_affect.py`)."""
-    profiles = {"profile", "activity", "interim", "by_words", "translation", "affective"}
+    profiles = {"profile", "activity", "interim", "by_words", "translation", "affective", "missing_tools"}
     assert {name for _, changed in ROWS for name in changed} | profiles == set(Settings.__struct_fields__)
 
 

@@ -19,6 +19,7 @@ SEARCH = FunctionDeclaration("search_web", tool="google_search")
 PAGES = FunctionDeclaration("read_page", tool="url_context")
 OFFERED = (PYTHON, SEARCH, PAGES)
 PROFILE = Profile(MODEL, tools=OFFERED)
+NO_SEARCH = "You cannot search the web: answer from what you know."
 SETUP = {**TALK, "tools": [{"codeExecution": {}}, {"googleSearch": {}}, {"urlContext": {}}]}
 BOTH = {**SETUP, "tools": [{"functionDeclarations": [{"name": "weather"}]}, {"codeExecution": {}}]}
 COMPUTE: Script = [(0.2, FunctionCall("", "run_python", {"code": "print(6*7)"}))]
@@ -175,6 +176,39 @@ class TestAsking:
         assert w.closed is not None
         assert w.closed.code == 1007
         assert reason in w.closed.reason
+
+    @pytest.mark.parametrize(
+        ("asked", "told"),
+        [
+            ([{"googleSearch": {}}], NO_SEARCH),
+            (
+                [{"googleSearchRetrieval": {}}, {"googleSearch": {}}],
+                NO_SEARCH,
+            ),
+            ([{"codeExecution": {}}, {"computerUse": {}}], "You cannot run programs."),
+            ([{"computerUse": {}}], ""),
+            ([{"functionDeclarations": [{"name": "f"}]}], ""),
+        ],
+    )
+    @pytest.mark.parametrize("way", ["setup", "update"])
+    def test_the_model_is_told_that_it_has_to_do_without(
+        self, way: str, asked: list[dict[str, Any]], told: str
+    ) -> None:
+        lenient = Profile(MODEL, refuses_tools=False)
+        setup = {**TALK, "systemInstruction": "Be brief."}
+        w = World({**setup, "tools": asked} if way == "setup" else setup, profile=lenient)
+        if way == "update":
+            w.client({"contextUpdate": {"tools": {"tools": asked}}})
+        w.text("Hello.")
+        assert w.closed is None
+        assert w.requests[0].instructions == "\n\n".join(filter(None, ("Be brief.", told)))
+        assert [f.name for f in w.requests[0].functions] == [
+            f["name"] for t in asked for f in t.get("functionDeclarations", [])
+        ]
+        w.run(3)
+        w.client({"contextUpdate": {"tools": {"tools": []}}})
+        w.text("And now?")
+        assert w.requests[-1].instructions == "Be brief."
 
     def test_the_model_is_told_only_of_what_the_client_asked_for(self) -> None:
         w = world(RESULT, setup={**TALK, "tools": [{"codeExecution": {}}]})

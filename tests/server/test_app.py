@@ -13,7 +13,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from openlive.config import Config, ServerSettings
+from openlive.config import Config, ServerSettings, ToolSettings
 from openlive.server import tls
 from openlive.server.app import profiles
 from openlive.server.auth import Key, KeysError
@@ -216,3 +216,29 @@ async def _one_turn(server: Server) -> None:
     async with client(server, TEXT) as raw:
         await raw.ask("hello")
         assert text(await raw.turn()) == "You said: hello"
+
+
+@pytest.mark.parametrize("missing", ["accept", "refuse"])
+def test_a_tool_that_is_not_here_is_left_out_or_refused(missing: Any, caplog: pytest.LogCaptureFixture) -> None:
+    keys = (Key("anna", "a" * 16), Key("ops", KEY))
+    setup = {**TEXT, "tools": [{"googleSearch": {}}]}
+    config = Config(tools=ToolSettings(missing=missing))
+    with serving(server=ServerSettings(keys=keys, admin_keys=("ops",)), config=config) as server:
+
+        async def ask() -> str:
+            async with client(server, headers={"x-goog-api-key": "a" * 16}) as raw:
+                await raw.say({"setup": setup})
+                if missing == "refuse":
+                    return (await raw.closed())[1]
+                await raw.hear()
+                await raw.ask("Hello")
+                return text(await raw.turn())
+
+        told = asyncio.run(ask())
+        assert ("tools[0].google_search" in told) == (missing == "refuse")
+        status = get(server, f"/openlive?key={KEY}").json()
+        assert get(server, f"/openlive?key={'a' * 16}").status_code == 403
+    assert bool(status["warnings"]) == (missing == "accept")
+    if missing == "accept":
+        assert status["warnings"][0].startswith("1 sessions asked for google_search")
+        assert "asks for google_search, which is not configured (tools.google_search)" in caplog.text

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from openlive.core import affect, tokens
+from openlive.core.declarations import without
 from openlive.core.history import History, image_bytes, weight
 from openlive.core.settings import Settings
 from openlive.core.unsaid import Unsaid
@@ -34,7 +35,7 @@ class Context:
         return Request(
             conversation=self.conversation,
             messages=messages,
-            instructions=settings.instructions,
+            instructions="\n\n".join(filter(None, (settings.instructions, without(settings.missing_tools)))),
             functions=settings.functions,
             sampling=settings.sampling,
             voice=affect.styled(settings.voice, messages),
@@ -102,9 +103,15 @@ class Context:
             self.history.add(message)
         return any(wanted for _, wanted in waiting)
 
-    def update(self, instructions: str | None, functions: tuple[FunctionDeclaration, ...] | None) -> None:
+    def update(
+        self,
+        instructions: str | None,
+        functions: tuple[FunctionDeclaration, ...] | None,
+        missing_tools: tuple[str, ...] = (),
+    ) -> None:
+        """`missing_tools` comes with `functions`."""
         self._preamble = None
         if instructions is not None:
             self.settings = replace(self.settings, instructions=instructions)
         if functions is not None:
-            self.settings = replace(self.settings, functions=functions)
+            self.settings = replace(self.settings, functions=functions, missing_tools=missing_tools)

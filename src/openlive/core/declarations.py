@@ -8,7 +8,7 @@ words where they are known (protocol.md 4.9 and 5).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple, NoReturn
 
@@ -17,7 +17,12 @@ from openlive.types import FunctionDeclaration
 from openlive.wire import tools as wire
 from openlive.wire.errors import ProtocolError
 
-SERVER_TOOLS = ("google_search", "url_context", "code_execution")
+SERVER_TOOLS = {
+    "google_search": "You cannot search the web: answer from what you know.",
+    "url_context": "You cannot open web pages: ask for what stands there.",
+    "code_execution": "You cannot run programs.",
+}
+"""Those that an operator may configure, and what a model is told that has to do without."""
 MAX_FUNCTIONS = 512
 """The SDKs' reference names this number."""
 MAX_TOOLS = 512
@@ -39,21 +44,35 @@ _NAME_RULE = (
 )
 
 
+def missing(tools: Sequence[wire.Tool], offered: Sequence[FunctionDeclaration]) -> tuple[str, ...]:
+    """The built-in tools that are asked for and not offered."""
+    asked = dict.fromkeys(_current(name) for tool in tools for name in _built_in(tool))
+    return tuple(name for name in asked if _find(name, offered) is None)
+
+
+def without(missing_tools: Iterable[str]) -> str:
+    """What a model is told that has to do without them."""
+    return " ".join(SERVER_TOOLS[name] for name in missing_tools if name in SERVER_TOOLS)
+
+
 def functions(
-    tools: Sequence[wire.Tool], path: str, offered: Sequence[FunctionDeclaration] = ()
+    tools: Sequence[wire.Tool], path: str, offered: Sequence[FunctionDeclaration] = (), *, refuses: bool = True
 ) -> tuple[FunctionDeclaration, ...]:
     """What the model may call: the functions that `tools` declare, and those of `offered`, the server's own, that they
-    ask for. Raises `ProtocolError` for what is not offered or badly declared.
+    ask for. Raises `ProtocolError` for what is badly declared, and, where it `refuses`, for what is not offered; else
+    that is left out, since many programs ask for Google's search whether they need it or not (protocol.md 12).
     """
     if len(tools) > MAX_TOOLS:
         _refuse(path, f"{len(tools)} tools; at most {MAX_TOOLS} can be given. Put functions into one of them.")
     found: dict[str, FunctionDeclaration] = {}
     schemas = _Count()
     for i, tool in enumerate(tools):
-        for name in tool.__struct_fields__:
-            if name != "function_declarations" and getattr(tool, name) not in (None, ()):
-                where = f"{path}[{i}].{name}"
-                _add(found, _offered(name, where, offered), where)
+        for name in _built_in(tool):
+            where = f"{path}[{i}].{name}"
+            if (own := _find(_current(name), offered)) is not None:
+                _add(found, own, where)
+            elif refuses:
+                _refuse_tool(_current(name), where)
         for j, declared in enumerate(tool.function_declarations):
             where = f"{path}[{i}].function_declarations[{j}]"
             _add(found, _declared(declared, where, schemas), f"{where}.name")
@@ -67,11 +86,22 @@ def _add(found: dict[str, FunctionDeclaration], function: FunctionDeclaration, p
         _refuse(path, f"at most {MAX_FUNCTIONS} functions can be declared")
 
 
-def _offered(name: str, where: str, offered: Sequence[FunctionDeclaration]) -> FunctionDeclaration:
-    tool = "google_search" if name == "google_search_retrieval" else name
-    for declared in offered:
-        if declared.tool == tool:
-            return declared
+def _built_in(tool: wire.Tool) -> Iterator[str]:
+    """Which of Google's tools it names."""
+    for name in tool.__struct_fields__:
+        if name != "function_declarations" and getattr(tool, name) not in (None, ()):
+            yield name
+
+
+def _find(tool: str, offered: Sequence[FunctionDeclaration]) -> FunctionDeclaration | None:
+    return next((declared for declared in offered if declared.tool == tool), None)
+
+
+def _current(name: str) -> str:
+    return "google_search" if name == "google_search_retrieval" else name
+
+
+def _refuse_tool(tool: str, where: str) -> NoReturn:
     if tool in SERVER_TOOLS:
         raise ProtocolError(f"Invalid value at '{where}': the operator of this server has not configured tools.{tool}.")
     raise ProtocolError(f"Invalid value at '{where}': this server has no such tool; leave it out.")

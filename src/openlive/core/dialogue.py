@@ -199,9 +199,14 @@ class Dialogue(Answering):
 
     # What may change during the session.
 
-    def update(self, instructions: str | None, functions: tuple[FunctionDeclaration, ...] | None) -> None:
+    def update(
+        self,
+        instructions: str | None,
+        functions: tuple[FunctionDeclaration, ...] | None,
+        missing_tools: tuple[str, ...] = (),
+    ) -> None:
         self.drop_held()
-        self._context.update(instructions, functions)
+        self._context.update(instructions, functions, missing_tools)
         self.prepare()
 
 

@@ -79,6 +79,7 @@ class Kept(Dialogue):
         self._context.update(
             snapshot.instructions[1] if snapshot.instructions[0] == first[0] else None,
             snapshot.functions[1] if snapshot.functions[0] == first[1] else None,
+            self.settings.missing_tools if snapshot.functions[0] == snapshot.functions[1] else (),
         )
         if snapshot.asking is not None:
             spent, counts = snapshot.asking.spent, snapshot.asking.prompt

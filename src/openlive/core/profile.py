@@ -43,6 +43,8 @@ class Profile(Struct, frozen=True):
     """It says again in another language what it hears, and nothing else."""
     tools: tuple[FunctionDeclaration, ...] = ()
     """Those of the server's that a client may ask for."""
+    refuses_tools: bool = True
+    """Whether a client that asks for others is refused; else it has to do without."""
     turn_complete_after_call: bool = False
     """Whether the turn ends with a function call (protocol.md 11.15)."""
     queues_during_calls: bool = False

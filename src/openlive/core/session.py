@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from openlive.core import history, masks, tell
 from openlive.core.activity import MS
 from openlive.core.commands import Close, Command, Restore, Save
-from openlive.core.declarations import functions
+from openlive.core.declarations import functions, missing
 from openlive.core.dialogue import Dialogue
 from openlive.core.events import (
     AddresseeJudged,
@@ -357,9 +357,12 @@ class Session:
         if update.tools is not None:
             self._refuse_if_locked("tools", "context_update.tools")
         told = None if update.system_instruction is None else instructions(update.system_instruction)
-        offered = self._dialogue.settings.profile.tools
-        tools = None if update.tools is None else functions(update.tools.tools, "context_update.tools.tools", offered)
-        self._dialogue.update(told, tools)
+        if update.tools is None:
+            self._dialogue.update(told, None)
+            return
+        asked, profile = update.tools.tools, self._dialogue.settings.profile
+        tools = functions(asked, "context_update.tools.tools", profile.tools, refuses=profile.refuses_tools)
+        self._dialogue.update(told, tools, missing(asked, profile.tools))
 
     # What hearing tells.
 

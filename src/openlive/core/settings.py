@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from openlive.core import languages
 from openlive.core.activity import MS, Policy
-from openlive.core.declarations import functions
+from openlive.core.declarations import functions, missing
 from openlive.core.history import Window
 from openlive.core.profile import Profile
 from openlive.types import FunctionDeclaration, Sampling, Translation, Voice
@@ -65,6 +65,8 @@ class Settings(Struct, frozen=True):
     instructions: str
     functions: tuple[FunctionDeclaration, ...]
     """The client's, and the tools of the server's that it asks for."""
+    missing_tools: tuple[str, ...]
+    """Built-in tools that it asks for and that are not here."""
     sampling: Sampling
     output_tokens: int
     """That a turn may come to, as usage counts them."""
@@ -129,7 +131,8 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
     return Settings(
         profile=profile,
         instructions=instructions(setup.system_instruction),
-        functions=functions(setup.tools, "setup.tools", profile.tools),
+        functions=functions(setup.tools, "setup.tools", profile.tools, refuses=profile.refuses_tools),
+        missing_tools=missing(setup.tools, profile.tools),
         sampling=_sampling(generation),
         output_tokens=_output_tokens(generation, profile),
         thinking=_thinking(thinking, profile),

@@ -111,6 +111,8 @@ class Admission:
         self.tokens = tokens
         self.profiles = profiles
         self.places = places
+        self.missing_tools: Counter[str] = Counter()
+        """Of the built-in tools that are not here, how many sessions have asked for each."""
         self.reading = anyio.CapacityLimiter(READ_AT_ONCE)
 
     def caller(self, shown: Sequence[Credential]) -> Principal | Refusal:
@@ -216,4 +218,8 @@ class Visit:
         if refusal is not None:
             return refusal
         self._placed = True
+        for tool in self._settings.missing_tools:
+            admission.missing_tools[tool] += 1
+            told = "session %s: it asks for %s, which is not configured (tools.%s): the model has to do without"
+            _LOG.warning(told, self.opened.session, tool, tool)
         return (None if resumes or not token else await admission.tokens.use(token)) or constraints

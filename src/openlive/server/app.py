@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from importlib.metadata import version
 
 import anyio
 import msgspec
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from openlive.config import Config
+from openlive.core.declarations import SERVER_TOOLS
 from openlive.core.languages import LANGUAGES, NATIVE_LANGUAGES
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
@@ -80,6 +82,7 @@ class App:
         self._bounds = Bounds(config.limits.unsent_bytes, config.limits.ahead_seconds)
         routes = [
             Route("/healthz", lambda _: PlainTextResponse("ok\n")),
+            Route("/openlive", self._status),
             Route("/openlive/turns", self._table),
             Route("/metrics", self._scraped),
             *Rest(self._admission, config.limits, engines.sampling).routes,
@@ -88,6 +91,25 @@ class App:
         failures = {404: rest.no_route, 405: rest.no_route, 500: rest.broken}
         starlette = Starlette(routes=routes, exception_handlers=failures)
         self.asgi: ASGIApp = _Guard(starlette, config.server.allowed_origins, self._admission.keys, self.live)
+
+    async def _status(self, request: Request) -> Response:
+        """What is going on here, and what the operator should know of."""
+        caller = self._admission.caller(credentials(request.scope["headers"], request.scope["query_string"]))
+        if isinstance(caller, Refusal) or not self._sees_all(caller):
+            return rest.failed(caller if isinstance(caller, Refusal) else rest.NO_ADMIN)
+        asked = self._admission.missing_tools
+        return JSONResponse(
+            {
+                "version": version("openlive"),
+                "sessions": len(self.live),
+                "warnings": [
+                    f"{count} sessions asked for {tool}, which is not here: see tools.{tool} (docs/tools.md)"
+                    if tool in SERVER_TOOLS
+                    else f"{count} sessions asked for {tool}, which there is not"
+                    for tool, count in asked.items()
+                ],
+            }
+        )
 
     async def _table(self, request: Request) -> Response:
         """The waterfalls of the latest turns of the caller's sessions, of all where it may see them; `?session=` picks
@@ -177,6 +199,7 @@ def profiles(config: Config, engines: Engines) -> dict[str, Profile]:
             thinking=settings.kind == "thinking",
             translates=settings.kind == "translation",
             tools=engines.offered,
+            refuses_tools=config.tools.missing == "refuse",
             proactive=settings.kind != "translation",
             addressee=engines.addressee is not None,
             watcher=engines.watcher is not None,
