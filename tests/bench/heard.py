@@ -25,11 +25,16 @@ from rich.table import Table
 from openlive.engines.clauses import Cutter
 from openlive.engines.phonemes import Espeak, dialect
 from openlive.engines.speakable import speakable
+from openlive.engines.spoken_digits import LETTERS
 
 PIECES = (10_000, 4, 1)
 """Characters that arrive at once."""
 PARTS = {"all": slice(None), "seen": slice(0, None, 2), "aside": slice(1, None, 2)}
 PAUSES = re.compile(r"[,;:!?…—–\"“”„«»()¡¿]+(?=\s|$)|(?<!\S)[,;:!?…—–\"“”„«»()¡¿]+|(?<![\d.])\.+(?=\s|$)")
+
+
+LONE = re.compile(r"(?<=\w[ ,])[A-Z](?!\w)|(?<=\w, )[A-Z](?!\w)")
+"""A capital alone inside a sentence is a letter's name, not a word."""
 
 
 class Row(Struct, frozen=True):
@@ -65,6 +70,8 @@ class Ear:
     def sounds(self, words: str, language: str) -> str:
         """The phonemes without stress or pauses."""
         code = "en-us" if language == "en" else language
+        names = LETTERS.get(language, {})
+        words = LONE.sub(lambda m: names.get(m[0], m[0]), words)
         clauses = self._espeak.ask(dialect(code).espeak, PAUSES.sub(" ", words))
         return re.sub(r"[^\w\u0300-\u036f]|[ˈˌː_]", "", "".join(ipa for ipa, _ in clauses))
 
@@ -79,7 +86,9 @@ def said(text: str, language: str, size: int) -> str:
     cutter = Cutter()
     pieces = (text[i : i + size] for i in range(0, len(text), size))
     clauses = [clause for piece in pieces for clause in cutter.feed(piece)]
-    return " ".join(filter(None, (speakable(clause, language) for clause in (*clauses, cutter.rest()))))
+    clauses.append(cutter.rest())
+    pairs = itertools.pairwise(["", *clauses])
+    return " ".join(filter(None, (speakable(clause, language, "", before) for before, clause in pairs)))
 
 
 @click.command()

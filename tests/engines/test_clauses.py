@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -116,6 +117,48 @@ def test_a_bracket_that_opens_no_link_holds_nothing_up_for_long() -> None:
 
 def test_a_number_waits_for_what_may_belong_to_it() -> None:
     assert cut("It has about 12 ", "500 of them.") == ["It has about", " 12 500 of them."]
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize(
+    "number", ["GB29 NWBK 6016 1331 9268 19", "020 7946 0958", "+49 (0)171 1234567", "H2X 1Y4", "2 x 1"]
+)
+def test_a_number_in_groups_is_not_parted(number: str, size: int) -> None:
+    text = f"So the number is {number} for all of you who want it today."
+    clauses = cut(*(text[i : i + size] for i in range(0, len(text), size)))
+    assert "".join(clauses) == text
+    assert any(number in clause for clause in clauses)
+
+
+def test_a_quotation_is_parted_before_it_rather_than_in_it() -> None:
+    assert cut(*tokens('She said "I will be there soon" and left.')) == [
+        "She said",
+        ' "I will be there soon" and left.',
+    ]
+    assert cut(*tokens("La phrase allemande « wo ist das » est utile."))[0] == "La phrase allemande"
+
+
+def test_the_days_of_a_german_date_stay_with_its_month() -> None:
+    assert cut("Am 3.-5. Mai ist offen", ".")[0].startswith("Am 3.-5. Mai")
+
+
+def test_room_behind_a_number_holds_nothing_up() -> None:
+    assert len(cut("It has about 12" + " " * 40 + "and so on and on", " and on")) > 1
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize(
+    "text", ["コンピュータープログラミングは楽しいです", "ありがとうございます", "Danke ist ありがとうございます, ja"]
+)
+def test_kana_are_not_parted(text: str, size: int) -> None:
+    clauses = cut(*(text[i : i + size] for i in range(0, len(text), size)))
+    assert "".join(clauses) == text
+    kana = [(one[-1:], other[:1]) for one, other in itertools.pairwise(clauses)]
+    assert not any("\u3040" <= a <= "\u30ff" and "\u3040" <= b <= "\u30ff" for a, b in kana)
+
+
+def test_syllables_of_thai_stay_whole() -> None:
+    assert all(clause[0] not in "ะาำั้่็ี" for clause in cut("สวัสดีครับวันนี้อากาศดีมากเลยครับขอบคุณมากนะครับ"))
 
 
 def test_no_is_a_word_unless_a_number_follows() -> None:

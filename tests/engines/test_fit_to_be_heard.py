@@ -129,6 +129,8 @@ def test_a_number_that_has_no_words_is_read_all_the_same(form: str, digits: int,
 
 
 def test_a_number_that_has_no_words_is_read_by_its_digits() -> None:
-    assert speakable("It is 1234567890123456 so.", "en") == "It is 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 so."
+    assert speakable("It is 1234567890123456 so.", "en") == (
+        "It is one two three four five six seven eight nine zero one two three four five six so."
+    )
     assert speakable("1,234,567,890,123,456,789", "en") == "1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9"
     assert speakable("0.33333333333333333333", "en") == "0.333333333333333"

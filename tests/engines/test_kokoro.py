@@ -28,7 +28,8 @@ from openlive.engines.pauses import FRAME, LEAD, LEVEL
 from openlive.engines.phonemes import Dialect, dialect
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.scripted import ScriptedLLM
-from openlive.engines.speakable import language_of, speakable
+from openlive.engines.scripts import language_of
+from openlive.engines.speakable import speakable
 from openlive.engines.workers import Abort
 from openlive.types import OUTPUT_RATE, Heard, Message, Request, Speech, Text, Voice
 from tests.serving import Told
@@ -250,6 +251,21 @@ def test_a_voice_of_ones_own_is_spoken_as_it_is(hum: Hum, letters: Letters, voic
     assert hum.paces[1] == 1.0, "Kore speaks as the voice does"
     assert hum.paces[0] == pytest.approx(1.03 / 2 ** (2 / 12)), "so that, played higher, it is a little faster"
     assert lengths["Leda"] < lengths["Kore"] < lengths["Gacrux"]
+
+
+@pytest.mark.anyio
+async def test_words_in_another_script_are_said_by_the_same_voice(hum: Hum, letters: Letters, voices: Path) -> None:
+    engine = Kokoro(hum, voices, letters)
+    (speech,) = await spoken(engine, "Hello is 你好, you see.")
+    assert sorted(letters.asked) == [(" you see.", "en-us"), ("Hello is ", "en-us"), ("你好,", "cmn")]
+    assert len(hum.paces) == 1, "one utterance"
+    assert [word.text for word in speech.words] == ["Hello", "is", "你好,", "you", "see."]
+
+
+@pytest.mark.anyio
+async def test_the_clause_before_is_known(hum: Hum, letters: Letters, voices: Path) -> None:
+    await spoken(Kokoro(hum, voices, letters), "Your code is:", " 4821.", " 4821.")
+    assert [text for text, _ in letters.asked] == ["Your code is:", "four eight two one.", "4821."]
 
 
 def test_operators_give_names_other_voices(hum: Hum, letters: Letters, voices: Path) -> None:

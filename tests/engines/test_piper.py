@@ -84,6 +84,13 @@ async def test_texts_are_kept_and_the_silence_is_cut(espeak: Espeak) -> None:
         assert samples < 2.4 * OUTPUT_RATE
 
 
+def test_words_in_another_script_are_part_of_the_clause(espeak: Espeak) -> None:
+    hum = Hum()
+    Piper(hum, CONFIG, espeak).render("Hello שלום, hello.", Voice("Puck"))
+    assert [line.count(20) for line in hum.asked] == [1, 1], "one up to the comma, one after it"
+    assert hum.asked[0].count(24) == 2, "the l of both hello and שלום"
+
+
 @pytest.mark.anyio
 async def test_a_pace_is_kept_and_an_unknown_voice_refused(espeak: Espeak) -> None:
     engine = Piper(Hum(), CONFIG, espeak)

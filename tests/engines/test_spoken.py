@@ -32,13 +32,13 @@ TABLES = {
         72°F is 22 °C | seventy-two degrees Fahrenheit is twenty-two degrees Celsius
         60 mph, 500 MB, 10 m² | sixty miles per hour, five hundred megabytes, ten square meters
         5-10 people | 5 to 10 people
-        Call 555-1234. | Call 5 5 5, 1 2 3 4.
+        Call 555-1234. | Call five five five, one two three four.
         Write to a.b@c-d.com. | Write to a dot b at c-d dot com.
         Dr. Smith vs. Mr. Lee, etc. | Dr. Smith versus Mr. Lee, et cetera.
         No. 5 is #1 | number 5 is number 1
         2 + 2 = 4, 3 * 4, 5 < 7 | 2 plus 2 equals 4, 3 times 4, 5 less than 7
         1/2 cup | ½ cup
-        Version 2.0.1 | Version 2.0.1
+        Version 2.0.1 | Version two point zero point one
         50% of 1,000,000 is 3.14 | 50% of 1,000,000 is 3.14
         the 21st | the 21st
         Mm-hm. | um-hum.
@@ -90,7 +90,7 @@ TABLES = {
         Z. B. Äpfel, Ca. 5 | Zum Beispiel Äpfel, Circa 5
         10–12 Uhr, 9:00–17:00 Uhr, 17:05 h | 10 bis zwölf Uhr, neun Uhr bis siebzehn Uhr, siebzehn Uhr fünf
         am 25.12., am 3.10. um 5 | am fünfundzwanzigsten Dezember, am dritten Oktober um 5
-        Version 3.10. da | Version 3.10. da
+        Version 3.10. da | Version drei Punkt zehn. da
         am 25.12.26 | am fünfundzwanzigsten Dezember zweitausendsechsundzwanzig
         Heinrich VIII. war König, Teil II | Heinrich der achte war König, Teil zwei
         24/7, 7/8, 2 1/2 Tassen | 24 7, sieben Achtel, zweieinhalb Tassen

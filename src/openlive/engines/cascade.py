@@ -16,7 +16,7 @@ from openlive.engines.clauses import Cutter
 from openlive.engines.handover import tamed
 from openlive.engines.languages import NAMES, bare
 from openlive.engines.protocols import LLM, TTS, Emit
-from openlive.engines.speakable import language_of
+from openlive.engines.scripts import language_of
 from openlive.types import Heard, Message, Request, Text, Voice
 
 Waiting = MemoryObjectReceiveStream[str]

@@ -25,6 +25,7 @@ WIDE = frozenset("…。！？｡、，；：।॥؟،؛—")
 AT_ONCE = frozenset(",;!?")
 """Marks that are trusted before their space has arrived, if they follow a plain word."""
 CLOSERS = frozenset("\"'”’»)]}*_`」』）】》〉")
+OPENERS = frozenset('"“„«')
 FOLLOWING = ENDS | PAUSES | CLOSERS
 
 
@@ -58,6 +59,8 @@ NAMES = _words(
     "Mon Tue Tues Wed Thu Thur Thurs Fri Sat Mo Di Mi Do Fr Sa V X II III IV VI VII VIII IX XI XII XIII XIV XV XVI"
 )
 """Written so, days and Roman numerals do: Mo. bis Fr., Heinrich VIII. von England."""
+DAY = re.compile(r"(?:\d{1,2}\.[-–])?\d{1,2}")
+"""A day of a German date, or the number of a point in a list: 3. Mai, 3.-5. Mai, 1. First."""
 NUMBERED = _words("no nos apt art ch fig vol pag p pp")
 """Abbreviations in front of a number only; elsewhere their stop ends a sentence."""
 
@@ -78,6 +81,12 @@ KEPT = re.compile(
 """What no clause ends in."""
 PATIENCE = 300
 """The most characters that wait for the end of such a thing, but for a block of code."""
+GROUP = re.compile(r"[(+]?(?=[A-Z]{0,4}\d)[A-Z\d./()–-]+(?!\w)|[A-Z]{4}(?!\w)|[x×*+=–-](?!\S)")
+"""A group of a telephone number, an IBAN, a postal code, or a sign between numbers."""
+LONG_GROUP = 24
+"""More characters than one has."""
+LEADING, TRAILING = frozenset("เแโใไເແໂໃໄ"), frozenset("ะาำๅๆฯະາຳໆ々ー")
+"""Signs of a syllable that stand before and after its consonant, and those that repeat or lengthen what is before."""
 MOST = 600
 """The most characters that wait for anything else, such as a word among nothing but signs and spaces."""
 MASK, CODE = "ˣ", "ʸ"
@@ -196,14 +205,18 @@ def find(text: str, start: int, most: int, least: int) -> int | None:
             if spoken and c == "\n":
                 return i
             if words >= most and spoken:
-                unsure = text[i - 1].isdigit() and _BLANK.match(text, i)  # 12 500, 5 km
-                return None if unsure else best_break(text, start, i, most)
+                joined = parts_number(text, i)
+                if joined is None:
+                    return None
+                if not joined:
+                    return best_break(text, start, i, most)
             continue
         unspaced = is_unspaced(c)
         if (
             spoken
             and ((unspaced and words >= most) or i - start >= LONGEST)
             and c != MASK
+            and (i - start >= LONGEST or is_parted(text[i - 1], c))
             and not unicodedata.combining(c)
         ):
             return best_break(text, start, i, most) if i - start >= LONGEST else i
@@ -215,6 +228,21 @@ def find(text: str, start: int, most: int, least: int) -> int | None:
             if end:
                 return end
     return None
+
+
+def parts_number(text: str, i: int) -> bool | None:
+    """Whether the space at `i` stands inside a number or a code: 12 500, 020 7946 0958, GB29 NWBK 6016. None while that
+    is not known yet."""
+    before = text[max(0, i - LONG_GROUP) : i].rsplit(maxsplit=1)
+    if not before or not GROUP.fullmatch(before[-1]):
+        return False
+    after = text[i : i + LONG_GROUP].split(maxsplit=1)
+    if not after:
+        return None if i + LONG_GROUP >= len(text) else False
+    if GROUP.match(after[0]):
+        return True
+    unfinished = text.endswith(after[0]) and after[0].isupper() and len(after[0]) <= 4
+    return None if unfinished else len(after[0]) == 4 and after[0].isalpha() and after[0].isupper()
 
 
 def boundary(text: str, i: int) -> int | None:
@@ -244,7 +272,7 @@ def keeps_stop(word: str) -> bool:
         last in ABBREVIATIONS
         or written in NAMES
         or (len(last) == 1 and last.isalpha())
-        or (len(bare) <= 2 and bare.isdigit())
+        or DAY.fullmatch(bare) is not None
     )
 
 
@@ -257,12 +285,23 @@ def best_break(text: str, start: int, end: int, most: int) -> int:
         before = text[start:i].rsplit(maxsplit=1)[-1].lower()
         after = (text[i : i + 40].split(maxsplit=1) or [""])[0].lower()
         score = 3 if before[-1] in PAUSES else 0
-        score += 2 if after in OPENING else 0
-        score -= 3 if before in LEANING else 0
-        score -= (9 if after[:1].isdigit() else 2) if before[-1].isdigit() or before in "$€£" else 0
+        score += 2 if after in OPENING or after[:1] in OPENERS else 0
+        opened = before[0] in OPENERS and (len(before) == 1 or before[-1] not in CLOSERS)
+        score -= 3 if before in LEANING or opened else 0
+        if parts_number(text, i):
+            score -= 9
+        elif before[-1].isdigit() or before in "$€£":
+            score -= 2
         return score, i
 
     return max(spaces, key=merit)
+
+
+def is_parted(before: str, c: str) -> bool:
+    """Whether words may be parted between two characters of scripts without spaces: not between kana, nor in a syllable
+    of Thai or its kin."""
+    kana = all("\u3040" <= one <= "\u30ff" for one in (before, c))
+    return not (kana or unicodedata.category(c)[0] == "M" or c in TRAILING or before in LEADING)
 
 
 def is_unspaced(c: str) -> bool:

@@ -11,9 +11,11 @@ import soxr
 from msgspec.structs import replace
 
 from openlive.engines.kokoro_voices import VOICES, canonical
+from openlive.engines.languages import bare
 from openlive.engines.phonemes import Espeak, dialect
 from openlive.engines.registry import EngineError, Resources
-from openlive.engines.speakable import language_of, speakable, timed
+from openlive.engines.scripts import each_run, language_of
+from openlive.engines.speakable import speakable, timed
 from openlive.engines.workers import Abort, Workers
 from openlive.types import OUTPUT_RATE, Speech, Voice
 
@@ -45,24 +47,30 @@ class EspeakVoice:
             raise ValueError(f"espeak-ng has no voice named {voice.name!r}")
         speaker = replace(voice, name=name)
         language = voice.expected or "en"
+        before = ""
         async for clause in text:
             language = language_of(clause, voice.language, language)
-            yield await self._workers.run(self._job(clause, speaker, language), 0)
+            yield await self._workers.run(self._job(clause, speaker, language, before), 0)
+            before = clause
 
-    def _job(self, clause: str, voice: Voice, language: str) -> Callable[[Abort], Speech]:
-        return lambda _: self.render(clause, voice, language)
+    def _job(self, clause: str, voice: Voice, language: str, before: str) -> Callable[[Abort], Speech]:
+        return lambda _: self.render(clause, voice, language, before)
 
-    def render(self, clause: str, voice: Voice, language: str) -> Speech:
-        """One clause in one language, a bare code (blocking, for a few milliseconds)."""
-        if not (spoken := speakable(clause, language, voice.language)):
+    def render(self, clause: str, voice: Voice, language: str, before: str = "") -> Speech:
+        """One clause in one language, a bare code, after the clause `before` (blocking, for a few milliseconds)."""
+        if not (spoken := speakable(clause, language, voice.language, before)):
             return Speech(b"", clause)
         variant, pitch = timbre(voice.name)
-        known = dialect(language).espeak
         height = min(max(pitch + PER_SEMITONE * voice.pitch, 0), 100)
         volume = min(100 * 10 ** (voice.gain / 20), 200)
-        rate, pcm = self._espeak.speech(f"{known}+{variant}", spoken, voice.speed, height, volume)
-        if not pcm:
+
+        def speech(code: str, words: str) -> tuple[int, bytes]:
+            return self._espeak.speech(f"{dialect(code).espeak}+{variant}", words, voice.speed, height, volume)
+
+        pieces = each_run(speech, spoken, language, (bare(voice.language), voice.expected))
+        if not (pcm := b"".join(piece for _, piece in pieces)):
             return Speech(b"", clause)
+        rate = pieces[0][0]
         audio = soxr.resample(np.frombuffer(pcm, "<i2"), rate, OUTPUT_RATE)
         return Speech(audio.astype("<i2").tobytes(), clause, tuple(timed(clause, 0, len(audio))))
 

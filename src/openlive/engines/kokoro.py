@@ -17,11 +17,13 @@ from msgspec.structs import replace
 from openlive.engines.clauses import Cutter
 from openlive.engines.kokoro_network import Infer, network
 from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, shared, timbre
+from openlive.engines.languages import bare
 from openlive.engines.manner import pace, played
 from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
 from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect
 from openlive.engines.registry import EngineError, Resources, voices_in
-from openlive.engines.speakable import language_of, speakable, timed
+from openlive.engines.scripts import each_run, language_of
+from openlive.engines.speakable import speakable, timed
 from openlive.engines.workers import Abort, Workers
 from openlive.types import OUTPUT_RATE, Speech, Voice
 
@@ -73,23 +75,23 @@ class Kokoro:
             raise ValueError(f"Kokoro has no voice named {voice.name!r}")
         speaker = replace(voice, name=name)
         language = voice.expected or "en"
-        priority = FIRST
+        priority, before = FIRST, ""
         async for clause in text:
             for part in _parts(clause):
                 language = language_of(part, voice.language, language)
-                speech = await self._workers.run(self._job(part, speaker, language), priority)
-                priority = LATER if speech.pcm else priority
+                speech = await self._workers.run(self._job(part, speaker, language, before), priority)
+                priority, before = LATER if speech.pcm else priority, part
                 yield speech
 
-    def _job(self, clause: str, voice: Voice, language: str) -> Callable[[Abort], Speech]:
-        return lambda abort: self.render(clause, voice, language, abort)
+    def _job(self, clause: str, voice: Voice, language: str, before: str) -> Callable[[Abort], Speech]:
+        return lambda abort: self.render(clause, voice, language, abort, before)
 
-    def render(self, clause: str, voice: Voice, language: str, abort: Abort | None = None) -> Speech:
-        """One clause in one language (blocking); `AbortedError` where the abort comes first.
+    def render(self, clause: str, voice: Voice, language: str, abort: Abort | None = None, before: str = "") -> Speech:
+        """One clause in one language, after the clause `before` (blocking); `AbortedError` where the abort comes first.
         Only the engine's own thread may call it once others are speaking."""
-        spoken = speakable(clause, language, voice.language)
+        spoken = speakable(clause, language, voice.language, before)
         name = timbre(voice.name, language, self._chosen)
-        phonemes = self._phonemizer.phonemes(spoken, _dialect(language, voice.language, name)) if spoken else ""
+        phonemes = self._phonemes(spoken, language, voice)
         if not phonemes:
             return Speech(b"", clause)
         style, voice = self._styles[name], shared(voice, language, self._chosen)
@@ -97,6 +99,15 @@ class Kokoro:
         audio = np.concatenate([piece for piece, _ in pieces])
         end = len(audio) - len(pieces[-1][0]) + pieces[-1][1]
         return Speech(pcm(audio), clause, tuple(timed(clause, min(LEAD, end), end)))
+
+    def _phonemes(self, spoken: str, language: str, voice: Voice) -> str:
+        """Words in another script have those of a language that is written in it; the voice says them all."""
+        name = timbre(voice.name, language, self._chosen)
+
+        def phonemes(code: str, words: str) -> str:
+            return self._phonemizer.phonemes(words, _dialect(code, voice.language, name))
+
+        return " ".join(filter(None, each_run(phonemes, spoken, language, (bare(voice.language), voice.expected))))
 
     def _run(self, phonemes: str, style: Style, voice: Voice, abort: Abort) -> Audio:
         tokens = [VOCABULARY[p] for p in phonemes]

@@ -20,7 +20,8 @@ import httpx
 from openlive.engines.endpoint import Endpoint, EndpointError, base_url, chunks, key_and_model, shown
 from openlive.engines.kokoro_voices import VOICES
 from openlive.engines.registry import EngineError, Resources, voices_in
-from openlive.engines.speakable import language_of, speakable
+from openlive.engines.scripts import language_of
+from openlive.engines.speakable import speakable
 from openlive.types import OUTPUT_RATE, Speech, Voice
 
 PIECE = OUTPUT_RATE // 10 * 2
@@ -52,11 +53,11 @@ class OpenAIVoice:
 
     async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncGenerator[Speech]:
         connecting = asyncio.create_task(self._endpoint.warm())  # while the first clause is being written
-        language = voice.expected or "en"
+        language, before = voice.expected or "en", ""
         try:
             async for clause in text:
                 language = language_of(clause, voice.language, language)
-                spoken = speakable(clause, language, voice.language)
+                spoken, before = speakable(clause, language, voice.language, before), clause
                 if not spoken:
                     yield Speech(b"", clause)
                     continue

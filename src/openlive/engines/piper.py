@@ -20,8 +20,9 @@ from openlive.engines.kokoro import FIRST, LATER
 from openlive.engines.kokoro_voices import VOICES, canonical
 from openlive.engines.manner import pace, played
 from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
-from openlive.engines.phonemes import FLAG, Espeak, punctuation
+from openlive.engines.phonemes import FLAG, Espeak, dialect, punctuation
 from openlive.engines.registry import EngineError, Resources
+from openlive.engines.scripts import each_run
 from openlive.engines.speakable import speakable, timed
 from openlive.engines.stoppable import stoppable
 from openlive.engines.workers import Abort, Workers
@@ -61,22 +62,22 @@ class Piper:
     async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
         if not canonical(voice.name):
             raise ValueError(f"Piper has no voice named {voice.name!r}")
-        priority = FIRST
+        priority, before = FIRST, ""
         async for clause in text:
-            speech = await self._workers.run(self._job(clause, voice), priority)
-            priority = LATER if speech.pcm else priority
+            speech = await self._workers.run(self._job(clause, voice, before), priority)
+            priority, before = LATER if speech.pcm else priority, clause
             yield speech
 
-    def _job(self, clause: str, voice: Voice) -> Callable[[Abort], Speech]:
-        return lambda abort: self.render(clause, voice, abort)
+    def _job(self, clause: str, voice: Voice, before: str) -> Callable[[Abort], Speech]:
+        return lambda abort: self.render(clause, voice, abort, before)
 
-    def render(self, clause: str, voice: Voice, abort: Abort | None = None) -> Speech:
-        """One clause (blocking); `AbortedError` where the abort comes first.
+    def render(self, clause: str, voice: Voice, abort: Abort | None = None, before: str = "") -> Speech:
+        """One clause, after the clause `before` (blocking); `AbortedError` where the abort comes first.
         Only the engine's own thread may call it once others are speaking."""
-        spoken = speakable(clause, self._language, voice.language)
+        spoken = speakable(clause, self._language, voice.language, before)
         pieces: list[Audio] = []
         voiced = 0
-        for ipa, source in self._espeak.ask(self._accent, spoken) if spoken else ():
+        for ipa, source in self._clauses(spoken):
             if not (known := self._known(ipa)):
                 continue
             mark = punctuation(source)
@@ -88,6 +89,18 @@ class Piper:
             return Speech(b"", clause)
         words = timed(clause, min(LEAD, voiced), voiced)
         return Speech(pcm(np.concatenate(pieces)), clause, tuple(words))
+
+    def _clauses(self, spoken: str) -> Sequence[tuple[str, str]]:
+        """As espeak-ng answers, (IPA, source), each run of one script in a language of that; a mark ends a clause."""
+
+        def ask(code: str, words: str) -> list[tuple[str, str]]:
+            return self._espeak.ask(self._accent if code == self._language else dialect(code).espeak, words)
+
+        clauses: list[tuple[str, str]] = []
+        for first, *rest in filter(None, each_run(ask, spoken, self._language)):
+            before = clauses.pop() if clauses and not punctuation(clauses[-1][1]) else ("", "")
+            clauses += [(f"{before[0]} {first[0]}".strip(), before[1] + first[1]), *rest]
+        return clauses
 
     def _known(self, ipa: str) -> list[int]:
         """espeak-ng's IPA in the voice's symbols; what has none is left out, as in Piper itself."""

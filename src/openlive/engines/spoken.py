@@ -21,6 +21,7 @@ from unicode_rbnf import RbnfEngine
 
 from openlive.engines import spoken_signs as signs
 from openlive.engines import spoken_times as times
+from openlive.engines.spoken_digits import digits_in_words
 from openlive.engines.spoken_nouns import counted
 from openlive.engines.spoken_roman import numerals
 from openlive.engines.spoken_words import CURRENCIES, LANGUAGES, UNITS, Words
@@ -46,7 +47,7 @@ DOMAIN = re.compile(
 )
 """With its path, which is not spoken."""
 RANGE = re.compile(
-    rf"(?<![\w.,:/–-])({SIGN})?\s?(\d{{1,4}}(?:[.,]\d{{1,2}})?)(?:-|\s?–\s?)(?:\1\s?)?(\d{{1,4}}(?:[.,]\d{{1,2}})?)"
+    rf"(?<![\w.,:/–-])(?:({SIGN})\s?)?(\d{{1,9}}(?:[.,]\d{{1,3}}){{0,3}})(?:-|\s?–\s?)(?:\1\s?)?(\d{{1,9}}(?:[.,]\d{{1,3}}){{0,3}})"
     r"(?![\d:/–-]|[.,]\d)"
 )
 """Of numbers and of sums; the sign of a sum goes with the second number."""
@@ -55,7 +56,6 @@ EACH = "|".join(re.escape(u) for u in sorted(UNITS, key=len, reverse=True) if "/
 PER = re.compile(
     rf"((?:{SIGN})\s?(?:{NUMBER})|(?<![\w.,])(?:{NUMBER})\s?(?:{SIGN}|{EACH}))\s?/\s?({EACH}|[^\W\d_]{{2,}})(?!\w)"
 )
-PHONE = re.compile(r"(?<![\w.,])(?:\+\d[\d ()-]{6,}\d|(?:\(?\d{3}\)?[ -])?\d{3}-\d{4})(?!\w)")
 MURMUR = re.compile(r"(?<![\w'’-])(?:([Mm]+-?[Hh]m+)|[Hh]m+|[Mm]mm+|^[Mm]m)(?![\w'’-])")
 """Two letters alone may be millimetres, too, which begin no clause."""
 LONG = re.compile(r"(?<=\d[.,])(\d{15})\d+|\d{16,}|(?<!\d)\d{1,3}(?:[.,'’\u00a0\u202f ]\d{3}){5,}(?!\d)")
@@ -76,21 +76,27 @@ class Number(NamedTuple):
         return float(f"{self.whole}.{self.digits}") if self.digits else self.whole
 
 
-def spoken(text: str, language: str, hint: str = "") -> str:
-    """`text` as it is spoken in `language` (a bare code); `hint` (BCP-47) may tell a region, where 3/4 is a day in
-    March or one in April."""
+def spoken(text: str, language: str, hint: str = "", before: str = "") -> str:
+    """`text` as it is spoken in `language` (a bare code), after the text `before`; `hint` (BCP-47) may tell a region,
+    where 3/4 is a day in March or one in April."""
     region = hint.partition("-")[2].upper()
+    words = partial(say, language=language)
     text = text.replace("\u2212", "-")
-    text = LONG.sub(lambda m: m[1] or " ".join(re.findall(r"\d", m[0])), text)
     if known := LANGUAGES.get(language):
         text = MURMUR.sub(lambda m: known.murmurs[m[1] is not None], text)
-        text = signs.paths(_addresses(text, known), language)
-        text = _abbreviations(text, language)
-        words = partial(say, language=language)
+        text = _abbreviations(signs.paths(_addresses(text, known), language), language)
+    if any(c.isdigit() for c in text):
+        text = digits_in_words(text, language, words if known else _plain, before)
+        text = LONG.sub(lambda m: m[1] or " ".join(re.findall(r"\d", m[0])), text)
+    if known:
         text = times.spoken_times(numerals(text, language, words), language, region, words)
     if any(c.isdigit() for c in text):
         text = _quantities(text, language, known)
     return signs.signs_in_words(text, language) if known else text
+
+
+def _plain(number: int, _: str = "") -> str:
+    return str(number)
 
 
 def say(number: int, kind: str = "numbering", *, language: str) -> str:
@@ -194,7 +200,6 @@ def _quantities(text: str, language: str, known: Words | None) -> str:
     if known:
         if language == "fr":  # where espeak-ng would read two numbers
             text = re.sub(r"(?<![\d.,])(?<!\d\s)\d{1,3}(?: \d{3})+(?!\s?\d)", lambda m: m[0].replace(" ", ""), text)
-        text = PHONE.sub(lambda m: ", ".join(" ".join(group) for group in re.findall(r"\d+", m[0])), text)
         text = signs.fractions(text, language, lambda n: number(Number(n, ""), language, "m" if n == 1 else ""))
         text = MINUS.sub(lambda m: f" {known.minus} {m[1] or ''}", text)
         text = RANGE.sub(lambda m: f"{m[2]} {known.to} {m[1] or ''}{m[3]}", text)
@@ -205,7 +210,6 @@ def _quantities(text: str, language: str, known: Words | None) -> str:
     text = UNIT.sub(lambda m: _unit(m, language, known), text)
     text = re.sub(r"\b(\d{4})-(\d\d)-(\d\d)\b", lambda m: _day(m, language), text) if not known else text
     if known:
-        text = re.sub(r"#(?=\d)", f"{known.number} ", text)
         text = counted(text, language, lambda n, gender: number(Number(n, ""), language, gender))
     return text
 

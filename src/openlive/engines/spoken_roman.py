@@ -6,7 +6,7 @@ import re
 
 from openlive.engines.spoken_times import Say, roman
 
-ROMAN = r"(?=[IVX]{2}|[VX])X{0,3}(?:IX|IV|V?I{0,3})"
+ROMAN = r"(?=[IVX]{2,}\b|[VX]\b)X{0,3}(?:IX|IV|V?I{0,3})"
 """Two to 39. A single I is a word in English, and more often so than a numeral."""
 NAMED = re.compile(rf"\b([^\W\d_a-zà-ÿ][a-zà-ÿ]{{2,}}) ({ROMAN})\b(\.(?=\s+[a-zà-ÿ]))?")
 """The full stop is a German ordinal's."""

@@ -19,7 +19,7 @@ class Say(Protocol):
 
 DAY_FIRST = frozenset({"GB", "AU", "IN", "IE", "NZ", "ZA"})
 ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
-NUMERIC = re.compile(r"(?<![\w./])(\d{1,2})([./])(\d{1,2})\2(\d{4}|\d\d(?!\.\d))(?![\w/])")
+NUMERIC = re.compile(r"(?<![\w./-])(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d\d(?!\.\d))(?![\w/-])")
 SHORT_DATE = {
     "de": re.compile(
         r"\b(am|vom|zum|bis|der|den|dem|seit|ab|und|oder|-|–) (\d{1,2})\.(\d{1,2})\.(?![\w/]|[.,]\d)", re.IGNORECASE
@@ -31,7 +31,8 @@ SHORT_DATE = {
 """A day and a month, told from fractions and versions by the word before them."""
 HOURS = re.compile(
     r"(?<![\w.,:/-])(\d{1,2}(?:[:h.]\d\d|\s?h)?(?:\s?[ap]\.?m\b\.?)?)\s?[-–]\s?"
-    r"(?=\d{1,2}(?:[:h]\d\d(?!\d)|\.\d\d\sUhr|\s?h\b|\sUhr\b|\s?[ap]\.?m\b))"
+    r"(?=\d{1,2}(?:[:h]\d\d(?!\d)|\.\d\d\sUhr|\s?h\b|\sUhr\b|\s?[ap]\.?m\b))",
+    re.IGNORECASE,
 )
 """From when until when."""
 CLOCK = {
@@ -45,6 +46,15 @@ CLOCK = {
     ),
     "": re.compile(r"(?<![\w.,:])([01]?\d|2[0-4])(?::|\s?h\s?)([0-5]\d)(?![\w:])(?:\s?h(?:oras|rs)?\b\.?)?"),
 }
+DOTTED = {
+    "en": re.compile(r"(?<![\w.,:])([01]?\d)\.([0-5]\d)(?=\s?[ap]\.?\s?m\b)", re.IGNORECASE),
+    "es": re.compile(r"(?<=\blas )([01]?\d|2[0-4])\.([0-5]\d)(?![\w%]|[.,]\d)"),
+    "it": re.compile(
+        r"(?:(?<=\balle )|(?<=\bdalle )|(?<=\bdelle )|(?<=\bore ))([01]?\d|2[0-4])\.([0-5]\d)(?![\w%]|[.,]\d)",
+        re.IGNORECASE,
+    ),
+}
+"""A time of day with a full stop, told from a decimal by the word beside it; German has its "Uhr" (`CLOCK`)."""
 HOUR = re.compile(r"(?<![\w.,:])([1-9]|1[0-2])\s?([ap])\.?\s?m\b\.?", re.IGNORECASE)
 YEARS_AFTER = {
     "en": r"in|since|from|until|till|by|of|before|after|around|circa|year|between|and|to|during|late|early|mid",
@@ -73,6 +83,8 @@ def spoken_times(text: str, language: str, region: str, say: Say) -> str:
     text = _weekdays(text, language)
     if not any(c.isdigit() for c in text) and language != "fr":
         return text
+    if language in DOTTED:
+        text = DOTTED[language].sub(r"\1:\2", text)
     text = HOURS.sub(rf"\1 {LANGUAGES[language].to} ", text)
     text = re.sub(r"(?<=\d[/.]\d{4})\s?[-–]\s?(?=\d{1,2}[/.]\d)", f" {LANGUAGES[language].to} ", text)
     text = ISO.sub(lambda m: _date(m[0], (int(m[3]), int(m[2]), int(m[1])), language, say), text)
@@ -177,7 +189,7 @@ def _numeric(found: re.Match[str], language: str, region: str, say: Say) -> str:
     day, month, in_year = int(first), int(second), full_year(written)
     if len(written) == 2 and not (mark == "/" or language == "de"):
         return found[0]
-    if (language == "en" and mark == "/" and region not in DAY_FIRST and day <= 12) or month > 12:
+    if (language == "en" and mark in "/-" and region not in DAY_FIRST and day <= 12) or month > 12:
         day, month = month, day
     if language == "de":
         before = found.string[: found.start()].split()
@@ -201,6 +213,8 @@ def _written(text: str, language: str, say: Say) -> str:
             text,
         )
     if language == "de":
+        days = rf"(?:(\w+) )?(\d{{1,2}})\.(?:\s?[-–]\s?|\s(bis|und|oder)\s)(zum )?(\d{{1,2}})\. (?=(?:{names})\b)"
+        text = re.sub(rf"(?<![\w.,]){days}", lambda m: _german_days(m, say), text)
         following = rf"(?={names}\b|Jahrhundert|Mal\b|Platz|Stock|Kapitel|Tag\b|Klasse)"
         text = re.sub(
             rf"(?<![\w.,])(?:(\w+) )?(\d{{1,3}})\. {following}",
@@ -219,6 +233,13 @@ def _english(written: str, parts: tuple[int, str, str | None], form: str, say: S
     month = get_month_names("wide", locale="en")[months("en")[name]]
     date = form.format(month=month, ordinal=say(day, "ordinal"))
     return f"{date}, {year(int(in_year), say)}" if in_year else date
+
+
+def _german_days(found: re.Match[str], say: Say) -> str:
+    """`vom 3.-5. `, `am 3. und 4. `."""
+    before, first, joint, to, last = found.groups()
+    days = _german(int(first), before or "", say), _german(int(last), to.strip() if to else before or "bis", say)
+    return f"{before} " * bool(before) + f"{days[0]} {joint or 'bis'} {to or ''}{days[1]} "
 
 
 def _german(number: int, before: str, say: Say) -> str:

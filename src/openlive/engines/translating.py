@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from openlive.engines.cascade import closing
 from openlive.engines.languages import NAMES, bare
 from openlive.engines.protocols import LLM
-from openlive.engines.speakable import language_of
+from openlive.engines.scripts import language_of
 from openlive.types import Heard, Message, Request, Text, Written
 
 INSTRUCTIONS = (
