@@ -15,11 +15,12 @@ import pytest
 
 from openlive.config import LimitSettings, ServerSettings
 from openlive.engines.scripted import ScriptedLLM
-from openlive.server import frames
+from openlive.server import frames, framing
 from openlive.server.auth import Key
 from openlive.wire.errors import API_KEY_INVALID, NOT_IMPLEMENTED, TOKEN_EXPIRED, UNREGISTERED_CALLER, Refusal
 from tests.raw import TEXT, client, text
-from tests.serving import PATH, SECONDS, Scripted, Server, serving, trust
+from tests.server.test_framing import sent
+from tests.serving import MODEL, PATH, SECONDS, Scripted, Server, serving, trust
 
 pytestmark = pytest.mark.anyio
 
@@ -123,3 +124,25 @@ async def test_strangers_with_large_setups_keep_nobody_waiting() -> None:
             async with client(server, TEXT, headers=HERS) as raw:
                 await raw.ask("hello")
                 assert text(await raw.turn()) == "You said: hello"
+
+
+@pytest.mark.parametrize("model", [MODEL, "none"])
+async def test_who_says_its_setup_and_leaves_is_answered_first(model: str) -> None:
+    """JavaScript SDKs up to 1.52 let a program close as soon as the socket is open: setup and close come together."""
+    setup = json.dumps({"setup": {**TEXT, "model": f"models/{model}"}}).encode()
+    with serving() as server:
+        async with asyncio.timeout(SECONDS):
+            reader, writer = await asyncio.open_connection("localhost", server.port)
+            lines = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
+            head = "\r\n".join([f"GET {PATH} HTTP/1.1", f"Host: localhost:{server.port}", *lines])
+            writer.write(head.encode() + b"\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(sent(framing.TEXT, setup) + sent(framing.CLOSE, b"\x03\xe8bye"))
+            answer = await reader.read()
+            writer.close()
+    if model == MODEL:
+        assert b'{"setupComplete":{"sessionId":' in answer
+        assert answer.endswith(b"\x88\x05\x03\xe8bye")
+    else:
+        assert answer[:1] == b"\x88"
+        assert answer[2:].startswith(b"\x03\xf0models/none is not found")

@@ -192,6 +192,54 @@ def test_a_close_in_the_middle_of_a_message_is_a_clean_one() -> None:
     through(test)
 
 
+def test_a_close_on_the_heels_of_the_setup_waits_for_its_answer() -> None:
+    async def test() -> None:
+        connection = await Connection().opened(admitted=False)
+        connection.protocol.data_received(sent(TEXT, b"{}") + sent(CLOSE, b"\x03\xe8bye") + sent(TEXT, b"late"))
+        await connection.settled()
+        assert connection.wire.close_frame is None
+        assert not connection.wire.closed
+        assert connection.told == [{"type": "websocket.receive", "text": "{}"}]
+        await connection.protocol._send({"type": "websocket.send", "bytes": b"setupComplete"})
+        connection.pending.admit()
+        await connection.settled()
+        assert connection.wire.frames(BINARY) == [b"setupComplete"]
+        assert connection.wire.close_frame == (1000, "bye")
+        assert connection.wire.closed
+        assert connection.told[1:] == [{"type": "websocket.disconnect", "code": 1000, "reason": "bye"}]
+
+    through(test)
+
+
+def test_a_close_on_the_heels_of_the_setup_is_answered_by_the_refusal() -> None:
+    async def test() -> None:
+        connection = await Connection().opened(admitted=False)
+        connection.protocol.data_received(sent(TEXT, b"{}") + sent(CLOSE, b"\x03\xe8"))
+        await connection.settled()
+        await connection.protocol._send({"type": "websocket.close", "code": 1008, "reason": "No."})
+        assert connection.wire.close_frame == (1008, "No.")
+        assert connection.wire.closed, "the client has said that it closes already"
+
+    through(test)
+
+
+def test_a_close_waits_for_the_setups_answer_no_longer_than_a_setup_may_take() -> None:
+    """And not at all where the client is gone."""
+
+    async def test() -> None:
+        limits = Limits(setup=0.01, grace=0.01, ping=0)
+        silent, gone = [await Connection(limits).opened(admitted=False) for _ in range(2)]
+        for connection in (silent, gone):
+            connection.protocol.data_received(sent(TEXT, b"{}") + sent(CLOSE, b""))
+        gone.protocol.connection_lost(None)
+        await gone.settled()
+        assert gone.told[-1]["code"] == 1006
+        while not silent.wire.aborted:  # noqa: ASYNC110 - the deadline has no event
+            await asyncio.sleep(0.001)
+
+    through(test)
+
+
 @pytest.mark.parametrize("frame", [sent(PING, b"?"), sent(PONG)])
 def test_control_frames_in_a_second_are_bounded(frame: bytes) -> None:
     async def test() -> None:

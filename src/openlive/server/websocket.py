@@ -97,6 +97,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._open = False  # the handshake was accepted, and no close frame was sent
         self._told = False  # the app has been told of the end
         self._failed = False  # what still comes is only thrown away
+        self._leaves: bytes | None = None  # the client's close frame, while its setup has no answer yet
         self._lost = False
         self._timer: asyncio.TimerHandle | None = None
         self._alive: asyncio.TimerHandle | None = None
@@ -109,7 +110,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._transport.set_write_buffer_limits(WRITE_BUFFER)
         self._connections.add(self)
         self._pending.cut = self._transport.abort
-        self._pending.on_admit = self._pace
+        self._pending.on_admit = self._admitted
         self._pending.on_refuse = self._refused
         self._pending.expect(self._limits.setup + self._limits.grace)
 
@@ -232,6 +233,12 @@ class WebSocketProtocol(asyncio.Protocol):
         self._backlog += size
         self._inbox.put_nowait((message, size))
 
+    def _admitted(self) -> None:
+        leaves, self._leaves = self._leaves, None
+        if leaves is not None:
+            self._closed(leaves)
+        self._pace()
+
     def _refused(self) -> None:
         self._reader.skip_contents()
         self._meet()
@@ -263,12 +270,18 @@ class WebSocketProtocol(asyncio.Protocol):
             self._transport.abort()
 
     def _closed(self, data: bytes) -> None:
-        """The client's close frame, which is answered by the same one; nothing that follows it counts."""
+        """The client's close frame, which is answered by the same one; nothing that follows it counts. One that comes
+        on the heels of the setup waits for the setup's answer, no longer than the setup may take: JavaScript SDKs up
+        to 1.52 have `connect()` done when the socket is open, so a program that closes at once sends both together."""
         received = read_close(data)
+        self._failed = True
+        if self._open and self._first_done and not self._pending.admitted:
+            self._leaves = data
+            self._pace()
+            return
         if self._open:
             self._open = False
             self._write(CLOSE, data)
-        self._failed = True
         self._tell(received.code, received.reason)
         self._hang_up()
 
@@ -308,14 +321,17 @@ class WebSocketProtocol(asyncio.Protocol):
             self._timer = self._loop.call_at(self._last_data + QUIET, self._still_lingering, until)
 
     def _close(self, code: int, reason: str) -> None:
-        """Begins the closing handshake."""
+        """Begins the closing handshake, or ends the one that the client has begun."""
         reason = close_reason(reason)
         self._open = False
         self._write(CLOSE, code.to_bytes(2) + reason.encode())
         self._tell(code, reason)
         self._reader.skip_contents()
         self._stop_timers()
-        self._timer = self._loop.call_later(CLOSE_TIMEOUT, self._hang_up)
+        if self._leaves is not None:
+            self._hang_up()
+        else:
+            self._timer = self._loop.call_later(CLOSE_TIMEOUT, self._hang_up)
 
     def _hang_up(self) -> None:
         """Closes when everything was sent, or cuts a client that does not take it: its socket would stay for ever."""
