@@ -77,17 +77,20 @@ async def test_search_and_pages() -> None:
         writer.write(reply(json.dumps(found).encode(), "application/json") if is_search else reply(page))
 
     async with site(answer) as web:
-        tools = {
-            "google_search": tool("google_search", f"searxng:{web.url()}"),
-            "url_context": tool("url_context", "fetch", allow=[PUBLIC], ports=[web.port]),
-        }
+
+        def tools() -> dict[str, Tool]:
+            return {
+                "google_search": tool("google_search", f"searxng:{web.url()}"),
+                "url_context": tool("url_context", "fetch", allow=[PUBLIC], ports=[web.port]),
+            }
+
         script = {
             "Search.": 'call:google_search {"query": "opening hours"}',
             "Read.": f"call:read_page {json.dumps({'url': web.url()})}",
         }
         config = TEXT | {"tools": [{"google_search": {}}, {"url_context": {}}]}
-        searched = await turn(engines(tools, **script), config, "Search.")
-        read = await turn(engines(tools, **script), config, "Read.")
+        searched = await turn(engines(tools(), **script), config, "Search.")
+        read = await turn(engines(tools(), **script), config, "Read.")
     [grounding] = [c.grounding_metadata for c in searched if c.grounding_metadata]
     assert grounding.web_search_queries == ["opening hours"]
     assert [chunk.web.uri for chunk in grounding.grounding_chunks or () if chunk.web] == ["https://hours.test/"]
