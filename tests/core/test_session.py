@@ -477,6 +477,19 @@ class TestFailures:
         assert world.of(Overdue) == []
         assert world.history == [("user", "Talk"), ("model", "There it is.")]
 
+    def test_an_answer_that_is_there_in_time_counts_although_it_is_read_late(self) -> None:
+        """The server was held up, not the model."""
+        for event in (Produced(1, Text("There")), Finished(1)):
+            world = World(TALK, replies=[None])
+            world.text("Talk")
+            world.run(59)
+            world.now += 2
+            world.event(event)
+            assert world.of(Overdue) == []
+            world.run(58)
+            assert world.of(Overdue) == []
+            self.goes_on(world)
+
     def test_a_prepared_reply_that_raises_is_asked_again(self) -> None:
         world = World(TALK, plan=QUESTION, replies=[None])
         world.stream(2.8)

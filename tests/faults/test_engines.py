@@ -19,10 +19,10 @@ from tests.serving import Scripted, Server, serving, silence, tone
 
 pytestmark = pytest.mark.anyio
 
-LIMITS = LimitSettings(detector_seconds=0.4, recogniser_seconds=0.4, reply_seconds=0.4)
+LIMITS = LimitSettings(detector_seconds=1.0, recogniser_seconds=1.0, reply_seconds=1.0)
 FAULTS: list[Fault] = ["raise", "hang", "late"]
 SENTENCE = tone(0.5) + silence(0.8)
-FAILED = ("vad 1 failed", "stt 1 failed", "reply 1 failed", "turn 1: nothing came from the model for 0.4 s")
+FAILED = ("vad 1 failed", "stt 1 failed", "reply 1 failed", "turn 1: nothing came from the model for 1 s")
 
 
 @contextmanager
@@ -278,7 +278,7 @@ async def started_anew(server: Server) -> None:
 @pytest.mark.parametrize(("at", "fault"), [(0, "raise"), (1, "raise"), (1, "hang"), (1, "late")])
 async def test_a_detector_from_the_start(at: int, fault: Fault) -> None:
     """A turn may have been missed, so the client is told; what is said next is heard."""
-    vad = Moody(at=at, fault=fault, faults={1: "late"}, lateness=0.8)
+    vad = Moody(at=at, fault=fault, faults={1: "late"}, lateness=2.0)
     with with_neighbour(Scripted(vad=vad)) as (server, talkative):
         async with undisturbed(server, talkative), client(server, TALK) as raw:
             await raw.speak(SENTENCE)
@@ -290,7 +290,7 @@ async def test_a_detector_from_the_start(at: int, fault: Fault) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_detector_while_the_user_speaks(fault: Fault) -> None:
     """What was heard so far is answered; what the new detector hears before anything of the answer is told goes on."""
-    vad = Moody(at=6, fault=fault, faults={1: "late"}, lateness=0.8)
+    vad = Moody(at=6, fault=fault, faults={1: "late"}, lateness=2.0)
     with with_neighbour(Scripted(vad=vad)) as (server, talkative):
         async with undisturbed(server, talkative), client(server, TALK) as raw:
             for _ in range(8):

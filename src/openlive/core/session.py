@@ -55,6 +55,8 @@ EARLY = 64
 """Events while the state of a resumed session is being fetched. The shell reads one or two, not more, meanwhile."""
 NOTED = 20 * MS
 """Samples of audio that messages share a note of: what one message of an ordinary client has."""
+_ANSWERS = (Produced, Finished, Transcribed, Ran, Detected)
+"""Of engines and tools: they are in time if they are there when the time is up, even where they are read later."""
 
 
 class Session:
@@ -98,8 +100,12 @@ class Session:
         self._now = now
         if self._dialogue is not None:
             self._dialogue.now = now
+        due = self.deadline is not None and now >= self.deadline
         try:
-            if self.deadline is not None and now >= self.deadline:
+            if isinstance(event, _ANSWERS):
+                self._take(event)
+                event = None
+            if due and not self._closed:
                 self._expire()
             if event is not None and not self._closed:
                 self._take(event)
