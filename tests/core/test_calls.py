@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openlive.core.calls import STARTED
+from openlive.core.calls import PENDING, STARTED
 from openlive.core.commands import CallMark, Stop
 from openlive.core.events import Failed
 from openlive.core.limits import Limits
@@ -391,3 +391,18 @@ def test_a_malformed_call_ends_the_turn_with_its_reason() -> None:
     world.text("Again.")
     world.run(3)
     assert world.kinds()[-1] == "turnComplete"
+
+
+def test_a_call_beyond_those_that_may_wait_ends_the_turn_and_is_told() -> None:
+    many: Script = [(0.0, call("weather", city=str(number))) for number in range(PENDING)]
+    world = World(tools("weather", slow=True), replies=[many, SUNNY, WEATHER])
+    world.text("The weather everywhere?")
+    world.run(5)
+    assert len(asked(world)) == PENDING
+    assert "refused" not in [mark.step for mark in world.of(CallMark)]
+    world.text("And in Paris?")
+    world.run(3)
+    assert [mark.name for mark in world.of(CallMark) if mark.step == "refused"] == ["weather"]
+    content = world.messages[-1].server_content
+    assert content is not None
+    assert str(content.turn_complete_reason) == "MALFORMED_FUNCTION_CALL"

@@ -167,6 +167,8 @@ class Answering:
         if isinstance(output, FunctionCall):
             declared = next((f for f in reply.request.functions if f.name == output.name), None)
             if declared is None or self._calls.full:
+                if declared is not None:
+                    self._calls.refuse(output)
                 self.failed(TurnCompleteReason.MALFORMED_FUNCTION_CALL)
             else:
                 reply.calls.append(self._calls.add(output, declared, self._first, self.now))

@@ -116,6 +116,10 @@ class Calls:
         self._unsent.append(pending)
         return call
 
+    def refuse(self, call: FunctionCall) -> None:
+        """Tells that it is not asked, because no more can be."""
+        self._out.append(CallMark(call.id, call.name, "refused", 0.0))
+
     def unsent(self, call: FunctionCall) -> bool:
         return any(p.call is call for p in self._unsent)
 

@@ -11,8 +11,9 @@ from openlive.types import FunctionCall, Request
 from openlive.wire.server import ServerMessage
 
 Step = Literal["speech_end", "decision", "transcript", "first_token", "first_audio"]
-CallStep = Literal["asked", "answered", "cancelled", "waiting", "unanswered"]
-"""`waiting`: it has taken remarkably long already. `unanswered`: the limit ended it."""
+CallStep = Literal["asked", "answered", "cancelled", "waiting", "unanswered", "refused"]
+"""`waiting`: it has taken remarkably long already. `unanswered`: the limit ended it. `refused`: too many wait for their
+answers for it to be asked."""
 
 
 class Send(Struct, frozen=True, tag=True):

@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from openlive.core.calls import PENDING
 from openlive.core.commands import (
     CallMark,
     Close,
@@ -198,6 +199,10 @@ class Connection:
                 _LOG.error(f"session %s: turn %d: {told}", self._id, turn, seconds)
             case Mark(turn, step, at):
                 self._turns.mark(self._visit.principal.name, self._id, turn, step, at)
+            case CallMark(step="refused"):
+                self._metrics.call(command)
+                told = "a call is not asked, and its turn ended: %d others wait for their answers (limits.call_seconds)"
+                _LOG.warning(f"session %s: {told}", self._id, PENDING)
             case CallMark(call_id, name, step, after):
                 self._metrics.call(command)
                 level = logging.WARNING if step in ("waiting", "unanswered") else logging.INFO
