@@ -16,10 +16,11 @@ from websockets.http11 import Request
 from openlive.server.framing import BINARY, CLOSE, CONT, PING, PONG, TEXT
 from openlive.server.listener import listening
 from openlive.server.pending import Limits, Pending, PendingSockets
-from openlive.server.websocket import FRAMES, UNANSWERED, WebSocketProtocol
+from openlive.server.websocket import CLOSE_TIMEOUT, FRAMES, LINGER, QUIET, UNANSWERED, WebSocketProtocol
 from tests.server.apps import through
 from tests.server.echo import echo
 from tests.server.test_framing import sent
+from tests.server.virtual import timeless
 
 HANDSHAKE = Request(
     "/?key=1",
@@ -364,3 +365,24 @@ def test_of_who_is_refused_nothing_is_kept() -> None:
         assert early.told == [{"type": "websocket.receive", "bytes": b""}]
 
     through(test)
+
+
+@pytest.mark.parametrize("seconds", [CLOSE_TIMEOUT + 3, CLOSE_TIMEOUT + LINGER + 3])
+def test_a_client_that_still_writes_is_read_until_it_pauses(seconds: float) -> None:
+    """To close a socket with unread data would reset it, and the reason would be lost. For ever it is not read."""
+
+    async def test() -> None:
+        connection = await Connection().opened()
+        loop = asyncio.get_running_loop()
+        connection.protocol.shutdown()
+        begin = loop.time()
+        while not connection.wire.closed and loop.time() < begin + seconds:
+            connection.protocol.data_received(sent(BINARY, bytes(1000)))
+            await asyncio.sleep(0.1)
+        assert connection.wire.closed == (seconds > CLOSE_TIMEOUT + LINGER)
+        assert loop.time() - begin <= CLOSE_TIMEOUT + LINGER + 0.2
+        await asyncio.sleep(QUIET)
+        assert connection.wire.closed
+        assert connection.wire.close_frame is not None
+
+    timeless(test)

@@ -48,8 +48,9 @@ WRITE_BUFFER = 16 * 1024
 CLOSE_TIMEOUT = 5.0
 """Seconds for the client to answer a close frame."""
 LINGER = 10.0
-"""Seconds at most that a failed connection is read on. To close a socket with unread data would reset it, and the
-client would never see the close frame that tells why."""
+"""Seconds at most that a failed connection is read on, or one whose client still writes when its time to answer the
+close frame is up. To close a socket with unread data would reset it, and the client would never see the close frame
+that tells why."""
 QUIET = 0.25
 """Seconds without data after which a failed connection is closed."""
 _OVERHEAD = 512
@@ -330,8 +331,9 @@ class WebSocketProtocol(asyncio.Protocol):
         self._stop_timers()
         if self._leaves is not None:
             self._hang_up()
-        else:
-            self._timer = self._loop.call_later(CLOSE_TIMEOUT, self._hang_up)
+            return
+        now = self._loop.time()
+        self._timer = self._loop.call_at(now + CLOSE_TIMEOUT, self._still_lingering, now + CLOSE_TIMEOUT + LINGER)
 
     def _hang_up(self) -> None:
         """Closes when everything was sent, or cuts a client that does not take it: its socket would stay for ever."""
