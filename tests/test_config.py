@@ -80,6 +80,7 @@ def test_the_example_names_every_built_in_model_and_the_listener_agrees_with_the
         setup_seconds=limits.setup,
         first_byte_seconds=limits.first_byte,
         unauthenticated_sockets=limits.sockets,
+        connections_per_second=limits.begun,
     )
     assert ServerSettings() == ServerSettings(
         keepalive_seconds=limits.keepalive, ping_seconds=limits.ping, silence_seconds=limits.silence

@@ -88,6 +88,7 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     setup_seconds: float = 10.0
     first_byte_seconds: float = 5.0
     unauthenticated_sockets: int = 256
+    connections_per_second: float = 100.0
     sessions: int = 0
     wait_seconds: float = 30.0
     detector_seconds: float = 10.0

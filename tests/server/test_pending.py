@@ -10,9 +10,10 @@ import pytest
 from websockets.asyncio.client import connect
 
 from openlive.server.listener import listening
-from openlive.server.pending import Limits, Pending, PendingSockets, origin
-from tests.server.apps import through
+from openlive.server.pending import Limits, Pace, Pending, PendingSockets, origin
+from tests.server.apps import Echo, through
 from tests.server.echo import echo
+from tests.server.virtual import timeless
 
 
 @pytest.mark.parametrize(
@@ -129,5 +130,86 @@ def test_a_client_with_a_delay_survives_a_flood_from_elsewhere() -> None:
                 for sock in sockets:
                     sock.close()
             assert listener.sockets.cut_for_room > 100
+
+    through(test)
+
+
+# --- how often they begin ---------------------------------------------------------------------------------------------
+
+
+async def begun(pace: Pace, origin: str, count: int) -> list[float]:
+    """When each of so many that come at once may begin."""
+    loop = asyncio.get_running_loop()
+    times: list[float] = []
+
+    async def one() -> None:
+        await pace.turn(origin)
+        times.append(round(loop.time(), 3))
+
+    await asyncio.gather(*[one() for _ in range(count)])
+    return times
+
+
+def test_a_crowd_begins_at_once_and_who_comes_beyond_it_waits() -> None:
+    async def test() -> None:
+        pace = Pace(100, 256)
+        now = asyncio.get_running_loop().time()
+        flood = asyncio.create_task(begun(pace, "192.0.2.66", 456))
+        await asyncio.sleep(0.5)
+        assert await begun(pace, "192.0.2.7", 10) == [now + 0.5] * 10, "another address waits for nobody"
+        times = await flood
+        assert times[:256] == [now] * 256
+        assert times[-1] == pytest.approx(now + 2, abs=0.02)
+        assert times == sorted(times)
+
+    timeless(test)
+
+
+def test_who_is_cut_while_it_waits_takes_nobodys_turn() -> None:
+    async def test() -> None:
+        pace = Pace(10, 1)
+        now = asyncio.get_running_loop().time()
+        flood = [asyncio.create_task(pace.turn("192.0.2.66")) for _ in range(1000)]
+        await asyncio.sleep(0.35)
+        for task in flood:
+            task.cancel()
+        await asyncio.gather(*flood, return_exceptions=True)
+        [at] = await begun(pace, "192.0.2.66", 1)
+        assert at <= now + 0.6
+
+    timeless(test)
+
+
+def test_addresses_that_came_once_are_forgotten() -> None:
+    async def test() -> None:
+        pace = Pace(100, 256)
+        most = 0
+        for number in range(10_000):
+            await pace.turn(f"2001:db8:0:{number:x}::/64")
+            await asyncio.sleep(0.01)
+            most = max(most, len(pace))
+        assert most < 300
+
+    timeless(test)
+
+
+def test_what_waits_for_its_turn_has_no_handshake() -> None:
+    async def test() -> None:
+        async with listening(Echo(), host="127.0.0.1", limits=Limits(sockets=4, begun=0.001)) as listener:
+
+            async def asked(source: str) -> bytes:
+                local = (source, 0)
+                reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, local_addr=local)
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                answer = await reader.read()
+                writer.close()
+                return answer[:12]
+
+            for _ in range(5):
+                assert await asked("127.0.0.66") == b"HTTP/1.1 200"
+            waits = asyncio.create_task(asked("127.0.0.66"))
+            assert await asked("127.0.0.9") == b"HTTP/1.1 200"
+            assert not waits.done()
+            waits.cancel()
 
     through(test)

@@ -23,7 +23,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from openlive.server.http import App, Door, HTTPProtocol
-from openlive.server.pending import Limits, Pending, PendingSockets
+from openlive.server.pending import Limits, Pace, Pending, PendingSockets
 from openlive.server.websocket import WebSocketProtocol
 
 KEEP_ALIVE = 5
@@ -176,6 +176,7 @@ class Listener:
         self._listening = list(sockets)
         self._context = context
         self._limits = limits
+        self._pace = Pace(limits.begun, limits.sockets)
         self._config = _config(app)
         self._state = ServerState()
         self._lifespan = self._config.lifespan_class(self._config)
@@ -278,6 +279,7 @@ class Listener:
             secure = first == _TLS_HANDSHAKE
             if not first or (secure and self._context is None):
                 return
+            await self._pace.turn(pending.origin)
             pending.handed_over = True
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: self._protocol(pending),

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
+from math import inf
 
 from msgspec import Struct
 
@@ -29,6 +30,8 @@ class Limits(Struct, frozen=True):
     grace: float = 5.0
     sockets: int = 256
     """Sockets that may wait for their admission at a time."""
+    begun: float = 100.0
+    """Sockets of one origin whose TLS or HTTP begins in a second, beyond the first `sockets` of a crowd."""
     header_bytes: int = 16 * 1024
     header_lines: int = 100
     """Of the head of a request. SDKs and the proxies before a server send some twenty."""
@@ -159,6 +162,55 @@ class PendingSockets:
         self.open.discard(pending)
         if not self.open:
             self.empty.set()
+
+
+class Pace:
+    """How often sockets of one origin begin: `burst` at once, then `rate` in a second, in the order in which they came.
+
+    A handshake costs a hundred times what a socket costs that waits for it, and who waits is bounded by the places.
+    """
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._rate = rate
+        self._ahead = burst / rate
+        self._lines: OrderedDict[str, _Line] = OrderedDict()
+        """By origin, who began longest ago first."""
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    async def turn(self, origin: str) -> None:
+        """Waits until one more of that origin may begin. Who is cancelled takes no turn."""
+        loop = asyncio.get_running_loop()
+        line = self._lines.setdefault(origin, _Line())
+        line.waiting += 1
+        try:
+            async with line.lock:
+                early = line.at - loop.time()
+                if early > 0:
+                    await asyncio.sleep(early)
+                line.at = max(line.at, loop.time() - self._ahead) + 1 / self._rate
+        finally:
+            line.waiting -= 1
+            self._lines.move_to_end(origin)
+            self._forget(loop.time() - self._ahead)
+
+    def _forget(self, before: float) -> None:
+        """Those who have their whole burst again."""
+        while self._lines:
+            origin, line = next(iter(self._lines.items()))
+            if line.waiting or line.at > before:
+                return
+            del self._lines[origin]
+
+
+class _Line:
+    """Those of one origin. `at`: when the next may begin, on the loop's clock."""
+
+    def __init__(self) -> None:
+        self.at = -inf
+        self.waiting = 0
+        self.lock = asyncio.Lock()
 
 
 def origin(address: str) -> str:

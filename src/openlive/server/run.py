@@ -80,6 +80,7 @@ async def _serve(
         first_byte=config.limits.first_byte_seconds,
         setup=config.limits.setup_seconds,
         sockets=config.limits.unauthenticated_sockets,
+        begun=config.limits.connections_per_second,
         setup_bytes=config.limits.setup_bytes,
         message_bytes=config.limits.message_bytes,
         message_fragments=config.limits.message_fragments,
