@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -147,7 +149,37 @@ async def leave_before_the_setup(server: Server, way: int) -> None:
 
 def living() -> int:
     gc.collect()
-    return sum(isinstance(thing, Connection) for thing in gc.get_objects())
+    return len(alive())
+
+
+def alive() -> list[Connection]:
+    return [thing for thing in gc.get_objects() if isinstance(thing, Connection)]
+
+
+def held(levels: int = 6) -> str:
+    """What holds the connections that are alive, level by level, and what the server's tasks are at."""
+    lines = [f"task: {task.get_coro()}, at {task.get_stack(limit=1)}" for task in asyncio.all_tasks()]
+    for connection in alive():
+        lines.append(f"{connection!r}: {[key for key, value in vars(connection).items() if value is None]} are None")
+        level: list[Any] = [connection]
+        seen = {id(level), id(lines)}
+        for depth in range(1, levels + 1):
+            seen |= {id(thing) for thing in level}
+            skip = {id(level), id(sys._getframe())}
+            found = [thing for thing in gc.get_referrers(*level) if id(thing) not in seen | skip]
+            lines += [f"{'  ' * depth}{type(thing).__name__}: {told(thing)}" for thing in found[:8]]
+            level = found[:8]
+            if not level:
+                break
+    return "\n".join(lines)
+
+
+def told(thing: Any) -> str:
+    if isinstance(thing, dict):
+        return f"{len(thing)} of {list(thing)[:12]}"
+    if isinstance(thing, list | tuple | set):
+        return f"{len(thing)} of {[type(one).__name__ for one in list(thing)[:8]]}"
+    return repr(thing)[:200]
 
 
 async def test_two_hundred_comings_and_goings() -> None:
@@ -174,7 +206,7 @@ async def test_two_hundred_comings_and_goings() -> None:
             assert await server.comes_to(lambda: talkative.talking == 0, SECONDS)
             assert await server.comes_to(lambda: server.tasks_now() <= idle, SECONDS)
             server.sessions.clear()
-            assert await server.comes_to(lambda: living() == 0, SECONDS)
+            assert await server.comes_to(lambda: living() == 0, SECONDS), server.call(held)
             return process.num_fds(), process.memory_info().rss
 
         idle = server.tasks()
