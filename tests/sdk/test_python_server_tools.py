@@ -11,6 +11,7 @@ from google.genai import types
 from google.genai.errors import APIError
 from msgspec.structs import replace
 
+from openlive.config import Config, ToolSettings
 from openlive.engines.protocols import Tool
 from openlive.engines.registry import Resources, load
 from openlive.engines.scripted import ScriptedLLM
@@ -32,8 +33,10 @@ def tool(kind: Any, spec: str, **settings: Any) -> Tool:
     return loaded
 
 
-async def turn(engines: Engines, config: dict[str, Any], text: str) -> list[types.LiveServerContent]:
-    with serving(engines) as server:
+async def turn(
+    engines: Engines, config: dict[str, Any], text: str, tools: ToolSettings | None = None
+) -> list[types.LiveServerContent]:
+    with serving(engines, config=Config(tools=tools or ToolSettings())) as server:
         async with session(server, config, seconds=60) as opened:
             await opened.send_client_content(turns=user(text))
             async with asyncio.timeout(50):
@@ -113,9 +116,11 @@ async def test_a_private_address_is_told_to_be_unsafe() -> None:
 
 
 @pytest.mark.parametrize("name", ["google_search", "url_context", "code_execution"])
-async def test_what_the_operator_has_not_configured_is_refused_by_name(name: str) -> None:
+async def test_what_the_operator_has_not_configured_is_refused_by_name_where_that_is_wanted(name: str) -> None:
+    asks = TEXT | {"tools": [{name: {}}]}
+    assert parts(await turn(engines({}), asks, "Hello."))
     with pytest.raises(APIError) as refused:
-        await turn(engines({}), TEXT | {"tools": [{name: {}}]}, "Hello.")
+        await turn(engines({}), asks, "Hello.", ToolSettings(missing="refuse"))
     assert refused.value.code == 1007
     assert f"tools[0].{name}" in str(refused.value)
     assert f"tools.{name}" in str(refused.value)
