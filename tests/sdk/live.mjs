@@ -34,6 +34,7 @@ export const connect = async (config, { model = MODEL, apiKey = 'any', vertexai 
       onclose: (event) => { log.push('close'); told({ code: event.code, reason: event.reason }); },
     },
   });
+  opening.catch(() => {}); // SDKs from 3 on reject when the server closes before the setup; onclose tells it to all
   const next = async () => {
     while (messages.length === 0) await soon(new Promise((resolve) => { wake = resolve; }), 'message');
     return messages.shift();

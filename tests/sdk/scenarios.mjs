@@ -120,7 +120,7 @@ const scenarios = {
 
   async badAudio() {
     const { session, closed, log } = await start(text);
-    session.sendRealtimeInput({ audio: { data: 'YWJj', mimeType: 'audio/pcm' } });
+    session.sendRealtimeInput({ audio: { data: 'YWJj', mimeType: 'audio/wav' } });
     return { ...(await closed()), log };
   },
 
