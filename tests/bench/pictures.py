@@ -30,7 +30,15 @@ from tests.engines.signs import encoded, picture
 
 SET = Path(__file__).parent / "pictures.json"
 ORIENTATION = 0x0112
-UNDONE = {3: (None, 180), 6: (None, 90), 8: (None, -90), 2: ("flip", 0), 4: ("flip", 180), 5: ("flip", 90), 7: ("flip", -90)}
+UNDONE = {
+    2: (True, 0),
+    3: (False, 180),
+    4: (True, 180),
+    5: (True, 90),
+    6: (False, 90),
+    7: (True, -90),
+    8: (False, -90),
+}
 """How a picture has to lie for its EXIF orientation to set it right: mirrored, and turned by these degrees."""
 
 
@@ -55,7 +63,8 @@ class Picture(Struct, frozen=True, forbid_unknown_fields=True):
         letters = int(rng.integers(44, 72) * scale)
         where = int(rng.integers(110, 240) * scale), int(rng.integers(210, 330) * scale)
         sign = np.asarray(picture(self.text, size=(width, height), height=letters, at=where)).astype(np.float32)
-        sign *= np.linspace(*rng.uniform(0.6, 1.05, 2), width, dtype=np.float32)[None, :, None]
+        left, right = rng.uniform(0.6, 1.05, 2)
+        sign *= np.linspace(float(left), float(right), width, dtype=np.float32)[None, :, None]
         if scale == 1.0:
             sign += rng.normal(0, 5, sign.shape).astype(np.float32)
         return PIL.Image.fromarray(sign.clip(0, 255).astype(np.uint8))
@@ -173,7 +182,7 @@ def main(groups: tuple[str, ...]) -> None:
 
 
 async def score(cases: list[Picture]) -> None:
-    eyes = load("eyes", "rapidocr", Resources(lambda name: Path(name), 1, 1 << 33))
+    eyes = load("eyes", "rapidocr", Resources(Path, 1, 1 << 33))
     assert isinstance(eyes, RapidOCREyes)
     await eyes.describe(Image("image/jpeg", encoded(picture("first"))))
     right: dict[str, list[bool]] = {}

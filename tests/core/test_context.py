@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -115,6 +116,29 @@ class TestImages:
             world.client({"realtimeInput": {"text": "What is it?"}})
         [image] = [p for m in world.requests[-1].messages for p in m.parts if isinstance(p, Image)]
         assert (image.mime, image.tokens) == (sent["mimeType"], price)
+
+    @pytest.mark.parametrize("mime", ["image/heic", "IMAGE/HEIF"])
+    @pytest.mark.parametrize("way", ["contents", "video"])
+    def test_heic_is_taken_where_it_can_be_decoded(self, mime: str, way: str) -> None:
+        sent = {"mimeType": mime, "data": base64.b64encode(b"\x00\x00\x00\x18ftypheic").decode()}
+        message: dict[str, Any] = {"realtimeInput": {"video": sent}}
+        if way == "contents":
+            message = {"clientContent": {"turns": [{"parts": [{"inlineData": sent}]}], "turnComplete": True}}
+        world = World(TALK, replies=[say(4)], profile=Profile(MODEL, heic=True))
+        world.client(message)
+        world.client({"realtimeInput": {"text": "What is it?"}})
+        assert [p.mime for m in world.requests[-1].messages for p in m.parts if isinstance(p, Image)] == [mime.lower()]
+        without = World(TALK)
+        without.client(message)
+        assert without.closed is not None
+        assert without.closed.code == 1007
+        assert without.closed.reason.endswith(f".mime_type': {mime.lower()} needs openlive[heic] installed.")
+
+    def test_what_is_no_heic_is_refused_by_its_first_bytes(self) -> None:
+        world = World(TALK, profile=Profile(MODEL, heic=True))
+        world.client({"realtimeInput": {"video": {**JPEG, "mimeType": "image/heic"}}})
+        assert world.closed is not None
+        assert "realtime_input.video.data': not a HEIC image (it begins with ffd8" in world.closed.reason
 
     def test_of_a_result_are_counted(self) -> None:
         world = World({**TALK, "tools": [{"functionDeclarations": [{"name": "look"}]}]}, replies=[LOOK])

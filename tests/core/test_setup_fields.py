@@ -9,7 +9,7 @@ import pytest
 
 from openlive.core.activity import MS, Policy
 from openlive.core.commands import Listen
-from openlive.core.history import Window
+from openlive.core.history import Pictures, Window
 from openlive.core.profile import Profile
 from openlive.core.settings import Settings, from_setup
 from openlive.types import FunctionDeclaration, Message, Request, Sampling, Text, Voice
@@ -62,7 +62,7 @@ ROWS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (generation(seed=7), {"sampling": Sampling(seed=7)}),
     (generation(responseModalities=["TEXT"]), {"voice": None}),
     (generation(responseModalities=["AUDIO"]), {}),
-    (generation(mediaResolution="MEDIA_RESOLUTION_LOW"), {"image_tokens": 64}),
+    (generation(mediaResolution="MEDIA_RESOLUTION_LOW"), {"pictures": Pictures(64)}),
     (generation(thinkingConfig={"thinkingBudget": 10}), {"thinking": 10}),
     (generation(thinkingConfig={"includeThoughts": True}), {"thinking": 512, "thoughts": True}),
     (generation(candidateCount=1, stopSequences=["."], enableAffectiveDialog=False), {}),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from openlive import models
-from openlive.engines import openai
+from openlive.engines import frames, openai
 from openlive.engines.openai import OpenAI
 from openlive.engines.prompt import LLMError, MalformedCallError
 from openlive.engines.registry import EngineError, Resources, load
@@ -492,3 +492,27 @@ class TestLlamaCppServer:
             return time.perf_counter() - begun
 
         assert asyncio.run(run()) < 5
+
+
+def test_heic_is_converted_once_and_what_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    converted: list[bytes] = []
+
+    def convert(data: bytes) -> bytes:
+        converted.append(data)
+        if b"broken" in data:
+            raise ValueError
+        return b"\xff\xd8"
+
+    monkeypatch.setattr(frames, "as_jpeg", convert)
+    monkeypatch.setattr(openai, "CONVERTED", 2)
+    monkeypatch.setattr(openai, "_CONVERTED", {})
+    shown = tuple(Image("image/heic", f"....ftyp {name}".encode()) for name in ("one", "broken"))
+    for _ in range(3):
+        [told] = openai.body(Request("c", (Message("user", shown),)), "m")["messages"]
+        assert told["content"] == [
+            {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9g="}},
+            {"type": "text", "text": openai.UNREADABLE},
+        ]
+    assert converted == [image.data for image in shown]
+    openai.body(Request("c", (Message("user", (Image("image/heif", b"....ftyp another"),)),)), "m")
+    assert len(openai._CONVERTED) == 2

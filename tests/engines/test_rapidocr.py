@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import PIL.ImageFile
 import pytest
 from PIL import ImageDraw, ImageFont
 
-from openlive.engines import rapidocr
-from openlive.engines.frames import SIDE, alike, decode, outline
-from openlive.engines.rapidocr import RapidOCREyes
+from openlive.engines import frames, rapidocr
+from openlive.engines.frames import PIXELS_OF_JPEG, SIDE, alike, as_jpeg, decode, outline
+from openlive.engines.rapidocr import Line, RapidOCREyes, Reading
 from openlive.engines.registry import EngineError, Resources, load
 from openlive.engines.workers import Abort
 from openlive.types import Image
+from tests.bench.pictures import Picture
 from tests.engines.signs import FRAME, encoded, picture
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +37,7 @@ class Counted(RapidOCREyes):
         super().__init__()
         self.reads: list[str] = []
 
-    def _read(self, pixels: Any) -> list[str]:
+    def _read(self, pixels: Any) -> Reading:
         self.reads.append(threading.current_thread().name)
         return super()._read(pixels)
 
@@ -125,6 +127,25 @@ def png_of(width: int, height: int) -> bytes:
     )
 
 
+def webp_of(width: int, height: int) -> bytes:
+    """An animation of one small frame on a canvas that is this large."""
+    dot = encoded(PIL.Image.new("RGB", (8, 8)), "WEBP", lossless=True)[12:]
+    frame = bytes(6) + 2 * (7).to_bytes(3, "little") + bytes(4) + dot
+    canvas = bytes([2, 0, 0, 0]) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    chunks = ((b"VP8X", canvas), (b"ANIM", bytes(6)), (b"ANMF", frame))
+    body = b"WEBP" + b"".join(name + struct.pack("<I", len(each)) + each for name, each in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def jpeg_of(width: int, height: int, start: int, scans: int) -> bytes:
+    """The header of a JPEG in three colours, all of them or one in its first scan."""
+    frame = struct.pack(">BHHB", 8, height, width, 3) + bytes([1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0])
+    colours = 3 if scans == 1 else 1
+    scan = bytes([colours]) + b"".join(bytes([1 + i, 0]) for i in range(colours)) + b"\x00\x3f\x00"
+    segments = ((start, frame), (0xDA, scan))
+    return b"\xff\xd8" + b"".join(struct.pack(">BBH", 0xFF, mark, 2 + len(each)) + each for mark, each in segments)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -139,14 +160,149 @@ def png_of(width: int, height: int) -> bytes:
         png_of(10_000, 10_000),
         png_of(60_000, 60_000),
         png_of(0, 0),
+        png_of(30_000, 30_000),
+        webp_of(16_000, 1_100),
+        jpeg_of(8064, 6048, 0xC2, scans=1),
+        jpeg_of(8064, 6048, 0xC0, scans=3),
+        jpeg_of(9000, 8000, 0xC0, scans=1),
+        b"\x00\x00\x00\x18ftypheic" + bytes(100),
     ],
-    ids=["none", "jpeg", "png", "webp", "zeros", "cut", "bmp", "21MP", "100MP", "3600MP", "empty"],
+    ids=[
+        *("none", "jpeg", "png", "webp", "zeros", "cut", "bmp", "21MP", "100MP", "3600MP", "empty"),
+        *("900MP", "webp17MP", "progressive", "scans", "72MP", "heic"),
+    ],
 )
 async def test_what_cannot_be_read_is_refused(eyes: Counted, data: bytes) -> None:
     before = len(eyes.reads)
     with pytest.raises(ValueError, match=r"The image cannot be read: ."):
         await look(eyes, data)
     assert len(eyes.reads) == before
+
+
+@pytest.mark.parametrize(
+    ("data", "limit"),
+    [
+        (png_of(30_000, 700), 20),
+        (jpeg_of(8064, 6048, 0xC2, scans=1), 20),
+        (jpeg_of(8064, 6048, 0xC0, scans=3), 20),
+        (jpeg_of(9000, 8000, 0xC0, scans=1), 64),
+        (webp_of(16_000, 1_100), 16),
+    ],
+    ids=["png", "progressive", "scans", "jpeg", "webp"],
+)
+def test_what_promises_too_much_is_refused_by_its_header(
+    data: bytes, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PIL.ImageFile.ImageFile, "load", lambda _: pytest.fail("it is decoded"))
+    with pytest.raises(ValueError, match=rf"\d+ x \d+ pixels; {limit} million are the limit"):
+        decode(data)
+
+
+def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "reads_heic", lambda: False)
+    with pytest.raises(ValueError, match=r"pip install 'openlive\[heic\]'"):
+        decode(b"\x00\x00\x00\x18ftypheic" + bytes(100))
+
+
+# --- as phones and programs make them ---------------------------------------------------------------------------------
+
+KINDS = [
+    *("turned 90", "turned 180", "turned 270", "exif 5", "exif 6", "phone 6", "panorama", "mpo", "moving", "cmyk"),
+    *("clear PNG light", "clear PNG dark", "clear WEBP light", "grey light", "palette light 60", "palette dark 180"),
+    *("deep light", "deep dark"),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_pictures_as_they_come(eyes: Counted, kind: str) -> None:
+    case = Picture(kind, f"Gate B27\nOpen {KINDS.index(kind) + 10}", 7, "")
+    assert await look(eyes, case.drawn()) == f'Its text reads: "{case.text}"'
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+async def test_heic(eyes: Counted, orientation: int) -> None:
+    pytest.importorskip("pillow_heif")
+    case = Picture(f"heic {orientation}", f"Pier {40 + orientation}", 7, "")
+    assert await look(eyes, case.drawn()) == f'Its text reads: "{case.text}"'
+    assert await look(eyes, as_jpeg(case.drawn())) == f'Its text reads: "{case.text}"'
+
+
+def test_a_phone_s_photograph_is_decoded_at_a_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never a quarter of its pixels at once."""
+    sizes: list[tuple[int, int]] = []
+    plain = frames._plain
+
+    def counted(file: PIL.Image.Image) -> PIL.Image.Image:
+        sizes.append(file.size)
+        return plain(file)
+
+    monkeypatch.setattr(frames, "_plain", counted)
+    data = encoded(PIL.Image.new("RGB", (8064, 6048), "grey"))
+    assert PIXELS_OF_JPEG > 8064 * 6048
+    assert decode(data).size == (1280, 960)
+    assert decode(encoded(PIL.Image.new("RGB", (16_000, 2000), "grey"))).size == (1280, 160)
+    assert sizes == [(2016, 1512), (2000, 250)]
+
+
+@pytest.mark.parametrize(
+    ("inks", "ground"),
+    [
+        ([(0, 0, 0)], 255),
+        ([(250, 250, 250)], 0),
+        ([(255, 230, 0)], 0),
+        ([(0, 40, 160)], 255),
+        ([(0, 0, 0), (250, 250, 250)], 128),
+        ([], 255),
+    ],
+    ids=["black", "white", "yellow", "blue", "both", "nothing"],
+)
+def test_the_ground_contrasts(inks: list[tuple[int, int, int]], ground: int) -> None:
+    clear = PIL.Image.new("RGBA", (300, 300), (0, 0, 0, 0))
+    for i, ink in enumerate(inks):
+        ImageDraw.Draw(clear).rectangle((20, 20 + 60 * i, 200, 50 + 60 * i), fill=(*ink, 255))
+    assert decode(encoded(clear, "PNG")).getpixel((290, 290)) == (ground,) * 3
+
+
+# --- which way up -----------------------------------------------------------------------------------------------------
+
+
+def reading(confidence: float, sides: float, text: str = "some words") -> Reading:
+    return Reading((Line(text, confidence, sides),))
+
+
+class Told(RapidOCREyes):
+    """Reads what it is told, by the degrees to which a picture is turned."""
+
+    def __init__(self, **readings: Reading) -> None:
+        super().__init__()
+        self.readings = readings
+        self.tried: list[int] = []
+
+    def _turned(self, picture: PIL.Image.Image, degrees: int) -> Reading:
+        self.tried.append(degrees)
+        return self.readings.get(f"at{degrees}", reading(0.6, 4.0, "mumble"))
+
+
+@pytest.mark.parametrize(
+    ("readings", "tried", "best"),
+    [
+        ({"at0": Reading()}, [0], 0),
+        ({"at0": reading(0.95, 5)}, [0], 0),
+        ({"at0": reading(0.75, 5), "at180": reading(0.99, 5)}, [0, 180], 180),
+        ({"at0": reading(0.75, 5), "at180": reading(0.77, 5)}, [0, 180], 0),
+        ({"at0": reading(0.99, 0.2), "at90": reading(0.97, 5)}, [0, 90], 90),
+        ({"at0": reading(0.75, 0.2), "at270": reading(0.97, 5)}, [0, 270], 270),
+        ({"at0": reading(0.75, 0.2)}, [0, 270, 90], 0),
+        ({"at0": reading(0.5, 1.1), "at90": reading(0.97, 1.1)}, [0, 180, 90], 90),
+        ({"at0": reading(0.7, 1.1)}, [0, 180, 90, 270], 0),
+    ],
+    ids=["nothing", "upright", "head", "blurred", "left", "right", "column", "short", "neither"],
+)
+def test_no_way_up_is_tried_in_vain(readings: dict[str, Reading], tried: list[int], best: int) -> None:
+    eyes = Told(**readings)
+    found = eyes._best(PIL.Image.new("RGB", (8, 8)), Abort())
+    assert eyes.tried == tried
+    assert found == readings[f"at{best}"]
 
 
 # --- what costs nothing -----------------------------------------------------------------------------------------------

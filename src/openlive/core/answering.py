@@ -214,7 +214,7 @@ class Answering:
 
     def respond(self, responses: Sequence[wire.FunctionResponse], path: str = RESPONSES) -> None:
         """The client's results, `path` is where they stood. Raises `ProtocolError`."""
-        self._answered(self._calls.answer(responses, self.settings.image_tokens, self.now, path))
+        self._answered(self._calls.answer(responses, self.settings.pictures, self.now, path))
 
     def awaited(self, responses: Sequence[wire.FunctionResponse]) -> list[wire.FunctionResponse]:
         """Those of `responses` that answer a pending call."""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from openlive.core import tokens
 from openlive.core.commands import CallMark, CallStep, Command, RunTool, Send, StopTool
-from openlive.core.history import Window, image, image_bytes, weight
+from openlive.core.history import Pictures, Window, image, image_bytes, weight
 from openlive.core.limits import Limits
 from openlive.core.pending import Pending
 from openlive.core.snapshot import Found
@@ -164,7 +164,7 @@ class Calls:
         return [r for r in responses if (r.id in ids if r.id else r.name in names)]
 
     def answer(
-        self, responses: Sequence[wire.FunctionResponse], image_tokens: int, now: float, path: str
+        self, responses: Sequence[wire.FunctionResponse], pictures: Pictures, now: float, path: str
     ) -> list[Beside]:
         """Matches the client's answers by id, or by name where they have none (Vertex leaves it out, protocol.md 2.3).
 
@@ -178,7 +178,7 @@ class Calls:
             if pending is None:
                 continue
             result = FunctionResponse(pending.call.id, pending.call.name, response.response or {})
-            parts: tuple[Part, ...] = (result, *_images(response, where, image_tokens))
+            parts: tuple[Part, ...] = (result, *_images(response, where, pictures))
             self._check_room(parts, where)
             if pending.blocking:
                 self.results += parts
@@ -316,7 +316,7 @@ def _content(part: wire.Part) -> Send:
     return Send(ServerMessage(server_content=ServerContent(model_turn=wire.Content(role="model", parts=(part,)))))
 
 
-def _images(response: wire.FunctionResponse, path: str, price: int) -> tuple[Image, ...]:
+def _images(response: wire.FunctionResponse, path: str, pictures: Pictures) -> tuple[Image, ...]:
     """Media of a result. Raises `ProtocolError` for what is no image."""
     found = []
     for i, part in enumerate(response.parts):
@@ -325,5 +325,5 @@ def _images(response: wire.FunctionResponse, path: str, price: int) -> tuple[Ima
             raise ProtocolError(f"Invalid value at '{where}': files are not served here; send inline_data instead.")
         if part.inline_data is not None:
             blob = wire.Blob(mime_type=part.inline_data.mime_type, data=part.inline_data.data)
-            found.append(image(blob, f"{path}.parts[{i}].inline_data", price))
+            found.append(image(blob, f"{path}.parts[{i}].inline_data", pictures))
     return tuple(found)

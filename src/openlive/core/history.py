@@ -18,10 +18,19 @@ MAX_TURNS, MAX_PARTS = 2048, 4096
 """Of one `clientContent`, its parts in all; ours. Some three hours of talk, and what to take in within 20 ms; a history
 with more comes in several messages."""
 IMAGES = ("image/jpeg", "image/png", "image/webp")
+HEIC = ("image/heic", "image/heif")
+"""Taken where they can be decoded."""
 GONE = Text("(I have shown you a picture that is not there any more.)")
 """In the place of a turn that was nothing but images."""
 _ALSO = {"image/jpg": "image/jpeg"}
 """Names in the wild (protocol.md 12)."""
+
+
+class Pictures(Struct, frozen=True):
+    """How images are taken: what each counts in tokens, and whether HEIC can be decoded here."""
+
+    tokens: int = 258
+    heic: bool = False
 
 
 class Window(Struct, frozen=True):
@@ -260,19 +269,19 @@ class History:
         return total
 
 
-def from_contents(contents: Sequence[wire.Content], path: str, price: int) -> list[Message]:
+def from_contents(contents: Sequence[wire.Content], path: str, pictures: Pictures) -> list[Message]:
     """The turns of a `clientContent`. Raises `ProtocolError` for what cannot be part of one, and for too many."""
     if len(contents) > MAX_TURNS:
         raise ProtocolError(f"Invalid value at '{path}': {len(contents)} turns; send {MAX_TURNS} at most in a message.")
     parts = sum([len(content.parts) for content in contents])
     if parts > MAX_PARTS:
         raise ProtocolError(f"Invalid value at '{path}.parts': {parts} in all; send {MAX_PARTS} at most in a message.")
-    return [_from_content(content, f"{path}[{i}]", price) for i, content in enumerate(contents)]
+    return [_from_content(content, f"{path}[{i}]", pictures) for i, content in enumerate(contents)]
 
 
-def _from_content(content: wire.Content, path: str, price: int) -> Message:
+def _from_content(content: wire.Content, path: str, pictures: Pictures) -> Message:
     role = _role(content.role, f"{path}.role")
-    parts = tuple(_part(part, f"{path}.parts[{i}]", price) for i, part in enumerate(content.parts))
+    parts = tuple(_part(part, f"{path}.parts[{i}]", pictures) for i, part in enumerate(content.parts))
     return Message(role, tuple(part for part in parts if part is not None))
 
 
@@ -287,11 +296,11 @@ def _role(role: str | None, path: str) -> Role:
     raise ProtocolError(f"Invalid value at '{path}': {role[:64]!r} is not one of user, model, system.")
 
 
-def _part(part: wire.Part, path: str, price: int) -> Part | None:
+def _part(part: wire.Part, path: str, pictures: Pictures) -> Part | None:
     if part.text is not None:
         return None if part.thought else Text(part.text)
     if part.inline_data is not None:
-        return image(part.inline_data, f"{path}.inline_data", price)
+        return image(part.inline_data, f"{path}.inline_data", pictures)
     if part.function_call is not None:
         call = part.function_call
         return FunctionCall(call.id or "", call.name or "", call.args or {})
@@ -305,14 +314,19 @@ def _part(part: wire.Part, path: str, price: int) -> Part | None:
     return None
 
 
-def image(blob: wire.Blob, path: str, price: int) -> Image:
-    """`price` is what it counts in tokens. Checks the type and the first bytes only: decoding is the engine's."""
+def image(blob: wire.Blob, path: str, pictures: Pictures) -> Image:
+    """Checks the type and the first bytes only: decoding is the engine's."""
     mime = (blob.mime_type or "").split(";")[0].strip().lower()
     mime = _ALSO.get(mime, mime)
-    if mime not in IMAGES:
+    if mime in HEIC and not pictures.heic:
+        raise ProtocolError(f"Invalid value at '{path}.mime_type': {mime} needs openlive[heic] installed.")
+    if mime not in IMAGES + HEIC:
         raise ProtocolError(f"Invalid value at '{path}.mime_type': {mime[:64]!r} is not one of {', '.join(IMAGES)}.")
     data = blob.data or b""
-    if not data.startswith((b"\xff\xd8", b"\x89PNG", b"RIFF")):
-        start = binascii.hexlify(data[:4]).decode() or "nothing"
+    start = binascii.hexlify(data[:4]).decode() or "nothing"
+    if mime in HEIC:
+        if data[4:8] != b"ftyp":
+            raise ProtocolError(f"Invalid value at '{path}.data': not a HEIC image (it begins with {start}).")
+    elif not data.startswith((b"\xff\xd8", b"\x89PNG", b"RIFF")):
         raise ProtocolError(f"Invalid value at '{path}.data': not a JPEG, PNG or WebP image (it begins with {start}).")
-    return Image(mime, data, price)
+    return Image(mime, data, pictures.tokens)

@@ -57,6 +57,8 @@ class Profile(Struct, frozen=True):
     """Whether the server can tell who is spoken to."""
     watcher: bool = False
     """Whether the server can tell that a frame shows what the model is to speak up about."""
+    heic: bool = False
+    """Whether the server can decode pictures in HEIC."""
     turn_detector: bool = False
     """Whether the server can judge that a user has finished; else the silence alone tells."""
     barge_in: Literal["onset", "words"] = "onset"

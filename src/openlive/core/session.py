@@ -294,8 +294,8 @@ class Session:
         rest = self._answers_apart(content)
         if rest is None:
             return
-        content, price = rest, self._dialogue.settings.image_tokens
-        turns = history.from_contents(content.turns, "client_content.turns", price)
+        content, pictures = rest, self._dialogue.settings.pictures
+        turns = history.from_contents(content.turns, "client_content.turns", pictures)
         system = [instructions(c) for c, message in zip(content.turns, turns, strict=True) if message.role == "system"]
         if system:  # replaces the instructions, on every model (protocol.md 2.4)
             self._refuse_if_locked("system_instruction", "client_content.turns")
@@ -336,7 +336,7 @@ class Session:
         images = [(chunk, "realtime_input.media_chunks") for chunk in said.media_chunks]
         for blob, path in [*images, *([(said.video, "realtime_input.video")] if said.video is not None else [])]:
             self._lifetime.saw(self._now)
-            seen = history.image(blob, path, dialogue.settings.image_tokens)
+            seen = history.image(blob, path, dialogue.settings.pictures)
             dialogue.see(seen, speaking=hearing.speaking)
             watching.saw()
         if said.text:

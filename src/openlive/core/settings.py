@@ -9,7 +9,7 @@ from msgspec import Struct
 from openlive.core import languages
 from openlive.core.activity import MS, Policy
 from openlive.core.declarations import functions, missing
-from openlive.core.history import Window
+from openlive.core.history import Pictures, Window
 from openlive.core.profile import Profile
 from openlive.types import FunctionDeclaration, Sampling, Translation, Voice
 from openlive.wire import errors
@@ -89,7 +89,7 @@ class Settings(Struct, frozen=True):
     """The model speaks up by itself when a frame shows what it was asked to speak up about."""
     all_video: bool
     """Every frame between two turns counts, not only those while the user speaks and the newest one before."""
-    image_tokens: int
+    pictures: Pictures
     transcribe_input: bool
     transcribe_output: bool
     interim: bool
@@ -147,7 +147,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         proactive_audio=proactive,
         proactive_video=_proactive_video(setup, profile),
         all_video=_all_video(coverage, profile),
-        image_tokens=_image_tokens(generation.media_resolution),
+        pictures=Pictures(_image_tokens(generation.media_resolution), profile.heic),
         transcribe_input=setup.input_audio_transcription is not None,
         transcribe_output=setup.output_audio_transcription is not None,
         interim=setup.input_audio_transcription is not None and profile.interim_transcripts,

@@ -12,6 +12,7 @@ import base64
 import json
 import math
 import re
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
 from typing import Any, Literal, get_args
@@ -61,6 +62,11 @@ LONGEST = 1 << 20
 """Characters of a reply with its thoughts, whatever limit of tokens it has."""
 PART = 4096
 """Characters that are handed on at once: some endpoints send a whole reply in one piece."""
+_CONVERTING = threading.Lock()
+_CONVERTED: dict[tuple[int, int], bytes] = {}
+CONVERTED = 64
+"""Pictures in HEIC of which the JPEG is kept, of all sessions together; some 0.3 MB each."""
+UNREADABLE = "(I am showing you a picture, but it is broken, so that you cannot see anything of it.)"
 _VERDICTS = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 
 
@@ -242,6 +248,32 @@ def _call(part: FunctionCall) -> dict[str, Any]:
     return {"id": part.id or part.name, "type": "function", "function": function}
 
 
+def _picture(image: Image) -> dict[str, Any]:
+    """As it was sent, but for HEIC, which hardly an endpoint reads."""
+    mime, data = image.mime, image.data
+    if mime in ("image/heic", "image/heif"):
+        mime, data = "image/jpeg", _converted(data)
+    if not data:
+        return {"type": "text", "text": UNREADABLE}
+    return {"type": "image_url", "image_url": {"url": f"data:{mime};base64,{base64.b64encode(data).decode()}"}}
+
+
+def _converted(data: bytes) -> bytes:
+    """The image as a JPEG, b"" if it cannot be read. It comes again with each request of the conversation."""
+    from openlive.engines.frames import as_jpeg
+
+    key = len(data), hash(data)
+    with _CONVERTING:  # one at a time: a picture may take 200 MB
+        if key not in _CONVERTED:
+            try:
+                _CONVERTED[key] = as_jpeg(data)
+            except ValueError:
+                _CONVERTED[key] = b""
+            if len(_CONVERTED) > CONVERTED:
+                del _CONVERTED[next(iter(_CONVERTED))]
+        return _CONVERTED[key]
+
+
 def _content(message: Message, *, images: bool) -> str | list[dict[str, Any]]:
     """A plain string where there is nothing but text: not every endpoint takes parts."""
     if not any(isinstance(part, Image) for part in message.parts):
@@ -253,8 +285,7 @@ def _content(message: Message, *, images: bool) -> str | list[dict[str, Any]]:
     for part in message.parts:
         match part:
             case Image():
-                url = f"data:{part.mime};base64,{base64.b64encode(part.data).decode()}"
-                parts.append({"type": "image_url", "image_url": {"url": url}})
+                parts.append(_picture(part))
             case Text() | Heard():
                 parts.append({"type": "text", "text": part.text + prompt.remark(part)})
     return parts

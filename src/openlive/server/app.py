@@ -21,6 +21,7 @@ from openlive.core.languages import LANGUAGES, NATIVE_LANGUAGES
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
+from openlive.engines.frames import reads_heic
 from openlive.server import cors, doors, entry, rest
 from openlive.server.admission import Admission, Places, Visit
 from openlive.server.auth import Keyring, Principal, credentials, door
@@ -203,6 +204,7 @@ def profiles(config: Config, engines: Engines) -> dict[str, Profile]:
             proactive=settings.kind != "translation",
             addressee=engines.addressee is not None,
             watcher=engines.watcher is not None,
+            heic=reads_heic(),
             turn_detector=engines.turn is not None,
             turn_complete_after_call=settings.turn_complete_after_call,
             queues_during_calls=settings.queues_during_calls,

@@ -12,6 +12,8 @@ from openlive.engines.protocols import Watcher
 from openlive.types import Image, Request
 
 _LOG = logging.getLogger(__name__)
+_DECODING = anyio.CapacityLimiter(1)
+"""One frame at a time, of all sessions: it may take as much memory as a picture has pixels."""
 
 
 class Scenes:
@@ -28,7 +30,7 @@ class Scenes:
         image = request.messages[-1].parts[-1]
         assert isinstance(image, Image)
         try:
-            seen = await anyio.to_thread.run_sync(partial(_outline, image.data))
+            seen = await anyio.to_thread.run_sync(partial(_outline, image.data), limiter=_DECODING)
         except ValueError as error:
             _LOG.info("session %s: a frame is not judged: %s", self._session, error)
             return 0.0
