@@ -1,0 +1,150 @@
+"""A session that hears a clip as a client's microphone sends it: the core, Silero, the judge of ends of turns, the
+recogniser and the judge of whom something is said to are the real ones, the clock is virtual. What an engine takes is
+counted as `COST`, so that a busy machine changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from msgspec.structs import replace
+
+from openlive.core.commands import Flush, HangUp, Hear, JudgeAddressee, JudgeScene, JudgeTurn, Listen
+from openlive.core.events import AddresseeJudged, Transcribed, TurnJudged
+from openlive.core.profile import Profile
+from openlive.engines import addressee, listener, silero, smart_turn
+from openlive.engines.hearing import Hints, Threads, Utterance
+from openlive.engines.listener import Listener
+from openlive.engines.registry import Resources
+from openlive.engines.workers import Workers
+from openlive.models import ensure
+from openlive.types import INPUT_RATE, Transcript
+from tests.core.world import MODEL, TALK, World
+from tests.engines.speech import Detector
+
+FRAME = 512
+CHUNK = 320
+"""Samples of a message: 20 ms."""
+COST = 0.1
+"""Seconds that a pass of the recogniser takes."""
+AFTER = 4.0
+"""Seconds in which the turn has to come, once the client's audio is over."""
+
+
+class Engines:
+    """Those of the embedded default, and a loop for them."""
+
+    def __init__(self, ears: Listener | None = None) -> None:
+        resources = Resources(ensure, 1, 1)
+        self.loop = asyncio.new_event_loop()
+        self.vad = silero.create("", resources)
+        self.turn = smart_turn.create("", resources)
+        self.ears = ears or listener.create("", resources)
+        self.addressee = addressee.create("", resources)
+        self.workers = Workers(1, "hears")
+
+
+class Listening(World):
+    """`audio` (s16le mono 16 kHz) is said to a session that was set up by `setup`, whose user has so far spoken
+    `spoken` ('' nothing yet), with `manual` activity around it where the client tells that."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        audio: bytes,
+        setup: dict[str, Any] | None = None,
+        *,
+        spoken: str = "",
+        manual: bool = False,
+        version: str = "v1beta",
+        profile: Profile | None = None,
+    ) -> None:
+        self.audio, self.engines = audio, engines
+        self._utterances: dict[int, Utterance] = {}
+        self.finals: list[Transcript] = []
+        self._frames = [] if manual else engines.loop.run_until_complete(self._probabilities())
+        asked = dict(setup or TALK)
+        if manual:
+            asked["realtimeInputConfig"] = {"automaticActivityDetection": {"disabled": True}}
+        made = profile or Profile(MODEL, turn_detector=True, addressee=True, proactive=True)
+        super().__init__(asked, profile=made, version=version)
+        ears = self.session._hearing
+        assert ears is not None
+        ears.remember(replace(ears.memory, spoken=spoken))
+        if manual:
+            self.client({"realtimeInput": {"activityStart": {}}})
+        self.stream(len(audio) / 2 / INPUT_RATE, chunk=CHUNK / INPUT_RATE)
+        if manual:
+            self.client({"realtimeInput": {"activityEnd": {}}})
+        self.run(AFTER)
+
+    @property
+    def said(self) -> str | None:
+        """What the user said, as the turn has it that was answered; None where no turn was."""
+        if not self.at("audio"):
+            return None
+        return " ".join(text for role, text in self.history if role == "user")
+
+    @property
+    def language(self) -> str:
+        """Of what was said, as the recogniser told it."""
+        return self.finals[-1].language if self.finals else ""
+
+    # The engines.
+
+    async def _probabilities(self) -> list[float]:
+        stream = Detector(self.engines.vad)
+        frames = [probability for probability, _ in await stream.push(self.audio)]
+        stream.close()
+        return frames
+
+    def _speech(self, at: float) -> float:
+        index = int(at * INPUT_RATE / FRAME)
+        return self._frames[index] if index < len(self._frames) else 0.0
+
+    def _listen(self, command: Listen | Hear | Flush | HangUp | JudgeTurn) -> None:
+        run = self.engines.loop.run_until_complete
+        match command:
+            case Listen(number, languages, phrases):
+                self.injected.add(number)
+                self._heard[number] = -1
+                passes = Threads(self.engines.ears, self.engines.workers)
+                self._utterances[number] = Utterance(passes, Hints(languages, phrases))
+            case Hear(number, start, end):
+                self._heard[number] = end
+                run(self._pass(number, self.audio[2 * start : 2 * end]))
+            case Flush(number):
+                run(self._flush(number))
+            case HangUp(number):
+                self._utterances.pop(number).stop()
+                self._heard.pop(number)
+            case JudgeTurn(number, start, end):
+                finished = run(self.engines.turn.finished(self.audio[2 * start : 2 * end]))
+                self.later(0.03, TurnJudged(number, end, finished))
+
+    async def _pass(self, number: int, audio: bytes) -> None:
+        utterance = self._utterances[number]
+        utterance.add(audio)
+        utterance.start_if_due()
+        if utterance.running is not None:
+            await asyncio.wait((utterance.running.awaited,))
+            utterance.running.took = COST
+            self._tell(number, utterance.collect())
+
+    async def _flush(self, number: int) -> None:
+        async for transcript in self._utterances[number].flush():
+            self._tell(number, transcript)
+
+    def _tell(self, number: int, transcript: Transcript | None) -> None:
+        if transcript is not None:
+            if transcript.final:
+                self.finals.append(transcript)
+            self.later(COST, Transcribed(number, transcript))
+
+    def _judge(self, command: JudgeAddressee | JudgeScene) -> None:
+        match command:
+            case JudgeAddressee(utterance, number, request):
+                meant = self.engines.loop.run_until_complete(self.engines.addressee.meant(request))
+                self.later(0.04, AddresseeJudged(utterance, number, meant))
+            case _:
+                super()._judge(command)
