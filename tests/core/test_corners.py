@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from openlive import types
-from openlive.core.commands import Close, Listen, Prefill
-from openlive.core.events import Constraints, Draining, Opened
+from openlive.core.commands import Close, Detect, Listen, Prefill
+from openlive.core.events import AudioArrived, Constraints, Draining, Opened
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Speech, Text
@@ -411,3 +411,15 @@ def test_a_frame_is_looked_at_before_anybody_asks() -> None:
     world.stream(1.9)
     talking = world.of(Prefill)[-1].request.messages[-1]
     assert [type(p) for p in talking.parts] == [Image, Text], "what is prefilled begins like the turn"
+
+
+@pytest.mark.parametrize("samples", [16, 320, 500])
+def test_a_microphone_that_stops_within_a_frame_is_answered(samples: int) -> None:
+    """Nobody judges what fills no frame: waiting for that, the turn came ten seconds late, after a new detector."""
+    world = World(TALK, plan=words("Help me"))
+    world.stream(0.96, chunk=0.032)
+    world.run(0.02)
+    world.event(AudioArrived(samples))
+    world.run(3)
+    assert "said" in world.kinds()
+    assert len({command.stream for command in world.of(Detect)}) == 1

@@ -140,9 +140,12 @@ class Hearing:
         self._arrived_at = now
         self._arrivals.append((self._received, now))
         if self._policy.automatic:
-            if self._caught_up_at is not None:
-                self._judged_at = now
-            self._caught_up_at = None
+            if self._unjudged(self._received) < FRAME:
+                self._caught_up_at = now  # too little for a frame: the detector owes nothing, and will say nothing
+            else:
+                if self._caught_up_at is not None:
+                    self._judged_at = now
+                self._caught_up_at = None
             self._out.append(Detect(self._stream, start, self._received))
         else:
             if self._utterance is not None and self._received - self._utterance.heard >= LEAST:

@@ -103,7 +103,7 @@ def cords(random: Random, pitch: Wave, rough: float = 0.02) -> Wave:
     )
     phase = np.cumsum(pitch * (1 + rough * slow)) / RATE
     pulse = (1 - np.mod(phase, 1)) ** 3
-    return pulse - pulse.mean()
+    return np.asarray(pulse - pulse.mean())
 
 
 def glide(*hertz: float, seconds: float) -> Wave:
@@ -114,7 +114,7 @@ def glide(*hertz: float, seconds: float) -> Wave:
 def tone(hertz: float, seconds: float, partials: Sequence[float] = (1.0,)) -> Wave:
     at = np.arange(round(seconds * RATE)) / RATE
     parts = [share * np.sin(2 * np.pi * hertz * (n + 1) * at) for n, share in enumerate(partials)]
-    return np.sum(parts, axis=0)
+    return np.asarray(np.sum(parts, axis=0))
 
 
 def mix(*parts: tuple[float, Wave]) -> Wave:
