@@ -149,7 +149,7 @@ def test_the_recogniser_is_told_what_to_expect() -> None:
     """In the language spoken so far: a back-channel is too short to tell the language by."""
     setup = {**TALK, "inputAudioTranscription": {"languageCodes": ["de-DE", "en"], "customVocabulary": ["Kore"]}}
     for hints, language in [(setup, "en"), (TALK, "en")]:
-        plan = [*words("go on", 0.5), *words("okay", 6.0)]
+        plan = [*words("go on with it", 0.5), *words("okay", 6.0)]
         world = World(hints, plan=plan, replies=[LONG], profile=BY_WORDS)
         world.stream(8)
         [first, beside] = world.of(Listen)

@@ -423,3 +423,10 @@ def test_a_microphone_that_stops_within_a_frame_is_answered(samples: int) -> Non
     world.run(3)
     assert "said" in world.kinds()
     assert len({command.stream for command in world.of(Detect)}) == 1
+
+
+def test_less_than_a_second_of_speech_tells_no_language() -> None:
+    plan = [*words("yes", 0.5), *words("what shall we do now", 5.0), *words("yes", 11.0)]
+    world = World(TALK, plan=plan)
+    world.stream(14)
+    assert [command.languages for command in world.of(Listen)] == [(), (), ("en", "")]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from openlive.engines.hearing import Hints, Pass, Threads, transcribe
+from openlive.engines.invented import is_invented
 from openlive.engines.segment import LIMIT, Samples
 from openlive.engines.workers import Abort, Workers
 from openlive.types import Transcript, Word
@@ -348,3 +349,66 @@ def test_an_error_of_the_audio_is_not_lost() -> None:
 
     with pytest.raises(OSError, match="gone"):
         hear(Recogniser(), breaks())
+
+
+INVENTED = (
+    *(
+        "© transcript Emily Beynon",
+        "Thank you for watching!",
+        "♪ Hey ♪",
+        "[Music]",
+        "(laughs) ...",
+        "Subtitles by the Amara.org community",
+    ),
+    *(
+        "Untertitel im Auftrag des ZDF für funk, 2017",
+        "Vielen Dank fürs Zuschauen.",
+        "Sous-titrage Société Radio-Canada",
+    ),
+    *(
+        "¡Suscríbete al canal!",
+        "Legendas pela comunidade Amara.org",
+        "字幕由Amara.org社区提供",
+        "ご視聴ありがとうございました",
+        "請不吝點贊 訂閱",
+    ),
+    *(
+        "Субтитры сделал DimaTorzok",
+        "Продолжение следует...",
+        "시청해주셔서 감사합니다.",
+        "Altyazı M.K.",
+        "ترجمة نانسي قنقر",
+    ),
+)
+SAID = (
+    "Thank you.",
+    "Thank you for the tickets.",
+    "Turn the music up.",
+    "Untertitel an, bitte.",
+    "Merci.",
+    "Copyright is what?",
+    "5",
+)
+
+
+@pytest.mark.parametrize("text", INVENTED)
+def test_credits_are_no_speech(text: str) -> None:
+    assert is_invented(text)
+
+
+@pytest.mark.parametrize("text", SAID)
+def test_what_people_say_is_kept(text: str) -> None:
+    assert not is_invented(text)
+
+
+def test_no_recogniser_is_believed_that_reads_credits() -> None:
+    class Inventor:
+        def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:
+            return Pass("Thanks for watching!", "en", (Word("Thanks", 0, 5),))
+
+    async def main() -> list[Transcript]:
+        passes = Threads(Inventor(), Workers(1, "test"))
+        return [heard async for heard in transcribe(passes, parts(loud(1), b""), Hints())]
+
+    [final] = asyncio.run(main())
+    assert (final.text, final.language, final.words) == ("", "", ())

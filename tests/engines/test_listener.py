@@ -13,6 +13,7 @@ from openlive.engines import listener
 from openlive.engines.hearing import Hints, Pass
 from openlive.engines.listener import Listener, Route, worth_asking
 from openlive.engines.moonshine import Reading
+from openlive.engines.whisper import Hypothesis
 from openlive.engines.workers import Abort, Workers
 from openlive.types import Transcript, Word
 from tests.engines.speech import CHUNK, TRANSCRIPTS, all_of, chunks, hear, pcm, resources, words
@@ -28,9 +29,21 @@ class English:
         return self.reading
 
 
+TOO = Hypothesis("It sounds like this, too.", -0.4, 0.01)
+
+
 class Others:
-    def __init__(self, **probabilities: float) -> None:
+    """`english`: what it reads in English; `words`: what single words it may have heard, by language."""
+
+    def __init__(
+        self,
+        english: Hypothesis = TOO,
+        words: dict[str, tuple[Hypothesis, ...]] | None = None,
+        **probabilities: float,
+    ) -> None:
         self.probabilities = probabilities
+        self.english = english
+        self.words = words or {}
         self.calls: list[str] = []
 
     def load(self) -> None:
@@ -48,6 +61,12 @@ class Others:
         self.calls.append(f"read {language}")
         return f"in {language}"
 
+    def hypotheses(
+        self, encoded: Any, language: str, seconds: float, before: str = "", count: int = 1
+    ) -> tuple[Hypothesis, ...]:
+        self.calls.append(f"read {language}")
+        return self.words.get(language, (self.english,))
+
     def align(self, encoded: Any, language: str, text: str, samples: Any) -> tuple[Word, ...]:
         self.calls.append(f"align {language}: {text}")
         return (Word(text, 0, len(samples)),)
@@ -63,7 +82,7 @@ def route(
     timed: bool = False,
 ) -> Pass:
     ears = Listener(english, others, Workers(1, "test"))  # type: ignore[arg-type]
-    samples = np.zeros(int(seconds * 16000), np.float32)
+    samples = np.full(int(seconds * 16000), 0.1, np.float32)
     return ears.hear(samples, Hints(languages, words=timed), memo, Abort(), final=final)
 
 
@@ -71,7 +90,7 @@ def test_english_alone_is_moonshines() -> None:
     others = Others(de=1)
     heard = route(English(-0.9, "A doubtful but long enough sentence."), others, "en-GB")
     assert heard.language == "en"
-    assert not others.calls
+    assert others.calls == ["encode", "read en"], "a second opinion, and no detection"
 
 
 def test_another_language_alone_is_whispers() -> None:
@@ -125,8 +144,64 @@ def test_what_is_settled_stays_for_the_utterance() -> None:
 
 
 def test_little_speech_settles_nothing() -> None:
-    heard = route(English(-0.5), Others(es=1), seconds=1)
+    heard = route(English(-0.5), Others(es=1), seconds=1.2)
     assert (heard.language, heard.memo.language) == ("es", "")
+
+
+@pytest.mark.parametrize(
+    ("english", "text"),
+    [
+        (Hypothesis("It sounded like this.", -1.2, 0.1), "It sounds like this."),  # most words bear it out
+        (Hypothesis("Oh", -4.8, 0.54), ""),  # nothing was said
+        (Hypothesis("The world is a world.", -1.67, 0.28), ""),  # something was, but what?
+        (Hypothesis("Its hounds lie there.", -0.3, 0.05), "Its hounds lie there."),  # surer of it
+    ],
+)
+def test_what_one_doubts_the_other_is_asked_about(english: Hypothesis, text: str) -> None:
+    heard = route(English(-0.5), Others(english, en=1))
+    assert heard.text == text
+    assert heard.memo.language == ("en" if text else ""), "noise settles no language"
+
+
+SI = (Hypothesis("Sigue", -0.8, 0.0), Hypothesis("Sí.", -1.2, 0.0))
+YES, SEE = Hypothesis("Yes.", -0.05, 0.05), Hypothesis("See.", -0.4, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("english", "others", "languages", "text"),
+    [
+        (English(-0.3, "Yes,"), Others(), (), "Yes,"),  # plain
+        (English(-0.5, "Yes,"), Others(words={"en": (YES,)}), ("en", ""), "Yes,"),
+        (English(-0.5, "Yesterday."), Others(words={"en": (YES,)}), ("en",), "Yes."),
+        (
+            English(-0.2, "Yesterday."),
+            Others(words={"en": (Hypothesis("Yesterday.", -0.2, 0.0),)}),
+            ("en",),
+            "Yesterday.",
+        ),
+        (English(-0.4, "See."), Others(words={"es": SI, "en": (SEE,)}, es=0.3, en=0.6), (), "Sigue"),
+        (English(-0.4, "See."), Others(words={"es": (SI[1],), "en": (SEE,)}, es=0.1, en=0.6), (), "Sí."),
+        (English(-0.1, "Yes."), Others(words={"es": SI}, en=0.9), ("es", ""), "Sigue"),
+        (English(-0.4, "See."), Others(Hypothesis("I'm not sure.", -2.1, 0.66), es=0.9), (), ""),
+        (English(-0.1, "You"), Others(), (), ""),
+    ],
+)
+def test_a_single_word(english: English, others: Others, languages: tuple[str, ...], text: str) -> None:
+    heard = route(english, others, *languages, seconds=0.6)
+    assert heard.text == text
+    assert heard.memo is None or heard.memo.language in {"", *languages[:1]}
+
+
+def test_a_single_word_is_not_told_before_all_of_it_was_heard() -> None:
+    heard = route(English(-0.1, "Helping."), Others(), seconds=0.6, final=False)
+    assert heard.tentative, "the flush has to ask both"
+
+
+def test_an_expected_language_is_the_language_of_a_single_word() -> None:
+    heard = route(
+        English(-0.1, "Yes."), Others(words={"de": (Hypothesis("Ja.", -0.5, 0.0),)}, en=1), "de", "", seconds=0.6
+    )
+    assert (heard.text, heard.language) == ("Ja.", "de")
 
 
 def test_doubts_wait_while_the_user_speaks() -> None:

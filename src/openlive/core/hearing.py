@@ -37,6 +37,8 @@ PREROLL = 300 * MS
 """Audio before the onset that the recogniser is given: a detector notices soft beginnings late."""
 LEAST = 20 * MS
 """Audio of a manual activity that the recogniser is given at once; less waits for more, or for the end."""
+TELLING = INPUT_RATE + PREROLL
+"""An utterance, with its pre-roll, that is long enough to tell which language is spoken (engines/single_words.py)."""
 JUDGED = 8 * INPUT_RATE
 """Audio that a detector of ends of turns looks at."""
 MEANT = 0.5
@@ -419,7 +421,8 @@ class Hearing:
                 meant=utterance.meant is None or utterance.meant >= MEANT,
             )
         )
-        self._note_language(utterance.language)
+        if utterance.end - utterance.start >= TELLING:
+            self._note_language(utterance.language)
         self._usual = affect.learned(self._usual, final.prosody)
 
     def _span(self, utterance: Utterance) -> tuple[int, int]:

@@ -16,7 +16,9 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from openlive.engines.invented import is_invented
 from openlive.engines.segment import PAUSE, Samples, Segment
 from openlive.engines.workers import Abort, Workers
 from openlive.types import INPUT_RATE, Transcript, Word
@@ -155,6 +157,8 @@ class Utterance:
         assert self.running
         run, self.running = self.running, None
         heard = run.awaited.result()
+        if is_invented(heard.text):
+            heard = replace(heard, text="", words=())
         assert run.end is not None
         self._interval = min(LONGEST_INTERVAL, max(INTERVAL, int(SHARE * run.took * INPUT_RATE)))
         self._heard = run.end

@@ -26,6 +26,16 @@ QUIET = 0.03, 0.01
 """Quiet is what is below this part of the segment's loudest 20 ms (-30 dB), and below this loudness (-40 dBFS)."""
 
 
+def sounding(samples: Samples) -> float:
+    """Seconds from the first to the last 20 ms that are not quiet: how long somebody spoke, pauses inside included."""
+    steps = samples[: len(samples) // STEP * STEP].reshape(-1, STEP)
+    if not len(steps):
+        return 0.0
+    levels = np.sqrt(np.mean(np.square(steps), axis=1))
+    loud = np.flatnonzero(levels >= min(QUIET[0] * float(levels.max()), QUIET[1]))
+    return float(loud[-1] + 1 - loud[0]) * STEP / INPUT_RATE if levels.max() > 0 else 0.0
+
+
 class Segment:
     def __init__(self) -> None:
         self.start = 0

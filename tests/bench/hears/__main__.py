@@ -97,7 +97,7 @@ def of_names(engines: Engines, speaker: Speaker, *, aside: bool) -> Iterator[Out
         told = f"{line.said} ({voice}): {heard.transcript} {'answered' if heard.said else 'not answered'}"
         yield Outcome(group, "answered", line.aside, (heard.said is not None) == line.meant, told)
         if line.meant:
-            there = plain(line.name) in plain(heard.transcript).split()
+            there = plain(line.name) in plain(heard.transcript)
             yield Outcome("the name is heard", "transcript", line.aside, there, told)
 
 

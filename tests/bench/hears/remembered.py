@@ -87,9 +87,13 @@ class Others(whisper.Model):
         work = super().detect
         return self._memory.get(lambda: work(encoded.value), "detect", encoded.key)
 
-    def read(self, encoded: Any, *args: Any) -> Any:
-        work = super().read
-        return self._memory.get(lambda: work(encoded.value, *args), "others", encoded.key, args)
+    def hypotheses(self, encoded: Any, *args: Any) -> Any:
+        self.load()
+        work = super().hypotheses
+        return self._memory.get(lambda: work(encoded.value, *args), "hypotheses", encoded.key, args)
+
+    def align(self, encoded: Any, *args: Any) -> Any:
+        return super().align(encoded.value, *args)
 
 
 def ears(*, fresh: bool = False) -> Listener:

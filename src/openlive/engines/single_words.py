@@ -1,0 +1,118 @@
+"""A word or two, said in less than a second: which of several recognisers' readings it was.
+
+So little speech shows neither its language nor, often, its word: Whisper base detects the language of half of the words
+in `tests/bench/hears`, and Moonshine reads English into all of them. So no language but the expected one is thought of
+where one is expected, Whisper is told that a common word is likely (`common_words.py`), and a common one among what it
+may have heard is preferred to a rare one that is hardly likelier. Where nothing is expected, the languages whose common
+words are known are weighed by how likely each is and how well it is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from openlive.engines import moonshine, whisper
+from openlive.engines.common_words import WORDS, is_common, plain
+from openlive.engines.languages import Wanted
+from openlive.engines.segment import Samples
+from openlive.engines.workers import Abort
+from openlive.types import INPUT_RATE
+
+ENGLISH = "en"
+PLAIN, PLAIN_IF_EXPECTED = -0.35, -0.6
+"""Moonshine's confidence of a common English word from which nobody else is asked: with nothing known, and where
+English is expected."""
+BEAMS = 5
+BEHIND = 0.6
+"""How much less likely (mean log-probability of a token) than the best reading a common word may be and still be it."""
+COMMON, DISAGREED = 4.0, 2.0
+"""What it counts, in nats, for a reading that it is a common word of its language, and against an English one that
+Moonshine reads something else."""
+LEAST = 0.01
+"""Probability below which a language is not thought of."""
+SILENT = 0.45
+"""Whisper's probability of silence, before it is told what to expect, from which nothing was said: 0.53 and more in
+sounds without words, at most 0.34 in single words (`tests/bench/hears`)."""
+FAINT = -1.8
+"""Mean log-probability of a token below which a reading is a guess, and no word."""
+
+
+class Found(Struct, frozen=True):
+    """A reading: what was said in `language`, '' where nothing was, and the mean log-probability of its tokens."""
+
+    text: str
+    language: str
+    score: float = 0.0
+
+
+def is_plain(reading: moonshine.Reading, expected: str) -> bool:
+    """Moonshine's reading is a common English word, and it has no doubt of it."""
+    sure = PLAIN_IF_EXPECTED if expected else PLAIN
+    return reading.confidence >= sure and is_common(reading.text, ENGLISH)
+
+
+def hear(
+    others: whisper.Model,
+    samples: Samples,
+    wish: Wanted,
+    abort: Abort,
+    *,
+    phrases: Sequence[str],
+    expected: str,
+    reading: moonshine.Reading | None,
+) -> Found:
+    """What was said. `expected`: the language ('' for nothing known); `reading`: Moonshine's, where it was asked."""
+    encoded = others.encode(samples, final=True)
+    abort.check()
+    seconds = len(samples) / INPUT_RATE
+    if others.hypotheses(encoded, expected or ENGLISH, seconds)[0].silence > SILENT:
+        return Found("", expected)
+    likely = {expected: 1.0} if expected else others.detect(encoded)
+    found: list[tuple[float, Found]] = []
+    for language in _languages(likely, wish):
+        abort.check()
+        before = " ".join((*(f"{phrase}." for phrase in phrases), WORDS.get(language, "")))
+        count = BEAMS if language in WORDS else 1
+        best = _best(others.hypotheses(encoded, language, seconds, before.strip(), count), language)
+        if best is not None:
+            found.append((_weight(best, likely.get(language, 0.0), reading), best))
+    if reading is not None and moonshine.credible(reading) and reading.confidence >= PLAIN:
+        own = Found(reading.text, ENGLISH, reading.confidence)
+        found.append((_weight(own, likely.get(ENGLISH, 0.0), None), own))
+    if not found:
+        return Found("", expected)
+    return max(found, key=lambda each: each[0])[1]
+
+
+def _languages(likely: Mapping[str, float], wish: Wanted) -> Iterator[str]:
+    """Those worth a reading: of all that may come the likeliest one, and the likelier ones with common words."""
+    allowed = {language: p for language, p in likely.items() if wish.allows(language)}
+    if not allowed:
+        return
+    first = max(allowed, key=allowed.__getitem__)
+    yield first
+    for language in WORDS:
+        if language != first and (allowed.get(language, 0.0) >= LEAST):
+            yield language
+
+
+def _best(hypotheses: Sequence[whisper.Hypothesis], language: str) -> Found | None:
+    """The likeliest, or a common word that is hardly less likely; None where nothing was said."""
+    first = hypotheses[0]
+    for each in hypotheses:
+        if each.score >= first.score - BEHIND and is_common(each.text, language):
+            first = each
+            break
+    if not first.credible or first.score < FAINT:
+        return None
+    return Found(first.text, language, first.score)
+
+
+def _weight(found: Found, likely: float, reading: moonshine.Reading | None) -> float:
+    weight = math.log(max(likely, 0.01)) + found.score + COMMON * is_common(found.text, found.language)
+    if reading is not None and found.language == ENGLISH and plain(reading.text) != plain(found.text):
+        weight -= DISAGREED
+    return weight
