@@ -160,7 +160,8 @@ class Request(Struct, frozen=True):
     extend those of the conversation's previous one as far as possible. `voice` None asks for text, else for speech.
     `language` is a BCP-47 hint for the answer's language ('' = that of the user). `thinking` is how many tokens the
     model may think before it answers, by its own count; 0: it answers at once. `translation`: no answer is wanted, but
-    a translation of what was said last; where there is none, a reply without output.
+    a translation of what was said last; where there is none, a reply without output. `names` are what the model is
+    called.
     """
 
     conversation: str
@@ -172,6 +173,7 @@ class Request(Struct, frozen=True):
     language: str = ""
     thinking: int = 0
     translation: Translation | None = None
+    names: tuple[str, ...] = ()
 
 
 class Source(Struct, frozen=True):

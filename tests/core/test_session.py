@@ -222,7 +222,7 @@ class TestVoice:
     def test_the_recogniser_hears_what_came_before_the_onset(self) -> None:
         world = World(TALK, plan=QUESTION)
         world.stream(3)
-        assert world.of(Listen) == [Listen(1)]
+        assert world.of(Listen) == [Listen(1, phrases=("Gemini",))]
         assert world.of(Hear)[0].start == pytest.approx((0.5 - 0.3) * 16000, abs=512)
 
     def test_the_answer_waits_for_its_transcript(self) -> None:
@@ -251,7 +251,7 @@ class TestVoice:
         world.event(AudioArrived(16000))
         world.event(Detected(1, tuple((0.9, 512) for _ in range(8)) + tuple((0.0, 512) for _ in range(23))))
         world.run(5)
-        assert world.of(Listen) == [Listen(1)]
+        assert world.of(Listen) == [Listen(1, phrases=("Gemini",))]
         assert world.kinds() == ["setupComplete"]
         assert world.history == []
 

@@ -176,7 +176,7 @@ def test_all_of_them_together_reach_the_engines() -> None:
     }
     world = World(setup, plan=words("what is it", 0.5))
     world.stream(4)
-    assert world.of(Listen) == [Listen(1, ("en-US", "de"), ("openlive", "Kore"))]
+    assert world.of(Listen) == [Listen(1, ("en-US", "de"), ("openlive", "Kore", "Gemini"))]
     [request] = world.requests
     assert [m.text for m in request.messages] == ["what is it"]
     assert request == Request(
@@ -188,13 +188,14 @@ def test_all_of_them_together_reach_the_engines() -> None:
         voice=Voice("Kore", "de-DE"),
         language="de-DE",
         thinking=10,
+        names=("Gemini",),
     )
 
 
 def test_the_language_of_the_answer_is_a_hint_for_the_recogniser() -> None:
     world = World({"model": MODEL, **speech(languageCode="de-DE")}, plan=words("was ist das", 0.5))
     world.stream(2)
-    assert world.of(Listen) == [Listen(1, ("de-DE",), ())]
+    assert world.of(Listen) == [Listen(1, ("de-DE",), ("Gemini",))]
 
 
 def test_system_turns_are_joined_like_the_parts_of_an_instruction() -> None:

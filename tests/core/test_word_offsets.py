@@ -31,7 +31,7 @@ def times(pieces: list[Transcription]) -> list[tuple[str | None, float, float]]:
 def test_they_come_with_the_last_piece_of_a_transcript() -> None:
     world = World(ASKED, plan=QUESTION)
     world.stream(6)
-    assert world.of(Listen) == [Listen(1, words=True)]
+    assert world.of(Listen) == [Listen(1, phrases=("Gemini",), words=True)]
     pieces = heard(world)
     assert len(pieces) > 2
     assert [bool(piece.words) for piece in pieces] == [False] * (len(pieces) - 2) + [True, False]
@@ -72,7 +72,7 @@ def test_a_recogniser_that_knows_them_unasked_tells_nobody() -> None:
 def test_nobody_looks_for_them_where_they_are_not_asked_for(setup: dict[str, Any]) -> None:
     world = World(setup, plan=QUESTION)
     world.stream(6)
-    assert world.of(Listen) == [Listen(1)]
+    assert world.of(Listen) == [Listen(1, phrases=("Gemini",))]
     assert heard(world)
     assert not times(heard(world))
 

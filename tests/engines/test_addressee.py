@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openlive.engines import addressee
-from openlive.engines.addressee import E5Addressee, facts, names
+from openlive.engines.addressee import E5Addressee, facts
 from openlive.engines.prompt import content
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.routing import prompt
@@ -22,9 +22,9 @@ def engine() -> E5Addressee:
     return addressee.create("", RESOURCES)
 
 
-def asked(said: str, before: str = "", instructions: str = "") -> Request:
+def asked(said: str, before: str = "", name: str = "") -> Request:
     messages = (Message("model", (Text(before),)),) if before else ()
-    return Request("c", (*messages, Message("user", (Heard(said, 0, 0),))), instructions)
+    return Request("c", (*messages, Message("user", (Heard(said, 0, 0),))), names=(name,) if name else ())
 
 
 @pytest.mark.parametrize(
@@ -54,26 +54,12 @@ def test_the_committed_set(engine: E5Addressee) -> None:
 async def test_who_is_called_by_name_is_spoken_to(engine: E5Addressee) -> None:
     aside = "Sweetheart, did you lock the front door? Nova?"
     assert await engine.meant(asked(aside)) < 0.5
-    assert await engine.meant(asked(aside, instructions="You are Nova, a helpful house.")) >= 0.5
+    assert await engine.meant(asked(aside, name="Nova")) >= 0.5
 
 
 async def test_a_name_is_a_word_of_its_own(engine: E5Addressee) -> None:
     aside = "Sweetheart, when did you fly to Canada?"
-    assert await engine.meant(asked(aside, instructions="You are Ada.")) < 0.5
-
-
-@pytest.mark.parametrize(
-    ("instructions", "found"),
-    [
-        ("You are Nova. Be brief.", ["Nova"]),
-        ("You are a friendly assistant called Max.", ["Max"]),
-        ("Du bist Klara und hilfst.", ["Klara"]),
-        ("You are helpful.", []),
-        ("You are NOT a person. You are The Guide.", []),
-    ],
-)
-def test_the_name_is_in_the_instructions(instructions: str, found: list[str]) -> None:
-    assert names(instructions) == found
+    assert await engine.meant(asked(aside, name="Ada")) < 0.5
 
 
 def test_the_place_in_the_conversation() -> None:

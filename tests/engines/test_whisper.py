@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import jiwer
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from openlive.engines import whisper
 from openlive.engines.registry import EngineError
-from openlive.engines.whisper import DENSE, LANGUAGES, SCRIPT, Model, Whisper
+from openlive.engines.whisper import DENSE, LANGUAGES, SCRIPT, Hypothesis, Model, Whisper
 from tests.engines.speech import TRANSCRIPTS, chunks, hear, pcm, resources, words
 
 
@@ -22,6 +23,29 @@ def test_the_language_tables_agree() -> None:
 def test_a_missing_model_says_where_it_was_looked_for(tmp_path: object) -> None:
     with pytest.raises(EngineError, match=str(tmp_path)):
         whisper.create(str(tmp_path), resources())
+
+
+@pytest.mark.parametrize(
+    ("plain", "asked", "text"),
+    [
+        (Hypothesis("Nuh, nuh.", -1.2, 0.65), 1, ""),
+        (Hypothesis("Jamie und ich.", -0.3, 0.01), 2, "Gemini und ich."),
+        (Hypothesis("Wie spät ist es?", -0.3, 0.01), 1, "Wie spät ist es?"),
+        (Hypothesis("Paris", -2.7, 0.2), 1, "Paris"),
+        (Hypothesis("...", -0.1, 0.0), 1, ""),
+    ],
+)
+def test_expected_words_are_not_found_where_nothing_was_said(plain: Hypothesis, asked: int, text: str) -> None:
+    class Told(Model):
+        def hypotheses(
+            self, encoded: object, language: str, seconds: float, before: str = "", count: int = 1
+        ) -> tuple[Hypothesis, ...]:
+            prompts.append(before)
+            return (Hypothesis("Gemini und ich.", -0.1, 0.0),) if before else (plain,)
+
+    prompts: list[str] = []
+    assert Told(Path(), 1).read(None, "de", 1.0, ("Gemini",)) == text
+    assert prompts == ["", "Gemini"][:asked]
 
 
 @pytest.fixture(scope="module")

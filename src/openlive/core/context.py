@@ -29,6 +29,7 @@ class Context:
         self.conversation = conversation
         self._preamble: int | None = None
         """Tokens before the messages; None: not counted yet."""
+        self.names = settings.names
 
     def request(self, messages: tuple[Message, ...]) -> Request:
         settings = self.settings
@@ -42,6 +43,7 @@ class Context:
             language=settings.language,
             thinking=settings.thinking,
             translation=settings.translation,
+            names=self.names,
         )
 
     def so_far(self) -> Request:
@@ -113,5 +115,6 @@ class Context:
         self._preamble = None
         if instructions is not None:
             self.settings = replace(self.settings, instructions=instructions)
+            self.names = self.settings.names
         if functions is not None:
             self.settings = replace(self.settings, functions=functions, missing_tools=missing_tools)

@@ -62,7 +62,8 @@ class Hearing:
         self._policy = policy
         self._limits = limits
         self._hints = languages
-        self._phrases = phrases
+        self.phrases = phrases
+        """That the recogniser is told to expect."""
         self._words = words
         self._prosody = prosody
         self._usual = affect.NOBODY
@@ -344,7 +345,7 @@ class Hearing:
     def _open(self, start: int) -> None:
         self._number += 1
         self._utterance = Utterance(self._number, start)
-        languages, phrases = self._languages(), self._phrases
+        languages, phrases = self._languages(), self.phrases
         if self.beside:  # so short that it is hard to recognise without knowing what to expect
             languages = ((self._spoken or languages[0]),) if languages else ()
             phrases += backchannel.expected(*languages)

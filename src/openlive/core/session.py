@@ -259,7 +259,7 @@ class Session:
             settings.activity,
             limits,
             settings.languages,
-            settings.phrases,
+            _expected(settings),
             words=settings.words,
             prosody=settings.affective,
         )
@@ -270,6 +270,7 @@ class Session:
         if snapshot is not None:
             self._hearing.remember(snapshot.ears)
             dialogue.restore(snapshot, self._first)
+            self._hearing.phrases = _expected(dialogue.settings)
         dialogue.prepare()
         dialogue.rested = True
         dialogue.settle()
@@ -299,7 +300,7 @@ class Session:
         system = [instructions(c) for c, message in zip(content.turns, turns, strict=True) if message.role == "system"]
         if system:  # replaces the instructions, on every model (protocol.md 2.4)
             self._refuse_if_locked("system_instruction", "client_content.turns")
-            self._dialogue.update("\n\n".join(system), None)
+            self._update("\n\n".join(system), None)
         said = [message for message in turns if message.role != "system"]
         if said or not system or (content.turn_complete and self._dialogue.history.messages):
             self._dialogue.content(said, complete=bool(content.turn_complete))
@@ -364,11 +365,23 @@ class Session:
             self._refuse_if_locked("tools", "context_update.tools")
         told = None if update.system_instruction is None else instructions(update.system_instruction)
         if update.tools is None:
-            self._dialogue.update(told, None)
+            self._update(told)
             return
         asked, profile = update.tools.tools, self._dialogue.settings.profile
         tools = functions(asked, "context_update.tools.tools", profile.tools, refuses=profile.refuses_tools)
-        self._dialogue.update(told, tools, missing(asked, profile.tools))
+        self._update(told, tools, missing(asked, profile.tools))
+
+    def _update(
+        self,
+        told: str | None,
+        tools: tuple[FunctionDeclaration, ...] | None = None,
+        missing_tools: tuple[str, ...] = (),
+    ) -> None:
+        """Other instructions may give the model another name, which the recogniser is told to expect."""
+        assert self._dialogue is not None
+        assert self._hearing is not None
+        self._dialogue.update(told, tools, missing_tools)
+        self._hearing.phrases = _expected(self._dialogue.settings)
 
     # What hearing tells.
 
@@ -488,3 +501,8 @@ class Session:
             self._out += self._dialogue.out
         self._out.append(Close(code, close_reason(reason), about))
         self._closed = True
+
+
+def _expected(settings: Settings) -> tuple[str, ...]:
+    """Words for the recogniser: the client's, and what the model is called."""
+    return tuple(dict.fromkeys((*settings.phrases, *settings.names)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from openlive.core import languages
+from openlive.core import languages, naming
 from openlive.core.activity import MS, Policy
 from openlive.core.declarations import functions, missing
 from openlive.core.history import Pictures, Window
@@ -105,6 +105,11 @@ class Settings(Struct, frozen=True):
     loads_history: bool
     resumable: bool
     transparent: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the model is called."""
+        return naming.names(self.instructions, self.profile.display_name or self.profile.name, self.phrases)
 
 
 def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, vertex: bool = False) -> Settings:

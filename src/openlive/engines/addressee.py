@@ -32,9 +32,6 @@ WORDS = 60
 SHORT = 4
 """Words of an answer that could not stand alone."""
 BY_NAME = 0.95
-_NAMES = re.compile(r"\b(?i:you are|your name is|called|named|du bist|du heißt|eres|te llamas)\s+(\w{3,})")
-
-_NO_NAMES = frozenset(("not", "the", "now", "only", "always", "never", "ein", "eine", "una"))
 
 
 class Weights(Struct, frozen=True):
@@ -64,7 +61,7 @@ class E5Addressee:
         said = " ".join(request.messages[-1].text.split()[-WORDS:])
         before = request.messages[-2] if len(request.messages) > 1 else None
         words = set(re.findall(r"\w+", said.casefold()))
-        if words.intersection(map(str.casefold, names(request.instructions))):
+        if words.intersection(map(str.casefold, request.names)):
             return BY_NAME
         logit = self.embed(said) @ self._embedding + facts(said, before) @ self._facts + self._bias
         return 1 / (1 + math.exp(-float(logit)))
@@ -85,11 +82,6 @@ def facts(said: str, before: Message | None) -> Vector:
     question = said.rstrip().endswith(("?", "？", "؟"))
     told = (asked, asked and count <= SHORT, answers, not answers and count < SHORT, question, count < SHORT)
     return np.array(told, np.float32)
-
-
-def names(instructions: str) -> list[str]:
-    """Names that the instructions give the model: "You are Nova, …"."""
-    return [n for n in _NAMES.findall(instructions) if n[0].isupper() and n.casefold() not in _NO_NAMES]
 
 
 def _load() -> Any:

@@ -80,6 +80,9 @@ class Listener:
         if hints.words:
             self._others.load()  # while the user speaks, not when the answer is waited for
         heard = self._read(samples, hints, memo, abort, final=final)
+        if heard.language == ENGLISH and heard.text and hints.phrases:
+            text = moonshine.expecting(self._english, samples, heard.text, hints.phrases, abort)
+            heard = replace(heard, text=text)
         if not (final and hints.words and heard.text) or heard.words:
             return heard
         abort.check()
@@ -137,7 +140,7 @@ class Listener:
         if language == ENGLISH:
             reading = reading or self._english.read(samples, route.draft, abort)
             abort.check()
-            best = self._others.hypotheses(encoded, language, seconds, ", ".join(hints.phrases))[0]
+            best = self._others.hypotheses(encoded, language, seconds)[0]
             return self._weighed(reading, best, settled=settled)
         abort.check()
         text = self._others.read(encoded, language, seconds, hints.phrases)

@@ -12,6 +12,7 @@ quantisation rounds a run as a whole.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy.typing as npt
 import onnxruntime
 from msgspec import Struct
 
+from openlive.engines import called
 from openlive.engines.hearing import Hints, Pass, Threads, transcribe
 from openlive.engines.registry import EngineError, Resources
 from openlive.engines.segment import Samples
@@ -38,6 +40,9 @@ UNSURE = -0.6
 and -0.5, noise between -0.1 and -1.7."""
 HOPELESS = -1.5
 """The same for a text of any length. Sentences in other languages, which are told by their doubt, stay above -1.3."""
+HARDLY = 6.0
+"""By how much (log-probability of the whole text) an expected word may be the less likely one. Where a name was called
+and another word was read it was up to 4.9, where only the sound is alike 7 and more (`tests/bench/hears`)."""
 NOISE = frozenset({"you", "thank you for watching"})
 """What the model reads, with conviction, in clicks, hums and music (normalised)."""
 
@@ -59,6 +64,7 @@ class Model:
         self._encoder = _session(folder / "encoder_model.ort")
         self._decoder = _session(folder / "decoder_model_merged.ort")
         self._words = vocabulary((folder / "tokenizer.bin").read_bytes())
+        self._numbers = {word: number for number, word in enumerate(self._words)}  # characters come after bytes
         self._outputs = [output.name for output in self._decoder.get_outputs()]
         # present.0.decoder.key feeds past_key_values.0.decoder.key
         self._caches = {name: "past_key_values" + name.removeprefix("present") for name in self._outputs[1:]}
@@ -78,6 +84,35 @@ class Model:
         tokens, log_probability = self._decode(_value(encoded), _value(mask), tuple(draft[:most]), most, abort)
         text = b"".join(self._words[token] for token in tokens).decode(errors="ignore").replace("▁", " ").strip()
         return Reading(text, tokens, log_probability / (len(tokens) + 1))
+
+    def likelihoods(self, samples: Samples, texts: Sequence[str], abort: Abort) -> list[float]:
+        """The log-probability of each text, its end included, as what is said in the samples."""
+        if len(samples) < SHORTEST:
+            samples = np.pad(samples, (0, SHORTEST - len(samples)))
+        mask = np.ones((1, len(samples)), np.int64)
+        with stoppable(abort) as options:
+            encoded = self._encoder.run(None, {"input_values": samples[None], "attention_mask": mask}, options)[0]
+        found = []
+        for text in texts:
+            abort.check()
+            tokens = self.tokens(text)
+            feed = {"encoder_hidden_states": _value(encoded), "encoder_attention_mask": _value(mask), **self._no_cache}
+            logits, _ = self._step(feed, (BEGIN, *tokens), cached=False)
+            top = logits.max(axis=1)
+            rest = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+            found.append(float((logits[np.arange(len(logits)), [*tokens, END]] - rest).sum()))
+        return found
+
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """Byte pairs as SentencePiece joins them: of all neighbours those first that are the earliest token."""
+        pieces = [character.encode() for character in "▁" + text.replace(" ", "▁")]
+        while True:
+            pairs = [(self._numbers.get(a + b, len(self._words)), i) for i, (a, b) in enumerate(pairwise(pieces))]
+            token, at = min(pairs, default=(len(self._words), 0))
+            if token == len(self._words):
+                break
+            pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
+        return tuple(self._numbers[piece] for piece in pieces if piece in self._numbers)
 
     def _decode(self, encoded: Any, mask: Any, draft: tuple[int, ...], most: int, abort: Abort) -> Decoded:
         """Greedy decoding: the tokens that the model finds likeliest one by one, and their summed log-probability."""
@@ -148,6 +183,16 @@ def credible(reading: Reading) -> bool:
     return reading.confidence > (HOPELESS if len(reading.text.split()) > 4 else UNSURE)
 
 
+def expecting(model: Model, samples: Samples, text: str, phrases: Sequence[str], abort: Abort) -> str:
+    """The text, with an expected word in the place of one that sounds alike and is hardly likelier."""
+    others = called.alternatives(text, phrases)
+    if not others:
+        return text
+    likely, *each = model.likelihoods(samples, (text, *others), abort)
+    best = max(each)
+    return others[each.index(best)] if best >= likely - HARDLY else text
+
+
 def noise(text: str) -> bool:
     """Whether it is what the model makes of noise: notes, signs, "You"."""
     words = "".join(c for c in text.lower() if c.isalnum() or c.isspace()).split()
@@ -177,7 +222,8 @@ class Moonshine:
 
     def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:  # noqa: ARG002
         reading = self.model.read(samples, memo or (), abort)
-        return Pass(reading.text if credible(reading) else "", "en", memo=reading.tokens)
+        text = expecting(self.model, samples, reading.text, hints.phrases, abort) if credible(reading) else ""
+        return Pass(text, "en", memo=reading.tokens)
 
 
 def _session(path: Path) -> Any:

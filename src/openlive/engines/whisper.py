@@ -18,6 +18,7 @@ import numpy as np
 from msgspec import Struct
 
 from openlive.engines.alignment import Token, words_of
+from openlive.engines.called import sounds_like_any
 from openlive.engines.clauses import is_unspaced
 from openlive.engines.hearing import Hints, Pass, Threads, transcribe
 from openlive.engines.languages import ENOUGH, likeliest, wanted
@@ -125,9 +126,16 @@ class Model:
         return {token[2:-2]: p for token, p in self._loaded.detect_language(encoded)[0]}
 
     def read(self, encoded: Any, language: str, seconds: float, phrases: Sequence[str] = ()) -> str:
-        """The text of `seconds` of speech, '' if there is none."""
-        best = self.hypotheses(encoded, language, seconds, ", ".join(phrases))[0]
-        return best.text if best.credible else ""
+        """The text of `seconds` of speech, '' if there is none.
+
+        Whether there is any is judged without the `phrases`: told to expect them, the model finds them in any noise.
+        """
+        best = self.hypotheses(encoded, language, seconds)[0]
+        if not best.credible:
+            return ""
+        if not sounds_like_any(best.text, phrases):
+            return best.text
+        return self.hypotheses(encoded, language, seconds, ", ".join(phrases))[0].text or best.text
 
     def hypotheses(
         self, encoded: Any, language: str, seconds: float, before: str = "", count: int = 1

@@ -59,6 +59,10 @@ class English(moonshine.Model):
         found: moonshine.Reading = self._memory.get(lambda: work(samples, draft, abort), "read", digest(samples), draft)
         return found
 
+    def likelihoods(self, samples: Samples, texts: Any, abort: Any) -> Any:
+        work = super().likelihoods
+        return self._memory.get(lambda: work(samples, texts, abort), "likelihoods", digest(samples), texts)
+
 
 class Encoded(Struct, frozen=True):
     """What was encoded, and how to do that when it is needed."""
