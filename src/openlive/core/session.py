@@ -259,7 +259,7 @@ class Session:
             settings.activity,
             limits,
             settings.languages,
-            _expected(settings),
+            settings.expected,
             words=settings.words,
             prosody=settings.affective,
         )
@@ -270,7 +270,7 @@ class Session:
         if snapshot is not None:
             self._hearing.remember(snapshot.ears)
             dialogue.restore(snapshot, self._first)
-            self._hearing.phrases = _expected(dialogue.settings)
+            self._hearing.phrases = dialogue.settings.expected
         dialogue.prepare()
         dialogue.rested = True
         dialogue.settle()
@@ -381,7 +381,7 @@ class Session:
         assert self._dialogue is not None
         assert self._hearing is not None
         self._dialogue.update(told, tools, missing_tools)
-        self._hearing.phrases = _expected(self._dialogue.settings)
+        self._hearing.phrases = self._dialogue.settings.expected
 
     # What hearing tells.
 
@@ -501,8 +501,3 @@ class Session:
             self._out += self._dialogue.out
         self._out.append(Close(code, close_reason(reason), about))
         self._closed = True
-
-
-def _expected(settings: Settings) -> tuple[str, ...]:
-    """Words for the recogniser: the client's, and what the model is called."""
-    return tuple(dict.fromkeys((*settings.phrases, *settings.names)))

@@ -111,6 +111,11 @@ class Settings(Struct, frozen=True):
         """What the model is called."""
         return naming.names(self.instructions, self.profile.display_name or self.profile.name, self.phrases)
 
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """Words for the recogniser: the client's, and what the model is called."""
+        return tuple(dict.fromkeys((*self.phrases, *self.names)))
+
 
 def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, vertex: bool = False) -> Settings:
     """Raises `ProtocolError` with the field's path for what the model or the protocol does not allow."""
