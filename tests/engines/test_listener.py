@@ -171,6 +171,8 @@ YES, SEE = Hypothesis("Yes.", -0.05, 0.05), Hypothesis("See.", -0.4, 0.05)
     ("english", "others", "languages", "text"),
     [
         (English(-0.3, "Yes,"), Others(), (), "Yes,"),  # plain
+        (English(-0.18, "Ten of clubs."), Others(Hypothesis("", -9, 0.9)), (), "Ten of clubs."),  # so is that
+        (English(-0.3, "Ten of clubs."), Others(Hypothesis("", -9, 0.9)), ("en",), "Ten of clubs."),
         (English(-0.5, "Yes,"), Others(words={"en": (YES,)}), ("en", ""), "Yes,"),
         (English(-0.5, "Yesterday."), Others(words={"en": (YES,)}), ("en",), "Yes."),
         (

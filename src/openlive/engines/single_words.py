@@ -25,6 +25,9 @@ ENGLISH = "en"
 PLAIN, PLAIN_IF_EXPECTED = -0.35, -0.6
 """Moonshine's confidence of a common English word from which nobody else is asked: with nothing known, and where
 English is expected."""
+SEVERAL, CERTAIN = 3, -0.2
+"""Words that are hardly made of a single one in another language, and the confidence for that with nothing known: "ten
+of clubs" has -0.18, Portuguese "ajuda" read as "as you there" -0.22."""
 BEAMS = 5
 BEHIND = 0.6
 """How much less likely (mean log-probability of a token) than the best reading a common word may be and still be it."""
@@ -49,9 +52,10 @@ class Found(Struct, frozen=True):
 
 
 def is_plain(reading: moonshine.Reading, expected: str) -> bool:
-    """Moonshine's reading is a common English word, and it has no doubt of it."""
-    sure = PLAIN_IF_EXPECTED if expected else PLAIN
-    return reading.confidence >= sure and is_common(reading.text, ENGLISH)
+    """Moonshine's reading is a common English word, or several words, and it has no doubt of it."""
+    if is_common(reading.text, ENGLISH):
+        return reading.confidence >= (PLAIN_IF_EXPECTED if expected else PLAIN)
+    return len(reading.text.split()) >= SEVERAL and reading.confidence >= (PLAIN if expected else CERTAIN)
 
 
 def hear(
