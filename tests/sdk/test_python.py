@@ -102,7 +102,7 @@ async def test_several_at_once(server: Server) -> None:
 @pytest.mark.parametrize(
     ("model", "config", "code", "reason"),
     [
-        ("models/none", TEXT, 1008, "models/none is not found for API version v1, or is not supported for bidiGen"),
+        ("models/none", TEXT, 1008, "models/none is not found for API version v1"),
         (MODEL, {"response_modalities": ["TEXT", "AUDIO"]}, 1007, "At most one response modality can be specified"),
         (MODEL, {"response_modalities": ["IMAGE"]}, 1007, "The requested combination of response modalities (IMAGE)"),
         (
