@@ -183,6 +183,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(stage=st.sampled_from(["vad", "stt", "reply", "call", "scene"]), number=st.integers(1, 3))
     def fail(self, stage: Any, number: int) -> None:
+        if stage == "stt":  # what was said in it is lost
+            self.world.injected.add(number)
         self.world.event(Failed(stage, number, "it broke"))
 
     @rule(number=st.integers(1, 3), likely=st.sampled_from([0.0, 1.0]))
