@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from openlive.engines import chatml, llamasteps, routing
+from openlive.engines import chatml, llamarun, llamasteps, routing
 from openlive.engines.hold import Hold, enter
 from openlive.engines.llamacpp import SLOTS, Llama
 from openlive.engines.llamarun import Run, Signal
@@ -207,6 +207,34 @@ def test_what_follows_the_first_words_waits_for_those_of_others(llm: Llama, runt
     asyncio.run(run())
     second = [i for i, entry in enumerate(runtime.log) if entry == ("+", 0)][1]
     assert second > runtime.log.index(("!", 1))
+
+
+def test_what_follows_the_first_words_has_its_turn_where_one_answer_after_another_begins(
+    llm: Llama, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end would never be told otherwise, while all that it said has been heard."""
+    monkeypatch.setattr(llamarun, "PATIENCE", 0.05)
+
+    async def run() -> None:
+        others = 0
+
+        async def beginning(name: str) -> None:
+            nonlocal others
+            while True:
+                await first(llm, asks(f"{name}-{others}", LONG))
+                others += 1
+
+        async with asyncio.TaskGroup() as group, aclosing(llm.generate(asks("early", tokens=40))) as early:  # type: ignore[type-var]
+            assert [isinstance(await anext(early), kind) for kind in (Progress, Text)] == [True, True]
+            crowd = [group.create_task(beginning(name)) for name in ("one", "two", "three")]
+            await until(lambda: others > 3)
+            async with asyncio.timeout(30):
+                written = [piece async for piece in early if isinstance(piece, Text)]
+            assert len(written) == 39
+            for task in crowd:
+                task.cancel()
+
+    asyncio.run(run())
 
 
 def test_a_reply_that_is_cancelled_while_it_waits_holds_nobody_up(llm: Llama) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from openlive.engines import workers as engine_workers
 from openlive.engines.hold import Hold, enter
 from openlive.engines.workers import Abort, AbortedError, Workers
 
@@ -43,6 +44,26 @@ def test_the_urgent_goes_first_and_equals_keep_their_order() -> None:
 
     asyncio.run(main())
     assert order == ["a", "b", "c", "d"]
+
+
+def test_nobody_is_overtaken_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    async def main() -> None:
+        workers, gate = Workers(1, "test"), Gate()
+        first = asyncio.create_task(workers.run(gate))
+        await begun(gate)
+        jobs = [
+            asyncio.create_task(workers.run(lambda _, name=name: order.append(name), priority))  # type: ignore[misc]
+            for name, priority in (("patient", 1), ("a", 0), ("b", 0))
+        ]
+        await asyncio.sleep(0)  # they have queued up
+        monkeypatch.setattr(engine_workers, "PATIENCE", 0.0)
+        gate.go.set()
+        await asyncio.gather(first, *jobs)
+
+    asyncio.run(main())
+    assert order == ["patient", "a", "b"]
 
 
 def test_what_nobody_waits_for_yet_goes_last_until_it_is_released() -> None:

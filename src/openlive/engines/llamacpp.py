@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, nullcontext, suppress
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -82,7 +82,8 @@ class Llama:
         """Those that could not begin yet."""
         self._ending = Condition()
         self._releases = 0
-        self._waiting: set[Signal] = set()
+        self._waiting: dict[Signal, None] = {}
+        """In the order in which they came, so that nobody is overtaken for ever."""
         self._closed = False
         _engines.add(self)
 
@@ -167,14 +168,16 @@ class Llama:
     async def _pull(self, key: str, reply: Reply) -> AsyncGenerator[Text | Thought | FunctionCall | Progress, None]:
         """What the reply gives; runs the model as long as somebody takes it."""
         while True:
-            releases, finished = self._releases, reply.finished
+            releases, finished, patience = self._releases, reply.finished, None
             if reply.is_hungry():
                 if reply.rank is Rank.FIRST:
                     self._silent.add(reply)
                 run = reply.next_run()
                 if self._start(key, run, len(reply.prompt) + reply.limit):
-                    reply.run = run
+                    reply.begun(run)
                     self._silent.discard(reply)
+                else:
+                    patience = reply.refused(run)
             if piece := reply.take():
                 yield piece
             elif finished:
@@ -182,7 +185,7 @@ class Llama:
             elif reply.run and not reply.is_hungry():
                 await reply.run.wait()
             else:
-                await self._released(releases)
+                await self._released(releases, patience)
 
     async def prefill(self, request: Request) -> None:
         """Returns when it is done, or overtaken by another call for the conversation. Does nothing while a reply is
@@ -334,15 +337,17 @@ class Llama:
         for signal in tuple(self._waiting):
             signal.set()
 
-    async def _released(self, before: int) -> None:
-        """Until some run ends; at once if one has ended since `before` (`_releases` then)."""
+    async def _released(self, before: int, within: float | None = None) -> None:
+        """Until some run ends, or `within` seconds; at once if one has ended since `before` (`_releases` then)."""
         signal = Signal()
-        self._waiting.add(signal)
+        self._waiting[signal] = None
         try:
             if self._releases == before:
-                await signal.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(within):
+                        await signal.wait()
         finally:
-            self._waiting.discard(signal)
+            self._waiting.pop(signal, None)
 
 
 def _route(request: Request, unfinished: bool) -> list[Piece]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from openlive.engines.llamaserver import Chunk
 from openlive.engines.prompt import PromptTooLongError
 from openlive.engines.tokens import Tokens
+from openlive.engines.workers import PATIENCE
 from openlive.types import FunctionCall, FunctionResponse, Progress, Request, Sampling, Text, Thought
 
 MAX_TOKENS = 512
@@ -50,7 +52,7 @@ class Rank(IntEnum):
     FIRST = 0
     """The first words of an answer."""
     NEXT = 1
-    """What follows them: a voice is speaking meanwhile."""
+    """What follows them: a voice is speaking meanwhile. After `PATIENCE` it goes first, too."""
     HELD = 2
     """An answer that is prepared: nobody waits for it unless the turn is over."""
     TALKING = 3
@@ -134,6 +136,8 @@ class Reply:
         """The run that is under way, or was the last one."""
         self.held = False
         """Nobody waits for it yet."""
+        self._waiting_since: float | None = None
+        """For the next run to begin."""
         self._sampling = sampling
         self._ids: list[int] = []
         self._buffer: deque[Text | Thought | FunctionCall] = deque()
@@ -160,7 +164,22 @@ class Reply:
         """Of the next run."""
         if self.held:
             return Rank.HELD
-        return Rank.NEXT if self._ids else Rank.FIRST
+        return Rank.NEXT if self._ids and self._patience > 0 else Rank.FIRST
+
+    @property
+    def _patience(self) -> float:
+        """Seconds for which it may still be made to wait."""
+        since = self._waiting_since
+        return PATIENCE if since is None else max(0.0, since + PATIENCE - time.monotonic())
+
+    def begun(self, run: Run) -> None:
+        self.run, self._waiting_since = run, None
+
+    def refused(self, run: Run) -> float | None:
+        """It is not the turn of `run` yet. In how many seconds that is to be tried again; None: when another ends."""
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
+        return self._patience if run.rank is Rank.NEXT else None
 
     def take(self) -> Text | Thought | FunctionCall | Progress | None:
         """The next piece; None where there is none yet."""

@@ -1,6 +1,7 @@
 """A few threads for inference, with priorities.
 
-Priorities are small numbers, the smallest first; equals keep their order. Work on a reply that is held (`hold`) comes
+Priorities are small numbers, the smallest first; equals keep their order. Nobody is overtaken for ever: what has waited
+for `PATIENCE` is as urgent as the most urgent. Work on a reply that is held (`hold`) comes
 after all other, whatever its priority. Work that nobody awaits any more is dropped while it waits, and told through its
 `Abort` while it runs.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 T = TypeVar("T")
+PATIENCE = 5.0
+"""Seconds for which what follows the first words of an answer lets the first words of others go before: about as long
+as a client has something to play meanwhile. Where one answer after another begins, it would never be its turn."""
 
 
 class AbortedError(Exception):
@@ -70,11 +75,13 @@ class _Job(Struct, eq=False):
     abort: Abort
     result: Future[Any]
     hold: hold.Hold | None
+    since: float
 
     @property
     def place(self) -> tuple[bool, int, int]:
         """Smaller ones go first."""
-        return self.hold is not None and not self.hold.released, self.priority, self.number
+        priority = self.priority if time.monotonic() - self.since < PATIENCE else 0
+        return self.hold is not None and not self.hold.released, priority, self.number
 
 
 class Workers:
@@ -87,7 +94,7 @@ class Workers:
     async def run(self, work: Callable[[Abort], T], priority: int = 0) -> T:
         """Runs `work` in a thread once it is its turn. Cancelling the caller drops it, or aborts it if it runs."""
         abort, result = Abort(), Future[T]()
-        job = _Job(priority, next(self._order), work, abort, result, hold.current())
+        job = _Job(priority, next(self._order), work, abort, result, hold.current(), time.monotonic())
         with self._lock:
             self._queue.append(job)
         self._pool.submit(self._next)
