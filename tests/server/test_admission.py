@@ -26,7 +26,7 @@ from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import Tokens
 from openlive.server.waits import Waits
 from openlive.wire.client import ClientMessage
-from openlive.wire.errors import API_KEY_INVALID, Refusal, Status, quota, server_busy, server_full
+from openlive.wire.errors import API_KEY_INVALID, Refusal, Status, quota, server_booked, server_busy, server_full
 from openlive.wire.json import parse
 from openlive.wire.setup import Setup
 from tests.raw import TEXT, client, text
@@ -114,15 +114,15 @@ def test_nobody_new_while_an_answer_waits_too_long() -> None:
     clock = Clock()
     waits = Waits(clock)
     places = Places(0, waits, 30.0)
-    waits.begin("a", 1)
+    first = waits.begin("a")
     clock.now = 20.0
-    waits.begin("b", 1)
+    waits.begin("b")
     assert places.take(ANNA, (0, 0)) is None
     clock.now = 31.0
     assert places.take(ANNA, (0, 0)) == server_busy(31)
     assert places.take(ANNA, (0, 0), resumes=True) is None, "who is in stays in"
-    waits.end("a", 1)
-    waits.end("a", 1)
+    waits.end(first)
+    waits.end(first)
     assert waits.longest == 11.0
     assert places.take(ANNA, (0, 0)) is None
 
@@ -131,6 +131,7 @@ def test_refusals_are_clear_and_fit() -> None:
     for refusal in (
         server_full(100_000),
         server_busy(100_000),
+        server_booked(100_000),
         quota("new sessions a minute with this key: 100000."),
     ):
         assert (refusal.code, refusal.status) == (1011, Status.RESOURCE_EXHAUSTED)

@@ -33,6 +33,7 @@ from openlive.wire.errors import (
     ProtocolError,
     Refusal,
     quota,
+    server_booked,
     server_busy,
     server_full,
 )
@@ -48,8 +49,8 @@ class Places:
     """How many sessions are open in this process, in all and by key, and how many each key began within a minute.
 
     A client that comes back may find the connection that it takes over still counted, so there are as many places
-    again for those who resume. Nobody new comes in while an answer has waited for longer than `wait` seconds: those
-    who are in would only wait longer.
+    again for those who resume. Nobody new comes in while an answer has waited for longer than `wait` seconds, since
+    those who are in would only wait longer, nor where the first answer would have to.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Places:
     ) -> None:
         self._sessions = sessions
         """In all; 0 is no limit."""
-        self._waits = waits or Waits(clock)
+        self.waits = waits or Waits(clock)
         self._wait = wait
         """0 is no limit."""
         self._clock = clock
@@ -77,14 +78,20 @@ class Places:
         factor = 2 if resumes else 1
         if self._sessions and len(self) >= factor * self._sessions:
             return server_full(self._sessions)
-        if self._wait and not resumes and self._waits.longest > self._wait:
-            return server_busy(round(self._waits.longest))
+        if self._wait and not resumes and (refusal := self._too_long()):
+            return refusal
         if sessions and self._open[principal.name] >= factor * sessions:
             return quota(f"sessions at once with this key: {sessions}.")
         if not resumes and (refusal := self.count(principal.name, per_minute, "new sessions")):
             return refusal
         self._open[principal.name] += 1
         return None
+
+    def _too_long(self) -> Refusal | None:
+        longest, expected = self.waits.longest, self.waits.expected
+        if longest > self._wait:
+            return server_busy(round(longest))
+        return server_booked(round(expected)) if expected > self._wait else None
 
     def leave(self, principal: Principal) -> None:
         self._open[principal.name] -= 1
@@ -170,6 +177,7 @@ class Visit:
         if self._placed:
             self._placed = False
             self._admission.places.leave(self.principal)
+            self._admission.places.waits.left(self.opened.session)
 
     async def _decide(self, setup: Setup) -> Refusal | Constraints:
         caller = await self._caller()
@@ -218,6 +226,8 @@ class Visit:
         if refusal is not None:
             return refusal
         self._placed = True
+        if not resumes:
+            admission.places.waits.came(self.opened.session)
         for tool in self._settings.missing_tools:
             admission.missing_tools[tool] += 1
             told = "session %s: it asks for %s, which is not configured (tools.%s): the model has to do without"

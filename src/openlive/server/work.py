@@ -62,7 +62,7 @@ from openlive.server.metrics import Metrics
 from openlive.server.outbox import Outbox
 from openlive.server.scenes import Scenes
 from openlive.server.waits import Waits
-from openlive.types import FunctionCall, Output, Progress, Request, ToolResult
+from openlive.types import FunctionCall, Output, Progress, Request, Speech, ToolResult, Usage
 
 _LOG = logging.getLogger(__name__)
 
@@ -323,18 +323,20 @@ class Work:
             _LOG.warning("session %s: prefill failed: %s", self.session, type(error).__name__)
 
     async def _responding(self, turn: int, request: Request, hold: Hold | None) -> None:
-        session = self.session
         flow = Flow(self._inbox, self._outbox, hold, ahead=self._bounds.ahead, held=self._bounds.unsent)
+
+        def moved() -> None:
+            self._inbox.put_behind(Produced(turn, Progress()))
 
         async def emit(output: Output) -> None:
             output = handover.output(output)
-            if not isinstance(output, Progress):
-                self._waits.end(session, turn)
+            if _is_perceived(output, spoken=request.voice is not None):
+                self._waits.produced(wait)
             self._inbox.put_behind(Produced(turn, output))
             await flow.passed(output)
 
         enter(hold)
-        self._waits.begin(session, turn)
+        wait = self._waits.begin(self.session, moved)
         try:
             await self._engines.responder.reply(request, emit)
         except MalformedCallError as error:
@@ -344,7 +346,7 @@ class Work:
         else:
             self._inbox.put_behind(Finished(turn))
         finally:
-            self._waits.end(session, turn)
+            self._waits.end(wait)
             self._replies.pop(turn, None)
 
     async def _running(self, name: str, call: FunctionCall) -> None:
@@ -363,3 +365,8 @@ class Work:
         finally:
             self._runs.pop(call.id, None)
         self._inbox.put(Ran(call.id, result))
+
+
+def _is_perceived(output: Output, *, spoken: bool) -> bool:
+    """The client gets it. The script of a spoken reply is no answer yet: the voice may have a queue of its own."""
+    return isinstance(output, Speech | FunctionCall) or not (spoken or isinstance(output, Progress | Usage))

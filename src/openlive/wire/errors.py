@@ -194,6 +194,11 @@ def server_busy(seconds: int) -> Refusal:
     return Refusal(1011, reason, Status.RESOURCE_EXHAUSTED)
 
 
+def server_booked(seconds: int) -> Refusal:
+    reason = f"The service is currently unavailable: an answer would wait for {seconds} s. Try again later."
+    return Refusal(1011, reason, Status.RESOURCE_EXHAUSTED)
+
+
 # REST only
 
 

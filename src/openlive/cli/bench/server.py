@@ -24,6 +24,8 @@ CHARACTER = 0.06
 """Seconds of speech per character."""
 REPLY = "It is in the middle of the country."
 SCRIPTED = """
+[limits]
+wait_seconds = 0
 [engines]
 vad = "{vad}"
 turn = ""
