@@ -213,3 +213,51 @@ def test_a_spoken_reply_without_a_sound_ends_like_any() -> None:
     world.text("Well done.")
     world.run(2)
     assert world.kinds() == ["setupComplete", "said", "saidFinished", "generationComplete", "turnComplete"]
+
+
+# --- instructions for the next answer ---
+
+WISH = {"role": "model", "parts": [{"text": "Ask the caller for their date of birth."}]}
+
+
+def requested(world: World) -> list[tuple[str, str]]:
+    return [(message.role, message.text) for message in world.requests[-1].messages]
+
+
+@pytest.mark.parametrize("kick", [".", " ", "", "…"])
+def test_a_turn_of_the_model_with_a_wordless_one_of_the_user_behind_it_is_a_wish_for_the_answer(kick: str) -> None:
+    """LiveKit's `generate_reply(instructions=...)`."""
+    world = World(TALK, replies=[spoken("When were you born?"), spoken("Thank you.")])
+    world.client(content([WISH, {"role": "user", "parts": [{"text": kick}]}], complete=True))
+    assert requested(world) == [("system", "Ask the caller for their date of birth.")]
+    world.run(10)
+    assert [(m.role, m.text) for m in world.session.messages] == [
+        ("system", "Ask the caller for their date of birth."),
+        ("model", "When were you born?"),
+    ]
+
+
+def test_it_follows_the_conversation() -> None:
+    world = World(TALK, replies=[spoken("Hello.")])
+    world.client(content([*SEED, WISH, {"role": "user", "parts": [{"text": "."}]}], complete=True))
+    assert requested(world)[2:] == [("system", "Ask the caller for their date of birth.")]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [*SEED, {"role": "user", "parts": [{"text": "."}]}],
+        [WISH, {"role": "user", "parts": [{"text": "In May."}]}],
+        [{"role": "user", "parts": [{"text": "."}]}],
+    ],
+)
+def test_an_answer_of_the_model_stays_one_and_so_does_what_the_user_says(turns: list[dict[str, Any]]) -> None:
+    world = World(TALK, replies=[spoken("Hello.")])
+    world.client(content(turns, complete=True))
+    assert requested(world) == [(turn["role"], turn["parts"][0]["text"]) for turn in turns]
+
+
+def test_without_an_answer_to_give_there_is_no_wish() -> None:
+    world = World(TALK, replies=[spoken("Hello.")])
+    world.client(content([WISH, {"role": "user", "parts": [{"text": "."}]}], complete=False))
+    assert [m.role for m in world.session.messages] == ["model", "user"]

@@ -68,3 +68,12 @@ def test_the_models_own_text_is_told_apart() -> None:
 def test_what_is_unfinished_is_a_prefix_of_what_follows(partial: Request, longer: Request) -> None:
     assert prompt(longer).startswith(prompt(partial, unfinished=True))
     assert prompt(longer, unfinished=True).startswith(prompt(partial, unfinished=True))
+
+
+def test_a_wish_for_the_next_answer_stands_behind_examples_until_it_has_one() -> None:
+    asked = prompt(request(("user", "Hello"), ("system", "Ask for the date.")))
+    assert asked.endswith("<|im_start|>user\nTold what to say: Ask for the date.<|im_end|>\n<|im_start|>assistant\n")
+    assert "We are closed on Sundays." in asked
+    answered = prompt(request(("user", "Hello"), ("system", "Ask for the date."), ("model", "What date?")))
+    assert "We are closed on Sundays." not in answered
+    assert "<|im_start|>system\nAsk for the date.<|im_end|>" in answered

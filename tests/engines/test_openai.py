@@ -408,7 +408,7 @@ class TestBody:
             {"role": "tool", "tool_call_id": "1", "content": '{"seen": "Straße"}'},
             {"role": "user", "content": "And?"},
             {"role": "assistant", "content": "A street."},
-            {"role": "system", "content": "Hurry."},
+            {"role": "user", "content": "(Told what to say: Hurry.)"},
         ]
 
 

@@ -285,6 +285,27 @@ def _from_content(content: wire.Content, path: str, pictures: Pictures) -> Messa
     return Message(role, tuple(part for part in parts if part is not None))
 
 
+STOPS = " .…\t\r\n\u00a0"
+"""A turn of nothing else says nothing."""
+
+
+def with_wishes(messages: Sequence[Message]) -> list[Message]:
+    """The turns of one `clientContent`, where an instruction for the next answer stands in the place of what clients
+    put it into: a turn of the model's that answers nobody, and behind it one of the user's without a word (LiveKit's
+    `generate_reply(instructions=...)`). It was said neither by the user nor by the model, so it is of role `system`."""
+    if len(messages) < 2:
+        return list(messages)
+    *before, wish, kick = messages
+    answers = bool(before) and before[-1].role == "user"
+    if (wish.role, kick.role) != ("model", "user") or answers or not wish.text.strip():
+        return list(messages)
+    if not all(isinstance(part, Text) for part in wish.parts):
+        return list(messages)
+    if not all(isinstance(part, Text) and not part.text.strip(STOPS) for part in kick.parts):
+        return list(messages)
+    return [*messages[:-2], Message("system", wish.parts)]
+
+
 def _role(role: str | None, path: str) -> Role:
     match role:
         case None | "" | "user" | "function":

@@ -302,6 +302,8 @@ class Session:
             self._refuse_if_locked("system_instruction", "client_content.turns")
             self._update("\n\n".join(system), None)
         said = [message for message in turns if message.role != "system"]
+        if content.turn_complete:
+            said = history.with_wishes(said)
         if said or not system or (content.turn_complete and self._dialogue.history.messages):
             self._dialogue.content(said, complete=bool(content.turn_complete))
 

@@ -237,7 +237,9 @@ def _entries(message: Message, *, images: bool) -> list[dict[str, Any]]:
     content = _content(message, images=images)
     if not (content or calls):
         return results
-    entry: dict[str, Any] = {"role": "assistant" if message.role == "model" else message.role, "content": content}
+    if message.role == "system" and isinstance(content, str):  # templates take one system message, at the front
+        content = f"({prompt.WISH.format(content)})"
+    entry: dict[str, Any] = {"role": "assistant" if message.role == "model" else "user", "content": content}
     if calls:
         entry["tool_calls"] = calls
     return [*results, entry]

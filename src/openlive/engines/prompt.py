@@ -50,6 +50,13 @@ RUNNING = "Tell me in one short sentence that you are on it."
 """And where it is an error, or there is none yet."""
 LOOK = "Tell me now what you see there."
 """Follows images that are all of a turn: to them alone the 1.5B model said "Goodbye!"."""
+WISH = "Told what to say: {}"
+"""What a client wishes for the next answer. Small models answer it ("Sure! When were you born?") unless examples show
+them to say it."""
+_WISHED = (
+    ("Ask the user for their name.", "May I have your name, please?"),
+    ("Say this to the user: We are closed on Sundays.", "We are closed on Sundays."),
+)
 _QUESTION = 300
 """Characters of it that are repeated."""
 
@@ -78,7 +85,10 @@ def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterato
     asked: dict[str, str] = {}
     calls: dict[str, FunctionCall] = {}
     told: set[str] = set()
-    for message in messages:
+    for i, message in enumerate(messages):
+        if message.role == "system" and i == len(messages) - 1:
+            yield from _wished(message)
+            continue
         if message.role == "user":
             question = message.text.strip() or question
         for part in message.parts:
@@ -92,6 +102,14 @@ def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterato
         if message.role == "user" and message.parts and all(isinstance(part, Image) for part in message.parts):
             words += f"\n{LOOK}"
         yield message, words
+
+
+def _wished(message: Message) -> Iterator[tuple[Message, str]]:
+    """As long as it has no answer; after that it stands where it was."""
+    for wish, answer in _WISHED:
+        yield Message("user", ()), WISH.format(wish)
+        yield Message("model", ()), answer
+    yield Message("user", message.parts), WISH.format(content(message))
 
 
 def _wish(message: Message, started: bool) -> str:
