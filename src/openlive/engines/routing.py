@@ -17,6 +17,7 @@ from typing import Any
 
 from openlive.engines import schemas
 from openlive.engines.currencies import named
+from openlive.engines.literals import with_json
 from openlive.engines.llamaserver import Likely
 from openlive.engines.prompt import MalformedCallError, Piece, literal, written
 from openlive.types import FunctionCall, FunctionDeclaration, Heard, Message, Request
@@ -339,11 +340,19 @@ def read(text: str, functions: Sequence[FunctionDeclaration]) -> list[FunctionCa
             at += 2 * text.startswith(", ", at)
     except (IndexError, ValueError, StopIteration, RecursionError):
         raise MalformedCallError("The model wrote a function call that cannot be read", text[:_EXCERPT]) from None
+    calls = [_with_json(call, functions) for call in calls]
     for call in calls:
         parameters = next(f.parameters for f in functions if f.name == call.name)
         if wrong := schemas.complaint(call.args, parameters):
             raise MalformedCallError(f"The model called {call.name} with arguments that are not valid", wrong)
     return [call for i, call in enumerate(calls) if call not in calls[:i]]
+
+
+def _with_json(call: FunctionCall, functions: Sequence[FunctionDeclaration]) -> FunctionCall:
+    properties, _ = _signature(next(f.parameters for f in functions if f.name == call.name))
+    described = {name: f"{name} {schema.get('description', '')}" for name, schema in properties.items()}
+    args = {name: with_json(value, described.get(name, name)) for name, value in call.args.items()}
+    return FunctionCall(call.id, call.name, args)
 
 
 def grounded(calls: Sequence[FunctionCall], functions: Sequence[FunctionDeclaration], said: str) -> list[FunctionCall]:
