@@ -161,7 +161,7 @@ class Request(Struct, frozen=True):
     `language` is a BCP-47 hint for the answer's language ('' = that of the user). `thinking` is how many tokens the
     model may think before it answers, by its own count; 0: it answers at once. `translation`: no answer is wanted, but
     a translation of what was said last; where there is none, a reply without output. `names` are what the model is
-    called.
+    called. `about` is what the model is told of itself before the instructions, '' for one that knows.
     """
 
     conversation: str
@@ -174,6 +174,7 @@ class Request(Struct, frozen=True):
     thinking: int = 0
     translation: Translation | None = None
     names: tuple[str, ...] = ()
+    about: str = ""
 
 
 class Source(Struct, frozen=True):

@@ -4,11 +4,26 @@ from collections.abc import AsyncIterator
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from openlive.engines import cascade
 from openlive.engines.cascade import LATEST, SPOKEN, Cascade, conversed
+from openlive.engines.routing import told
 from openlive.engines.scripted import ScriptedError, ScriptedLLM, ScriptedTTS
-from openlive.types import FunctionCall, Heard, Message, Output, Request, Speech, Text, Thought, Usage, Voice
+from openlive.engines.translating import Translating
+from openlive.types import (
+    FunctionCall,
+    Heard,
+    Message,
+    Output,
+    Request,
+    Speech,
+    Text,
+    Thought,
+    Translation,
+    Usage,
+    Voice,
+)
 from tests.serving import Told
 
 pytestmark = pytest.mark.anyio
@@ -217,3 +232,14 @@ async def test_cancelling_stops_both_at_once() -> None:
         await Cascade(Model(), Singer()).reply(SPEECH, emit)
     assert sorted(ended) == ["model", "voice"]
     assert spoken(out) == "Hello!"
+
+
+async def test_a_model_is_told_what_it_is_spoken_to_or_written_to_but_not_as_an_interpreter() -> None:
+    llm = ScriptedLLM()
+    cascade = Cascade(Translating(llm), ScriptedTTS(), "You are openlive.")
+    await cascade.prefill(SPEECH)
+    assert llm.prefilled[0].about == "You are openlive."
+    assert told(llm.prefilled[0]).startswith("You are openlive.\n\nBe kind.")
+    for request in (SPEECH, TEXT, replace(SPEECH, translation=Translation("de"))):
+        await collect(cascade, request)
+    assert [request.about for request in llm.requests] == ["You are openlive.", "You are openlive.", ""]

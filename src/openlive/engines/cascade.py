@@ -15,9 +15,10 @@ from msgspec.structs import replace
 from openlive.engines.clauses import Cutter
 from openlive.engines.handover import tamed
 from openlive.engines.languages import NAMES, bare
+from openlive.engines.marks import Marks
 from openlive.engines.protocols import LLM, TTS, Emit
 from openlive.engines.scripts import language_of
-from openlive.types import Heard, Message, Request, Text, Voice
+from openlive.types import Heard, Message, Progress, Request, Text, Thought, Voice, Written
 
 Waiting = MemoryObjectReceiveStream[str]
 
@@ -39,26 +40,28 @@ class Cascade:
     machine to itself: on two cores the first audio is 175 to 660 ms later otherwise.
     """
 
-    def __init__(self, llm: LLM, tts: TTS) -> None:
+    def __init__(self, llm: LLM, tts: TTS, about: str = "") -> None:
+        """`about`: what the model is told of itself (`Request.about`)."""
         self._llm = llm
         self._tts = tts
+        self._about = about
         language_of("Hello.")  # loads what tells languages apart, which takes a quarter of a second
 
     async def reply(self, request: Request, emit: Emit) -> None:
         if request.voice is None:
-            async with closing(self._llm.generate(prepared(request))) as pieces:
+            async with closing(self._written(prepared(request, self._about))) as pieces:
                 async for piece in pieces:
                     await emit(piece)
             return
         language = request.voice.language or request.language
         voice = replace(request.voice, language=language, expected="" if language else conversed(request.messages))
         try:
-            await self._speak(prepared(request), voice, emit)
+            await self._speak(prepared(request, self._about), voice, emit)
         except BaseExceptionGroup as group:
             raise alone(group) from None
 
     async def prefill(self, request: Request) -> None:
-        await self._llm.prefill(prepared(request))
+        await self._llm.prefill(prepared(request, self._about))
 
     def forget(self, conversation: str) -> None:
         self._llm.forget(conversation)
@@ -73,7 +76,7 @@ class Cascade:
     async def _write(self, request: Request, emit: Emit, clauses: ObjectSendStream[str], begun: anyio.Event) -> None:
         """Emits what the model writes and hands the voice its clauses; waits once, for the first to be spoken."""
         cutter = Cutter()
-        async with clauses, closing(self._llm.generate(request)) as pieces:
+        async with clauses, closing(self._written(request)) as pieces:
             async for piece in pieces:
                 await emit(piece)
                 for clause in cutter.feed(piece.text) if isinstance(piece, Text) else ():
@@ -81,6 +84,23 @@ class Cascade:
                     await begun.wait()
             if rest := cutter.rest():
                 await clauses.send(rest)
+
+    async def _written(self, request: Request) -> AsyncIterator[Written]:
+        """What the model writes, without control tokens."""
+        kind: type[Text | Thought] = Text
+        marks = Marks()
+        async with closing(self._llm.generate(request)) as pieces:
+            async for piece in pieces:
+                if not isinstance(piece, Progress | kind) and (rest := marks.rest()):
+                    yield kind(rest)
+                if not isinstance(piece, Text | Thought):
+                    yield piece
+                    continue
+                kind = type(piece)
+                if text := marks.feed(piece.text):
+                    yield piece if text == piece.text else kind(text)
+        if rest := marks.rest():
+            yield kind(rest)
 
     async def _say(self, waiting: Waiting, voice: Voice, emit: Emit, begun: anyio.Event) -> None:
         async with closing(self._tts.speak(_Clauses(waiting, begun), voice)) as pieces:
@@ -115,12 +135,12 @@ class _Clauses:
             raise StopAsyncIteration from None
 
 
-def prepared(request: Request) -> Request:
+def prepared(request: Request, about: str = "") -> Request:
     """`request` as the model gets it: one for speech asks for an answer that can be spoken, one with a language for an
-    answer in it."""
+    answer in it. `about`: what the model is told of itself."""
     name = NAMES.get(bare(request.language))
     wishes = (SPOKEN if request.voice is not None else "", IN_LANGUAGE.format(name) if name else "")
-    return replace(request, instructions="\n\n".join(filter(None, (request.instructions, *wishes))))
+    return replace(request, instructions="\n\n".join(filter(None, (request.instructions, *wishes))), about=about)
 
 
 def conversed(messages: Sequence[Message]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from openlive.engines.marks import without_marks
 from openlive.types import (
     INPUT_RATE,
     FunctionCall,
@@ -63,7 +64,9 @@ def output(value: Any) -> Output:
     """A piece of a reply."""
     match value:
         case Text() | Thought():
-            text(value.text, "a piece of text")
+            said = without_marks(text(value.text, "a piece of text"))
+            if said != value.text:
+                return type(value)(said)
         case Speech():
             return _speech(value)
         case FunctionCall():

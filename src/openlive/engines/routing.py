@@ -425,8 +425,8 @@ def _read_value(text: str, at: int) -> tuple[Any, int]:
 
 
 def told(request: Request) -> str:
-    """What the talk begins with: the instructions, and what can be done."""
-    return "\n\n".join(filter(None, (request.instructions.strip(), able(request.functions))))
+    """What the talk begins with: who the model is, the instructions, and what can be done."""
+    return "\n\n".join(filter(None, (request.about, request.instructions.strip(), able(request.functions))))
 
 
 def able(functions: Sequence[FunctionDeclaration]) -> str:

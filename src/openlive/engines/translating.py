@@ -107,6 +107,7 @@ def interpreted(request: Request, text: str, language: str, *, finished: bool = 
         functions=(),
         thinking=0,
         translation=None,
+        about="",
     )
 
 
@@ -120,6 +121,6 @@ def _unanswered(messages: tuple[Message, ...]) -> Iterator[tuple[str, str]]:
     """What the user said since the model spoke last, message by message, and its language ('' if nothing tells)."""
     last = max((i for i, message in enumerate(messages) if message.role == "model"), default=-1)
     for message in messages[last + 1 :]:
-        if text := message.text.strip():
+        if message.role == "user" and (text := message.text.strip()):
             known = next((part.language for part in message.parts if isinstance(part, Heard) and part.language), "")
             yield text, bare(known) if known else language_of(text)
