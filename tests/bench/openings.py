@@ -21,7 +21,7 @@ import click
 from openlive.engines.cascade import prepared
 from openlive.engines.llamacpp import Llama
 from openlive.engines.registry import Resources, load
-from openlive.engines.speakable import language_of
+from openlive.engines.scripts import language_of
 from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure
 from openlive.types import Message, Request, Sampling, Text, Voice
@@ -40,7 +40,6 @@ def main(runs: int, aside: bool, text: bool, llm: str, only: Sequence[str]) -> N
     model: Llama = load("llm", llm or choose_llm(usable_memory()).spec, Resources(ensure, 2, usable_memory()))
     rows = [row for row in SET if row["aside"] == aside and (not only or row["id"].startswith(tuple(only)))]
     asyncio.run(measure(model, rows, runs, spoken=not text))
-    model.close()
 
 
 async def measure(model: Llama, rows: Sequence[dict[str, Any]], runs: int, *, spoken: bool) -> None:
@@ -52,6 +51,7 @@ async def measure(model: Llama, rows: Sequence[dict[str, Any]], runs: int, *, sp
             for group in ("all", row["id"].partition("-")[0], row["language"]):
                 scores[group].append(right)
             click.echo(f"{'right' if right else 'WRONG'}  {row['id']}: {' '.join(answer.split())[:160]}")
+    await model.close()
     for group, results in scores.items():
         click.echo(f"{group}: {sum(results)} of {len(results)}")
 
@@ -65,7 +65,8 @@ async def ask(model: Llama, row: dict[str, Any], run: int, *, spoken: bool) -> s
         voice=Voice("Kore") if spoken else None,
         sampling=Sampling(seed=run, max_tokens=80),
     )
-    answer = "".join([piece.text async for piece in model.generate(prepared(request)) if isinstance(piece, Text)])
+    pieces = model.generate(prepared(request, model.about))
+    answer = "".join([piece.text async for piece in pieces if isinstance(piece, Text)])
     model.forget(request.conversation)
     return answer
 

@@ -50,7 +50,7 @@ class Beginning:
 
             def step(chunk: Chunk) -> bool:
                 nonlocal stopped
-                stopped = on(Chunk(cached=chunk.cached or 0))
+                stopped = on(Chunk(cached=chunk.cached or 0, computed=chunk.computed))
                 return stopped
 
             self._server.complete(self.tokens, slot, {"n_predict": 0}, step)
@@ -59,6 +59,10 @@ class Beginning:
             self._save(slot)
         self._slots.add(slot)
         return True
+
+    def is_kept(self) -> bool:
+        """Whether it was computed earlier, and can be read. Blocks: 25 MB are hashed."""
+        return self._file is not None and self._is_whole(self._file)
 
     def lost(self, slot: int) -> None:
         """The slot was emptied."""

@@ -26,6 +26,7 @@ from weakref import WeakSet
 from msgspec.structs import replace
 
 from openlive.engines import chatml, hold, noticing, routing, template
+from openlive.engines.ahead import KEY, Ahead, Told
 from openlive.engines.beginning import Beginning
 from openlive.engines.llamarun import DEFAULTS, Rank, Reply, Run, Signal, sampling_of
 from openlive.engines.llamaserver import LlamaServer
@@ -47,6 +48,13 @@ SHIFTED = 16
 have been dropped: without it the whole rest of the window is computed anew (500 tokens of the tiny model: 2.8 s instead
 of 42 s on a busy core). The rest still knows what was dropped, so this holds within one conversation only, and not
 where its instructions or functions have changed."""
+ABOUT = (
+    "You are openlive, an assistant that runs on this machine. Your language model is {}; nobody else made you."
+    " Talk like a friendly person on the telephone: you are fine, you are here, and you hear what is said."
+    " Where you are told below to be somebody else, you are only that."
+)
+"""What the model is told of itself, whoever else it may have to be. First, and constant: what is computed of it holds
+for all conversations."""
 ROUTES, SCENES = "#calls", "#scenes"
 """Added to the key of a conversation for that: what its functions and what its frames come to is told apart."""
 
@@ -61,8 +69,9 @@ class Llama:
 
     defaults = DEFAULTS
 
-    def __init__(self, server: LlamaServer, build: Build, name: str = "") -> None:
-        """`name` tells the weights from others."""
+    def __init__(self, server: LlamaServer, build: Build, name: str = "", *, about: str = "") -> None:
+        """`name` tells the weights from others; `about` is what the model is to know of itself (`Request.about`)."""
+        self.about = about
         self.context = min(CONTEXT, server.context)
         self._server = server
         self._build = build
@@ -74,6 +83,7 @@ class Llama:
         """Tokenised once: to ask llama.cpp for it blocks."""
         examples = [self._tokenize(text, False) for text in (routing.EXAMPLES, noticing.EXAMPLES)]
         self._beginnings = [Beginning(server, [*server.beginning, *tokens], name) for tokens in examples]
+        self._ahead = Ahead(self._complete, self._let_others_try)
         self._memories: dict[str, Memory] = {}
         self._prefills: dict[str, Run] = {}
         self._generating: Counter[str] = Counter()
@@ -86,6 +96,15 @@ class Llama:
         """In the order in which they came, so that nobody is overtaken for ever."""
         self._closed = False
         _engines.add(self)
+
+    async def prepare(self, told: Told) -> None:
+        """Computes what all calls and scenes begin with, where it is not kept from earlier, while nobody else needs the
+        model. `told` hears how far that is."""
+        room = [beginning for beginning in self._beginnings if len(beginning.tokens) < self.context]
+        try:
+            await self._ahead.run(room, told)
+        finally:
+            self._slots.forget(KEY)
 
     async def generate(self, request: Request) -> AsyncIterator[Written]:
         """Where the user has spoken it is decided first which functions are called; these are the whole reply then."""
@@ -122,6 +141,9 @@ class Llama:
         key = request.conversation + ROUTES
         prompt = await self._encode(key, request, _route)
         grammar, said = await self._elsewhere(partial(_bounds, request))
+        async with aclosing(self._ahead.waited()) as progress:
+            async for one in progress:
+                yield one
         router = Routing(prompt, request.functions, grammar, said, self.context)
         async with aclosing(self._run(key, router)) as calls:
             async for call in calls:
@@ -197,7 +219,7 @@ class Llama:
             return
         talking = bool(request.messages) and request.messages[-1].role == "user"
         rank = Rank.TALKING if talking else Rank.IDLE
-        routes = [(conversation + ROUTES, _route)] if request.functions else []
+        routes = [(conversation + ROUTES, _route)] if request.functions and not self._ahead.under_way else []
         for key, build in (*routes, (conversation, self._build)):
             run = self._prefills[conversation] = Run((), {"n_predict": 0}, Signal(), rank=rank)
             try:
@@ -214,6 +236,10 @@ class Llama:
             return  # without instructions and before the first message
         if len(run.prompt) >= self.context:
             raise PromptTooLongError(len(run.prompt), self.context)
+        await self._complete(key, run)
+
+    async def _complete(self, key: str, run: Run) -> None:
+        """A prefill: makes way, and goes on."""
         while not run.stopped:
             releases = self._releases
             if self._start(key, run, len(run.prompt) + 1):
@@ -374,9 +400,9 @@ def _close_all() -> None:
         engine.unload()
 
 
-def load(path: Path, resources: Resources, build: Build | None = None) -> Llama:
-    """`build` None: the prompts are made by the template inside the file. `threads` in the engine's table is taken as
-    it is."""
+def load(path: Path, resources: Resources, build: Build | None = None, called: str = "") -> Llama:
+    """`build` None: the prompts are made by the template inside the file. `called`: what the model is called, if not
+    like its file. `threads` in the engine's table is taken as it is."""
     threads = int(resources.settings.get("threads", resources.threads))
     server = LlamaServer(path, threads=threads, slots=SLOTS, pool=2 * CONTEXT, folder=resources.computed)
     about = path.stat()
@@ -385,25 +411,25 @@ def load(path: Path, resources: Resources, build: Build | None = None) -> Llama:
     def by_template(request: Request, unfinished: bool) -> list[Piece]:
         return template.build(request, server.render, unfinished=unfinished)
 
-    return Llama(server, build or by_template, name)
+    return Llama(server, build or by_template, name, about=ABOUT.format(called or path.stem))
 
 
-def _catalogue(name: str, argument: str, resources: Resources) -> Llama:
+def _catalogue(name: str, argument: str, resources: Resources, called: str) -> Llama:
     if argument:
         raise EngineError(f"{name} takes no argument, but got {argument!r}. Is it gguf:{argument} that you mean?")
     folder = resources.weights(name)
     files = sorted(folder.glob("*.gguf"))
     if not files:
         raise EngineError(f"The folder of {name}, {folder}, holds no GGUF file.")
-    return load(files[0], resources, lambda request, unfinished: chatml.build(request, unfinished=unfinished))
+    return load(files[0], resources, lambda request, unfinished: chatml.build(request, unfinished=unfinished), called)
 
 
 def create_qwen_1_5b(argument: str, resources: Resources) -> Llama:
-    return _catalogue("qwen2.5-1.5b", argument, resources)
+    return _catalogue("qwen2.5-1.5b", argument, resources, "Qwen2.5 1.5B by Alibaba Cloud")
 
 
 def create_qwen_0_5b(argument: str, resources: Resources) -> Llama:
-    return _catalogue("qwen2.5-0.5b", argument, resources)
+    return _catalogue("qwen2.5-0.5b", argument, resources, "Qwen2.5 0.5B by Alibaba Cloud")
 
 
 def create_gguf(argument: str, resources: Resources) -> Llama:

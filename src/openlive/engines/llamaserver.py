@@ -47,7 +47,9 @@ class Chunk(Struct, frozen=True):
     text: str = ""
     tokens: Tokens = ()
     cached: int | None = None
-    """How many tokens of the prompt were found in the cache; told once, before any text."""
+    """How many tokens of the prompt were found in the cache; told after every step of a prefill, before any text."""
+    computed: int = 0
+    """How many of the prompt are there by then, those of the cache among them."""
     likely: tuple[Likely, ...] = ()
     """What might have come instead of the first of `tokens`, likeliest first; with the options `LIKELY` only."""
     finished: bool = False
@@ -133,7 +135,7 @@ class LlamaServer:
         if error := data.get("error"):
             raise LLMError("llama.cpp reports an error", str(error.get("message", error)))
         if progress := data.get("prompt_progress"):
-            return Chunk(cached=progress["cache"])
+            return Chunk(cached=progress["cache"], computed=progress.get("processed", 0))
         choice = data["choices"][0]
         tokens = (choice.get("logprobs") or {}).get("content") or ()
         text = choice["text"]

@@ -104,7 +104,9 @@ class STT(Protocol):
 class LLM(Protocol):
     """One that knows may also say what it can hold, `context: int` (in its own tokens), and what it does where a
     request leaves the sampling open, `defaults: Sampling`; `GET models` tells both. One that takes images as they are
-    says `sees = True`; to any other the words of an `Image` are all that there is."""
+    says `sees = True`; to any other the words of an `Image` are all that there is. What it is to be told of itself is
+    `about: str`. One that has work to do before it is quick does it in `async def prepare(told)`, behind all sessions;
+    `told(done, total)` shows in `/readyz` how far that is."""
 
     def generate(self, request: Request) -> AsyncIterator[Written]:
         """One reply to `request`, in pieces as they are generated; a last `Usage` where the engine knows it.

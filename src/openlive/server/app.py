@@ -30,6 +30,7 @@ from openlive.server.engines import Engines
 from openlive.server.live import Live
 from openlive.server.metrics import CONTENT_TYPE, Metrics
 from openlive.server.pending import Pending
+from openlive.server.readiness import Readiness
 from openlive.server.rest import Rest
 from openlive.server.store import Store
 from openlive.server.store.memory import MemoryStore
@@ -55,6 +56,7 @@ class App:
         self.live = Live(store, engines.responder.forget, config.store.resumption_seconds)
         self._engines = engines
         self._waits = Waits()
+        self.readiness = Readiness(engines.prepare)
         self._admins = frozenset(config.server.admin_keys)
         self._profiles = profiles(config, engines)
         self._admission = Admission(
@@ -84,6 +86,7 @@ class App:
         routes = [
             Route("/healthz", lambda _: PlainTextResponse("ok\n")),
             Route("/openlive", self._status),
+            Route("/readyz", self.readiness.answer),
             Route("/openlive/turns", self._table),
             Route("/metrics", self._scraped),
             *Rest(self._admission, config.limits, engines.sampling).routes,

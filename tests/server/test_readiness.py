@@ -1,0 +1,70 @@
+"""`/readyz`: whether what the language model computes in the background is there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from openlive.server.readiness import Readiness
+from tests.serving import SECONDS, Scripted, Server, serving, trust
+
+Told = Callable[[int, int], None]
+
+
+def get(server: Server, path: str) -> httpx.Response:
+    with httpx.Client(verify=trust(), trust_env=False) as http:
+        return http.get(f"{server.url}{path}", timeout=SECONDS)
+
+
+def test_a_server_with_nothing_to_compute_is_ready() -> None:
+    with serving() as server:
+        assert get(server, "/readyz").text == "ok\n"
+
+
+def test_it_says_what_is_missing_until_it_is_there() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def prepare(told: Told) -> None:
+        told(320, 860)
+        begun.set()
+        await asyncio.to_thread(go_on.wait, SECONDS)
+
+    with serving(replace(Scripted().engines, prepare=prepare)) as server:
+        assert begun.wait(SECONDS)
+        waiting = get(server, "/readyz")
+        assert waiting.status_code == 503
+        assert "320 of 860 tokens" in waiting.text
+        assert get(server, "/healthz").text == "ok\n", "sessions are served meanwhile"
+        go_on.set()
+        for _ in range(1000):
+            if (ready := get(server, "/readyz")).status_code == 200:
+                break
+        assert ready.text == "ok\n"
+
+
+def test_what_cannot_be_computed_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    async def prepare(told: Told) -> None:
+        raise OSError("secret words")
+
+    readiness = Readiness(prepare)
+    assert readiness.missing
+    asyncio.run(readiness.prepare())
+    assert not readiness.missing
+    assert "OSError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_the_log_tells_a_quarter_at_a_time(caplog: pytest.LogCaptureFixture) -> None:
+    async def prepare(told: Told) -> None:
+        for done in range(801):
+            told(done, 800)
+
+    caplog.set_level(logging.INFO)
+    asyncio.run(Readiness(prepare).prepare())
+    assert len(caplog.records) == 6
