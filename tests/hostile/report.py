@@ -74,7 +74,7 @@ def _slower(found: Result | None) -> str:
 
 ROW, NAMES, WIDTH, TOP = 13, 280, 900, 46
 GREY, OLD, NEW = "#808080", "#c2410c", "#2563eb"
-MOST_MS = 10_000.0
+MOST_MS, MOST_SLOWER = 10_000.0, 4.0
 
 
 def chart(results: Sequence[Result], before: Mapping[str, Result]) -> str:
@@ -88,16 +88,17 @@ def chart(results: Sequence[Result], before: Mapping[str, Result]) -> str:
         return NAMES + half * math.log10(max(1.0, min(value, MOST_MS))) / math.log10(MOST_MS)
 
     def ratio(value: float) -> float:
-        return NAMES + half + 40 + half * min(value, 4.0) / 4.0
+        return NAMES + half + 40 + half * min(value, MOST_SLOWER) / MOST_SLOWER
 
     style = f'font-family="sans-serif" font-size="10" fill="{GREY}"'
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" {style}>']
     out.append(f'<text x="{NAMES}" y="14">longest callback, ms of CPU</text>')
-    out.append(f'<text x="{ratio(0):.0f}" y="14">neighbours\' p95 beside an idle server</text>')
+    out.append(f'<text x="{ratio(0):.0f}" y="14">neighbours\' p95, times that of an idle server</text>')
     out.append(f'<circle cx="14" cy="10" r="3.5" fill="{OLD}"/><text x="22" y="14">before</text>')
     out.append(f'<circle cx="74" cy="10" r="3.5" fill="{NEW}"/><text x="82" y="14">now</text>')
-    out += [_rule(ms(v), height, f"{v:g}", bar=v == CALLBACK_MS) for v in (1, 10, CALLBACK_MS, 100, 1000, 10_000)]
-    out += [_rule(ratio(v), height, f"{v:g}", bar=v == SLOWER) for v in (0, 1, SLOWER, 2, 3, 4)]
+    marks = (1, 10, CALLBACK_MS, 100, 1000, MOST_MS)
+    out += [_rule(ms(v), height, _edge(v, MOST_MS), bar=v == CALLBACK_MS) for v in marks]
+    out += [_rule(ratio(v), height, _edge(v, MOST_SLOWER), bar=v == SLOWER) for v in (0, 1, SLOWER, 2, 3, 4)]
     for number, found in enumerate(results):
         y = TOP + ROW * number + 8
         out.append(f'<text x="{NAMES - 8}" y="{y + 3}" text-anchor="end">{escape(found.name)}</text>')
@@ -108,6 +109,11 @@ def chart(results: Sequence[Result], before: Mapping[str, Result]) -> str:
                 at = ratio(one.slower)
                 out.append(f'<circle cx="{at:.1f}" cy="{y}" r="3.5" fill="{colour}" fill-opacity="0.8"/>')
     return "\n".join((*out, "</svg>", ""))
+
+
+def _edge(value: float, most: float) -> str:
+    """What is more, or a server that hung, is drawn at the edge."""
+    return "≥ " * (value == most) + f"{value:,g}"
 
 
 def _rule(x: float, height: int, label: str, *, bar: bool) -> str:
