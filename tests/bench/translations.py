@@ -64,7 +64,7 @@ async def measure(rows: Sequence[dict[str, Any]], *, spoken: bool, hints: bool) 
         click.echo(f"{'right' if right else 'WRONG'}  {said.language}: {said.text} | {translation} | {heard}")
     for group, results in scores.items():
         click.echo(f"{group}: {sum(results)} of {len(results)}")
-    model.close()
+    await model.close()
 
 
 async def hear(ears: STT, pcm: bytes, languages: Sequence[str]) -> Heard:

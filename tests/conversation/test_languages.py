@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -39,7 +40,7 @@ def voice() -> Iterator[Kokoro]:
     """The user's."""
     engine = kokoro.create("", Resources(models.ensure, threads=1, memory=0))
     yield engine
-    engine.close()
+    asyncio.run(engine.close())
 
 
 async def say(opened: AsyncSession, voice: Kokoro, text: str, language: str) -> Turn:

@@ -111,6 +111,6 @@ async def spoken(text: str) -> bytes:
         yield text
 
     said = b"".join([piece.pcm async for piece in voice.speak(clauses(), Voice("Kore", "en-US"))])
-    voice.close()
+    await voice.close()
     samples = np.frombuffer(said, "<i2").astype(np.float32)
     return soxr.resample(samples, OUTPUT_RATE, INPUT_RATE).astype("<i2").tobytes()

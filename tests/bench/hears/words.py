@@ -7,6 +7,7 @@ What was rendered is kept in the user's cache folder.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -70,7 +71,7 @@ class Speaker:
 
     def close(self) -> None:
         for engine in self._engines.values():
-            engine.close()
+            asyncio.run(engine.close())
 
     def _render(self, text: str, voice: str, language: str) -> bytes:
         kind, _, name = voice.rpartition(" ")
