@@ -240,7 +240,7 @@ class TestTheDefault:
 
         assert judge("Tell me as soon as you see a sign that says EXIT.", "EXIT") > 0.5
         assert judge("Tell me as soon as you see a sign that says EXIT.", "LIFT") < 0.5
-        assert judge("You are a helpful assistant.", "EXIT") < 0.5
+        assert judge("Talk about books with me.", "EXIT") < 0.5
 
     @pytest.mark.timeout(600)  # the program that tells the calls is computed first
     def test_stops_in_the_middle_of_a_call(self, llm: Llama) -> None:
