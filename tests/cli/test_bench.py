@@ -186,7 +186,7 @@ def test_sessions_at_once() -> None:
 
 
 def test_a_server_that_takes_no_more_sessions() -> None:
-    Path("one.toml").write_text(server.scripted() + "[limits]\nsessions = 1\n")
+    Path("one.toml").write_text(server.scripted().replace("[limits]", "[limits]\nsessions = 1"))
     out, found = bench("sessions", "--most", "2", "--seconds", "1", "--engines", "configured", "--config", "one.toml")
     assert [level["sessions"] for level in found["levels"]] == [1]
     assert "\n1 sessions stay within" in out
