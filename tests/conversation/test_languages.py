@@ -29,8 +29,8 @@ CONVERSATIONS = {
     "es": [("¿Cuál es la capital de Francia?", PARIS), ("¿Y qué río pasa por esa ciudad?", RIVER)],
     "de": [("Wie viele Stunden hat ein Tag?", "vierundzwanzig"), ("Und wie viele Minuten hat eine Stunde?", "sechzig")],
 }
-"""What is asked, and what the answer has to say. Of the user's voice, which is Kokoro's, "Woche" is heard as "Worge" by
-chance, and with it goes what is asked."""
+"""What is asked, and what the answer has to say. Of the user's voice, which is Kokoro's, "Woche" is heard as "Worge"
+here, and with it goes what is asked."""
 NUMBERS = {"4 und 20": "vierundzwanzig", "24": "vierundzwanzig", "60": "sechzig"}
 """As they are written, by the model and by who writes its speech down."""
 INTERPRETER = "gemini-3.5-live-translate-preview"
