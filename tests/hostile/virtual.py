@@ -19,8 +19,10 @@ CYCLE = 10.0
 """Seconds from one question to the next: a second and a half of speech, its answer, and silence."""
 MICROPHONE = 0.1
 """Seconds of audio in a message."""
+LATEST = 8
+"""Utterances and turns of which the world of a test keeps its notes: those of all would grow with the talk."""
 LOOK = 600.0
-"""Seconds of virtual time between two looks at the memory."""
+"""Seconds of virtual time between two looks at the memory; less where it is not to run for four of them."""
 MEMORY = 1.15
 """How much more there may be at the end than after the first quarter."""
 
@@ -34,6 +36,9 @@ class Talker(World):
         self.stream(CYCLE, chunk=MICROPHONE)
         for kept in (self.log, self.commands, self.steps, self.requests):
             kept.clear()
+        for noted in (self._over, self._listening, self._timing, self._measured, self._guesses):
+            for old in list(noted)[:-LATEST]:
+                del noted[old]
 
 
 def soaked(hours: float, talking: int, idle: int) -> tuple[list[tuple[float, float]], int]:
@@ -43,13 +48,15 @@ def soaked(hours: float, talking: int, idle: int) -> tuple[list[tuple[float, flo
     process = psutil.Process()
     found: list[tuple[float, float]] = []
     turns = 0
-    for number in range(round(hours * 3600 / CYCLE)):
+    cycles = round(hours * 3600 / CYCLE)
+    look = max(1, min(round(LOOK / CYCLE), cycles // 4))
+    for number in range(cycles):
         for talker in talkers:
             talker.cycle(number)
             turns += 1
         for world in waiting:
             world.run(CYCLE)
-        if (number + 1) * CYCLE % LOOK == 0:
+        if (number + 1) % look == 0:
             gc.collect()
             found.append(((number + 1) * CYCLE / 3600, process.memory_info().rss / 1e6))
             print(f"{found[-1][0]:.2f} h  {found[-1][1]:.0f} MB", flush=True)
