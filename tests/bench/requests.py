@@ -1,7 +1,7 @@
 """What the embedded default writes in a session of text: `python -m tests.bench.requests --runs 2`.
 
-Each request of `requests.json` (greetings, short questions, sums, translations, lists, code, in six languages) is put to
-the language model twice: with what it is told of itself, and without a word. An answer is right where it matches the
+Each request of `requests.json` (greetings, short questions, sums, translations, lists, code, in six languages) is put
+to the language model twice: with what it is told of itself, and without a word. An answer is right where it matches the
 expression `holds` and does not match `not` (an answer to a question that nobody asked). Lengths are characters. Those
 with `aside` were set aside before the words were changed; they are asked with `--aside` alone.
 """
@@ -52,9 +52,7 @@ async def measure(model: Llama, rows: Sequence[dict[str, Any]], runs: int) -> No
                 good = is_right(row, answer)
                 right[way] += good
                 lengths[way].append(len(answer))
-                click.echo(
-                    f"{'right' if good else 'WRONG'}  {row['id']:14} {way:15} {' '.join(answer.split())[:140]}"
-                )
+                click.echo(f"{'right' if good else 'WRONG'}  {row['id']:14} {way:15} {' '.join(answer.split())[:140]}")
     await model.close()
     table = Table("", "right", "characters, median", "mean", box=None)
     for way, found in lengths.items():

@@ -51,10 +51,11 @@ where its instructions or functions have changed."""
 ABOUT = (
     "You are openlive, an assistant that runs on this machine. Your language model is {}; nobody else made you."
     " Talk like a friendly person on the telephone: you are fine, you are here, and you hear what is said."
+    " Answer just what is asked, and briefly."
     " Where you are told below to be somebody else, you are only that."
 )
 """What the model is told of itself, whoever else it may have to be. First, and constant: what is computed of it holds
-for all conversations."""
+for all conversations. Chosen by `tests.bench.openings` and `tests.bench.requests`."""
 ROUTES, SCENES = "#calls", "#scenes"
 """Added to the key of a conversation for that: what its functions and what its frames come to is told apart."""
 
