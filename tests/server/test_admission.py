@@ -112,7 +112,7 @@ def test_a_refusal_for_lack_of_room_counts_as_no_new_session() -> None:
 
 def test_nobody_new_while_an_answer_waits_too_long() -> None:
     clock = Clock()
-    waits = Waits(clock)
+    waits = Waits(clock=clock)
     places = Places(0, waits, 30.0)
     first = waits.begin("a")
     clock.now = 20.0

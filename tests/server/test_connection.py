@@ -113,6 +113,7 @@ async def connected(
         Turns(),
         Metrics(),
         waits=Waits(),
+        recognitions=Waits(),
         visit=visit,
         live=Live(store, engines.responder.forget),
         admitted=lambda: admitted.append(True),

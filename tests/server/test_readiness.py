@@ -11,7 +11,13 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from openlive.config import Config
+from openlive.engines.cascade import Cascade
+from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
+from openlive.server.app import App
+from openlive.server.engines import Engines
 from openlive.server.readiness import Readiness
+from openlive.server.waits import ASSUMED
 from tests.serving import SECONDS, Scripted, Server, serving, trust
 
 Told = Callable[[int, int], None]
@@ -68,3 +74,19 @@ def test_the_log_tells_a_quarter_at_a_time(caplog: pytest.LogCaptureFixture) -> 
     caplog.set_level(logging.INFO)
     asyncio.run(Readiness(prepare).prepare())
     assert len(caplog.records) == 6
+
+
+def test_an_answer_to_nobody_shows_how_long_one_takes() -> None:
+    async def prepare(_: object) -> None:
+        pass
+
+    async def test() -> None:
+        llm, tts = ScriptedLLM(replies=("I am fine, thanks.",)), ScriptedTTS()
+        engines = Engines(vad=ScriptedVAD(), stt=ScriptedSTT(), responder=Cascade(llm, tts), prepare=prepare)
+        app = App(Config(), engines)
+        assert app.waits.pace == ASSUMED
+        await app.prepare()
+        assert app.waits.pace < ASSUMED
+        assert [request.messages[-1].text for request in llm.requests] == ["Hello, how are you?"]
+
+    asyncio.run(test())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import anyio
 import pytest
 
-from openlive.core.commands import Respond
-from openlive.core.events import Event, Finished, Produced
+from openlive.core.commands import Flush, Listen, Respond
+from openlive.core.events import Event, Finished, Produced, RecogniserMoved, Transcribed
 from openlive.core.limits import Limits
 from openlive.engines.protocols import Emit
 from openlive.engines.scripted import ScriptedSTT, ScriptedVAD
@@ -22,12 +22,12 @@ from openlive.server.engines import Engines
 from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics
 from openlive.server.outbox import Outbox
-from openlive.server.waits import ASSUMED, FRESH, Waits
+from openlive.server.waits import ASSUMED, FRESH, PATIENCE, Waits
 from openlive.server.work import BOUNDS, Work
-from openlive.types import Message, Progress, Request, Speech, Text, Voice
+from openlive.types import Message, Progress, Request, Speech, Text, Transcript, Voice
 from openlive.wire.errors import server_booked
 from openlive.wire.server import TurnCompleteReason
-from tests.core.world import TALK, World
+from tests.core.world import TALK, World, words
 
 ANNA = Principal("anna")
 WAIT = 30.0
@@ -47,7 +47,7 @@ class Machine:
 
     def __init__(self, seconds: float, lanes: int) -> None:
         self.clock = Clock()
-        self.waits = Waits(self.clock)
+        self.waits = Waits(clock=self.clock)
         self.places = Places(0, self.waits, WAIT, self.clock)
         self.waited: list[float] = []
         """Of those that were answered."""
@@ -157,7 +157,7 @@ def test_with_nobody_before_it_a_session_comes_in_however_slow_the_engines_are()
 
 
 def test_who_leaves_is_not_waited_for() -> None:
-    waits = Waits(Clock())
+    waits = Waits(clock=Clock())
     for name in "abc":
         waits.came(name)
     assert waits.expected == 3 * ASSUMED
@@ -169,7 +169,7 @@ def test_who_leaves_is_not_waited_for() -> None:
 
 
 def test_a_queue_that_moves_is_told_to_those_behind_and_is_finite() -> None:
-    waits, moved = Waits(Clock()), [0, 0, 0]
+    waits, moved = Waits(clock=Clock()), [0, 0, 0]
 
     def count(number: int) -> Callable[[], None]:
         def add() -> None:
@@ -187,6 +187,30 @@ def test_a_queue_that_moves_is_told_to_those_behind_and_is_finite() -> None:
     assert moved == [1, 1, 2], "who came later is no reason to wait"
     waits.end(third)
     assert moved == [2, 1, 2]
+
+
+def test_behind_a_dead_engine_nobody_waits_longer_because_others_gave_up() -> None:
+    clock = Clock()
+    waits, signs = Waits(clock=clock), [0, 0]
+
+    def sign(number: int) -> None:
+        signs[number] += 1
+
+    stopped, first, _ = (waits.begin("a"), waits.begin("b", lambda: sign(0)), waits.begin("c", lambda: sign(1)))
+    clock.now = 10.0
+    waits.end(stopped)
+    assert signs == [1, 1], "somebody who wants no answer any more makes room, and all may wait from then on"
+    clock.now = 10.0 + PATIENCE
+    waits.end(first)
+    assert signs == [1, 1]
+    at_work = waits.begin("d")
+    behind = waits.begin("e", lambda: sign(0))
+    clock.now += PATIENCE - 1
+    waits.progressed(at_work)
+    waits.progressed(behind)
+    clock.now += PATIENCE - 1
+    waits.end(at_work)
+    assert signs == [2, 1], "an engine that shows that it works is not dead"
 
 
 class Gated:
@@ -222,6 +246,7 @@ def test_whoever_waits_is_told_when_somebody_before_it_is_heard() -> None:
                     inbox,
                     Outbox(BOUNDS.unsent),
                     waits=waits,
+                    recognitions=Waits(),
                     metrics=Metrics(),
                     bounds=BOUNDS,
                     session=name,
@@ -242,6 +267,73 @@ def test_whoever_waits_is_told_when_somebody_before_it_is_heard() -> None:
             tasks.cancel_scope.cancel()
 
     asyncio.run(test())
+
+
+class Slow:
+    """A recogniser that gives the final transcript once it may."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+
+    async def transcribe(
+        self,
+        audio: AsyncIterator[bytes],
+        languages: Sequence[str] = (),
+        phrases: Sequence[str] = (),
+        *,
+        words: bool = False,
+    ) -> AsyncIterator[Transcript]:
+        del languages, phrases, words
+        async for piece in audio:
+            if not piece:
+                await self.go.wait()
+                yield Transcript("well", 320, final=True)
+
+
+def test_whoever_waits_for_a_transcript_is_told_when_somebody_before_has_one() -> None:
+    async def test() -> None:
+        recognitions = Waits()
+        sessions: list[tuple[Slow, Mailbox[Event]]] = []
+        async with anyio.create_task_group() as tasks:
+            for name in ("first", "second"):
+                stt, inbox = Slow(), Mailbox[Event]()
+                work = Work(
+                    Engines(vad=ScriptedVAD(), stt=stt, responder=Gated()),
+                    Audio(),
+                    inbox,
+                    Outbox(BOUNDS.unsent),
+                    waits=Waits(),
+                    recognitions=recognitions,
+                    metrics=Metrics(),
+                    bounds=BOUNDS,
+                    session=name,
+                )
+                work.begin(tasks)
+                work.do(Listen(1, (), ()))
+                work.do(Flush(1))
+                sessions.append((stt, inbox))
+            (stt, its_inbox), (_, inbox) = sessions
+            stt.go.set()
+            assert await its_inbox.wait()
+            assert its_inbox.take() == Transcribed(1, Transcript("well", 320, final=True))
+            assert await inbox.wait()
+            assert inbox.take() == RecogniserMoved(1)
+            tasks.cancel_scope.cancel()
+
+    asyncio.run(test())
+
+
+def test_a_transcript_is_not_given_up_while_its_queue_moves() -> None:
+    world = World(TALK, plan=words("what is the capital of France"), stt_delay=None, limits=Limits(recogniser=30))
+    world.stream(3)
+    [flush] = world.of(Flush)
+    for _ in range(4):
+        world.stream(25)
+        world.event(RecogniserMoved(flush.utterance))
+    assert "turnComplete" not in world.kinds()
+    world.stream(31)
+    assert world.kinds()[-1] == "turnComplete", "and is when it does not"
+    assert world.event(RecogniserMoved(flush.utterance)) == []
 
 
 def reasons(world: World) -> list[Any]:

@@ -126,6 +126,13 @@ class SceneJudged(Struct, frozen=True, tag=True):
     likely: float
 
 
+class RecogniserMoved(Struct, frozen=True, tag=True):
+    """The final transcript of an utterance is asked for, and another one that waited before it is there: the recogniser
+    is at work."""
+
+    utterance: int
+
+
 class Transcribed(Struct, frozen=True, tag=True):
     utterance: int
     transcript: Transcript
@@ -173,6 +180,7 @@ Event = (
     | TurnJudged
     | AddresseeJudged
     | SceneJudged
+    | RecogniserMoved
     | Transcribed
     | Produced
     | Finished

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from openlive.core import affect, backchannel, endpoint
 from openlive.core.activity import MS, Activity, Change, Policy
 from openlive.core.commands import Command, Detect, Flush, Forget, HangUp, Hear, JudgeTurn, Listen
+from openlive.core.events import Failed, RecogniserMoved, Transcribed
 from openlive.core.lifetime import earliest
 from openlive.core.limits import Limits
 from openlive.core.signals import (
@@ -245,6 +246,16 @@ class Hearing:
         length = (self._activity.position if self._policy.automatic else self._received) - utterance.start
         return ended or length > self._limits.utterance * INPUT_RATE
 
+    def recognised(self, event: RecogniserMoved | Transcribed | Failed, now: float) -> None:
+        """What comes of the recogniser."""
+        match event:
+            case RecogniserMoved(utterance):
+                self.recogniser_moved(utterance, now)
+            case Transcribed(utterance, transcript):
+                self.transcribed(utterance, transcript, now)
+            case Failed(number=utterance):
+                self.recogniser_failed(utterance)
+
     def transcribed(self, number: int, transcript: Transcript, now: float) -> None:
         utterance = self._utterance
         if utterance is None or utterance.number != number:
@@ -279,6 +290,12 @@ class Hearing:
             self._out.append(Lost())
         elif self._utterance is not None and not self._utterance.committed:
             self._commit(now)
+
+    def recogniser_moved(self, number: int, now: float) -> None:
+        """It is at work on what others said before: the time for this utterance's final transcript begins anew."""
+        utterance = self._utterance
+        if utterance is not None and utterance.number == number and utterance.awaiting:
+            utterance.flushed_at = now
 
     def recogniser_failed(self, number: int) -> None:
         if self._utterance is not None and self._utterance.number == number:

@@ -26,6 +26,7 @@ from openlive.core.events import (
     Opened,
     Produced,
     Ran,
+    RecogniserMoved,
     Restored,
     Saved,
     SceneJudged,
@@ -55,7 +56,7 @@ EARLY = 64
 """Events while the state of a resumed session is being fetched. The shell reads one or two, not more, meanwhile."""
 NOTED = 20 * MS
 """Samples of audio that messages share a note of: what one message of an ordinary client has."""
-_ANSWERS = (Produced, Finished, Transcribed, Ran, Detected)
+_ANSWERS = (Produced, Finished, RecogniserMoved, Transcribed, Ran, Detected)
 """Of engines and tools: they are in time if they are there when the time is up, even where they are read later."""
 
 
@@ -187,12 +188,10 @@ class Session:
                 self._watching.judged(event)
             case Failed("addressee", utterance):
                 hearing.addressee_failed(utterance, self._now)
-            case Transcribed(utterance, transcript):
-                hearing.transcribed(utterance, transcript, self._now)
+            case RecogniserMoved() | Transcribed() | Failed("stt"):
+                hearing.recognised(event, self._now)
             case Failed("vad", number):
                 hearing.detector_failed(number, self._now)
-            case Failed("stt", number):
-                hearing.recogniser_failed(number)
             case Produced(turn, output) if dialogue.works_on(turn):
                 dialogue.produced(output)
             case Finished(turn) if dialogue.works_on(turn):

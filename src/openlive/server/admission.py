@@ -62,7 +62,7 @@ class Places:
     ) -> None:
         self._sessions = sessions
         """In all; 0 is no limit."""
-        self.waits = waits or Waits(clock)
+        self.waits = waits or Waits(clock=clock)
         self._wait = wait
         """0 is no limit."""
         self._clock = clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 
@@ -22,11 +23,12 @@ from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
 from openlive.engines.frames import reads_heic
+from openlive.engines.hold import Hold, enter
 from openlive.server import cors, doors, entry, rest
 from openlive.server.admission import Admission, Places, Visit
 from openlive.server.auth import Keyring, Principal, credentials, door
 from openlive.server.connection import Connection
-from openlive.server.engines import Engines
+from openlive.server.engines import Engines, sound_once
 from openlive.server.live import Live
 from openlive.server.metrics import CONTENT_TYPE, Metrics
 from openlive.server.pending import Pending
@@ -55,7 +57,8 @@ class App:
         store = MemoryStore(config.store.bounds) if store is None else store
         self.live = Live(store, engines.responder.forget, config.store.resumption_seconds)
         self._engines = engines
-        self._waits = Waits()
+        self.waits = Waits(config.limits.reply_seconds)
+        self._recognitions = Waits(config.limits.recogniser_seconds)
         self.readiness = Readiness(engines.prepare)
         self._admins = frozenset(config.server.admin_keys)
         self._profiles = profiles(config, engines)
@@ -63,7 +66,7 @@ class App:
             Keyring(config.server.keys) if keys is None else keys,
             Tokens(store),
             self._profiles,
-            Places(config.limits.sessions, self._waits, config.limits.wait_seconds),
+            Places(config.limits.sessions, self.waits, config.limits.wait_seconds),
         )
         self._limits = Limits(
             setup=config.limits.setup_seconds,
@@ -95,6 +98,27 @@ class App:
         failures = {404: rest.no_route, 405: rest.no_route, 500: rest.broken}
         starlette = Starlette(routes=routes, exception_handlers=failures)
         self.asgi: ASGIApp = _Guard(starlette, config.server.allowed_origins, self._admission.keys, self.live)
+
+    async def prepare(self) -> None:
+        """Once the port is open: what the language model computes ahead, and then how long an answer takes."""
+        await self.readiness.prepare()
+        if self._engines.prepare is not None and not len(self.live):
+            await self.warm_up()
+
+    async def warm_up(self) -> None:
+        """An answer that nobody hears shows the door how long one takes here. It gives way to everybody's work; where
+        somebody is there already, their answers show it."""
+        begun = time.monotonic()
+        enter(Hold())
+        wait = self.waits.begin("")
+        try:
+            await sound_once(self._engines.responder)
+            self.waits.produced(wait)
+        except Exception as error:  # sessions will tell better what is wrong
+            _LOG.warning("An answer to nobody failed: %s", type(error).__name__)
+        finally:
+            self.waits.end(wait)
+        _LOG.info("An answer takes %.1f s to its first sound here", time.monotonic() - begun)
 
     async def _status(self, request: Request) -> Response:
         """What is going on here, and what the operator should know of."""
@@ -157,7 +181,8 @@ class App:
             self._engines,
             self.turns,
             self.metrics,
-            waits=self._waits,
+            waits=self.waits,
+            recognitions=self._recognitions,
             visit=visit,
             live=self.live,
             admitted=admit,

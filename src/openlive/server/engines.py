@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -24,7 +25,7 @@ from openlive.engines.seeing import Seeing
 from openlive.engines.translating import Translating
 from openlive.memory import choose_llm, usable_memory
 from openlive.server.readiness import Prepare
-from openlive.types import FunctionDeclaration, Request, Sampling, Voice
+from openlive.types import FunctionDeclaration, Message, Output, Request, Sampling, Speech, Text, Voice
 
 TOOLS: tuple[Kind, ...] = ("google_search", "url_context", "code_execution")
 CLOSING = 15.0
@@ -148,3 +149,19 @@ async def warm(responder: Responder) -> None:
     except Exception as error:  # sessions will tell better what is wrong
         _LOG.warning("The responder could not be warmed: %r", error)
     responder.forget(request.conversation)
+
+
+async def sound_once(responder: Responder) -> None:
+    """Answers a greeting up to the first sound of it."""
+    request = Request("warm-up", (Message("user", (Text("Hello, how are you?"),)),), voice=Voice("Puck"))
+    scope = anyio.CancelScope()
+
+    async def emit(output: Output) -> None:
+        if isinstance(output, Speech):
+            scope.cancel()
+
+    try:
+        with scope:
+            await responder.reply(request, emit)
+    finally:
+        responder.forget(request.conversation)

@@ -102,7 +102,7 @@ async def _serve(
         with LoopWatch(app.metrics.lag):
             async with anyio.create_task_group() as beside:
                 beside.start_soon(_purging, store)
-                beside.start_soon(app.readiness.prepare)
+                beside.start_soon(app.prepare)
                 if own is not None:
                     beside.start_soon(_renewing, config)
                 await listener.serve(

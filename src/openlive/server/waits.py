@@ -1,4 +1,5 @@
-"""How long answers wait until the client gets something of them, and how long the next one would.
+"""How long answers wait until the client gets something of them, and how long the next one would; how long what was
+said waits for its transcript.
 
 What is measured is how many answers the engines begin in a second while several want one: one after another, or many at
 once, makes no difference to it. A single answer tells no more than that it can be no slower.
@@ -12,7 +13,10 @@ from collections.abc import Callable
 from msgspec import Struct
 
 ASSUMED = 2.0
-"""Seconds of the engines per answer until one was measured: what the embedded ones take on two busy cores."""
+"""Seconds of the engines per answer until one was measured: what the embedded ones take on two cores. Where the server
+can, it measures one of its own before anybody asks (`App.warm_up`)."""
+PATIENCE = 60.0
+"""Seconds, where nothing else is said: `limits.reply_seconds` as it comes."""
 MEMORY = 32
 """Answers that the measure goes by, about: the latest."""
 FRESH = 30.0
@@ -20,17 +24,20 @@ FRESH = 30.0
 
 
 class Wait(Struct, eq=False):
-    """One answer that is being made. `moved` is called when one that was before it in the queue got its turn."""
+    """One answer that is being made. `moved` is called when one that was before it in the queue got its turn; `sign` is
+    when that, or anything of its own, last showed that the engines are at work."""
 
     moved: Callable[[], None]
     since: float
     before: set[Wait]
+    sign: float = 0.0
 
 
 class Waits:
-    """Of the answers of all sessions; seconds."""
+    """Of the answers of all sessions; seconds. One without a sign for `patience` is given up by its session."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic) -> None:
+        self._patience = patience
         self._clock = clock
         self._waiting: dict[Wait, None] = {}
         """For their beginning; the oldest first."""
@@ -58,27 +65,34 @@ class Waits:
         now = self._clock()
         if not self._waiting:
             self._since, self._contended = now, False
-        wait = Wait(moved, now, set(self._waiting))
+        wait = Wait(moved, now, set(self._waiting), now)
         self._waiting[wait] = None
         self._under_way.add(wait)
         self._contended = self._contended or len(self._waiting) > 1
         return wait
 
+    def progressed(self, wait: Wait) -> None:
+        """The engines are at work on it."""
+        wait.sign = self._clock()
+
     def produced(self, wait: Wait) -> None:
         """The client gets something of it. From here on it waits behind those that wait now, whose first words go
         before what follows."""
+        self.progressed(wait)
         if wait in self._waiting:
             del self._waiting[wait]
             self._measure()
-            self._passed(wait)
+            self._pass(wait)
         wait.before = set(self._waiting)
 
     def end(self, wait: Wait) -> None:
-        """It is complete, or not wanted any more."""
+        """It is complete, or not wanted any more. Where it was given up, that is no sign to who waits behind it: behind
+        a dead engine one after the other would wait as long again."""
         self._under_way.discard(wait)
+        given_up = self._clock() - wait.sign >= self._patience
         if wait in self._waiting:
             del self._waiting[wait]
-            self._passed(wait)
+            self._pass(wait, told=not given_up)
 
     def _measure(self) -> None:
         now = self._clock()
@@ -89,11 +103,13 @@ class Waits:
         elif took < self.pace:
             self._seconds, self._answers = took, 1.0
 
-    def _passed(self, wait: Wait) -> None:
+    def _pass(self, wait: Wait, *, told: bool = True) -> None:
         for other in tuple(self._under_way):
             if wait in other.before:
                 other.before.discard(wait)
-                other.moved()
+                if told:
+                    self.progressed(other)
+                    other.moved()
 
     # What that comes to.
 

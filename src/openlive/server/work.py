@@ -42,6 +42,7 @@ from openlive.core.events import (
     Finished,
     Produced,
     Ran,
+    RecogniserMoved,
     SceneJudged,
     Stage,
     Transcribed,
@@ -61,7 +62,7 @@ from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics
 from openlive.server.outbox import Outbox
 from openlive.server.scenes import Scenes
-from openlive.server.waits import Waits
+from openlive.server.waits import Wait, Waits
 from openlive.types import FunctionCall, Output, Progress, Request, Speech, ToolResult, Usage
 
 _LOG = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Work:
         outbox: Outbox,
         *,
         waits: Waits,
+        recognitions: Waits,
         metrics: Metrics,
         bounds: Bounds,
         session: str,
@@ -100,6 +102,7 @@ class Work:
         self._inbox = inbox
         self._outbox = outbox
         self._waits = waits
+        self._recognitions = recognitions
         self._metrics = metrics
         self._bounds = bounds
         self._tasks: TaskGroup
@@ -113,6 +116,8 @@ class Work:
         """Of the latest reply, where that began before the turn was decided."""
         self._runs: dict[str, anyio.CancelScope] = {}
         """The tools that run, by the id of the call."""
+        self._flushed: dict[int, Wait] = {}
+        """Utterances whose final transcript is asked for."""
         self._prefill = anyio.CancelScope()
         self._judging = anyio.CancelScope()
         self._wondering = anyio.CancelScope()
@@ -125,6 +130,8 @@ class Work:
     def end(self) -> None:
         """Stops all of it."""
         self._end_detector()
+        for utterance in tuple(self._flushed):
+            self._end_recognition(utterance)
         heard = (scope for _, scope in self._utterances.values())
         for scope in (*heard, *self._replies.values(), *self._runs.values()):
             scope.cancel()
@@ -242,7 +249,11 @@ class Work:
                 self._utterances[utterance][0].put(self._audio.slice(start, end))
             case Flush(utterance):
                 self._utterances[utterance][0].put(b"")
+                self._end_recognition(utterance)
+                moved = partial(self._inbox.put, RecogniserMoved(utterance))
+                self._flushed[utterance] = self._recognitions.begin(self.session, moved)
             case HangUp(utterance):
+                self._end_recognition(utterance)
                 chunks, scope = self._utterances.pop(utterance)
                 chunks.close()
                 scope.cancel()
@@ -257,11 +268,18 @@ class Work:
             )
             heard = measured(hear, chunks) if command.prosody else hear(chunks)
             async with closing(heard):
-                async for transcript in heard:
-                    self._inbox.put(Transcribed(command.utterance, handover.transcript(transcript)))
+                async for given in heard:
+                    transcript = handover.transcript(given)
+                    if transcript.final and command.utterance in self._flushed:
+                        self._recognitions.produced(self._flushed[command.utterance])
+                    self._inbox.put(Transcribed(command.utterance, transcript))
                     await self._inbox.taken(self._inbox.items, PIECES)
         except BaseException as error:
             self._failed("stt", command.utterance, error)
+
+    def _end_recognition(self, utterance: int) -> None:
+        if utterance in self._flushed:
+            self._recognitions.end(self._flushed.pop(utterance))
 
     # Judgements.
 
@@ -330,6 +348,7 @@ class Work:
 
         async def emit(output: Output) -> None:
             output = handover.output(output)
+            self._waits.progressed(wait)
             if _is_perceived(output, spoken=request.voice is not None):
                 self._waits.produced(wait)
             self._inbox.put_behind(Produced(turn, output))
@@ -344,6 +363,7 @@ class Work:
         except BaseException as error:
             self._failed("reply", turn, error)
         else:
+            self._waits.produced(wait)
             self._inbox.put_behind(Finished(turn))
         finally:
             self._waits.end(wait)
