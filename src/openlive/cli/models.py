@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
-from openlive.models import DEFAULT, DEFAULT_LLM, ModelError, Progress, Update, catalogue, ensure, path, verify
+from openlive.models import (
+    DEFAULT,
+    DEFAULT_LLM,
+    ModelError,
+    Progress,
+    Update,
+    catalogue,
+    computed,
+    ensure,
+    path,
+    verify,
+)
 
 
 @click.group()
@@ -43,7 +57,8 @@ def list_() -> None:
 def fetch(names: tuple[str, ...], default: bool) -> None:
     """Fetch weights that are not on this machine yet.
 
-    A fetch that was interrupted goes on where it ended.
+    A fetch that was interrupted goes on where it ended. What the prompts of a language model begin with is computed
+    then, once on a machine, so that no session has to wait for it.
     """
     wanted = list(dict.fromkeys(names))
     if default or not wanted:
@@ -53,7 +68,48 @@ def fetch(names: tuple[str, ...], default: bool) -> None:
         for name in wanted:
             with _plain_errors():
                 ensure(name, progress)
+    for name in wanted:
+        _compute(name)
     click.echo(f"Ready: {', '.join(wanted)}")
+
+
+def _compute(name: str) -> None:
+    """What the prompts of the language model `name` begin with, where nothing was computed on this machine yet. A
+    server does it otherwise, beside its first sessions."""
+    from openlive.engines.registry import EngineError, Resources, load
+    from openlive.memory import usable_memory
+
+    folder, entry = computed(), catalogue().get(name)
+    is_there = entry is not None and entry.role == "llm" and path(name) is not None
+    if not is_there or folder is None or any(folder.iterdir()):
+        return
+    click.echo(f"{name}: computing what its prompts begin with", err=True)
+
+    async def prepare() -> None:
+        model: Any = await asyncio.to_thread(load, "llm", name, resources)
+        try:
+            await model.prepare(_tokens(name))
+        finally:
+            await model.close()
+
+    resources = Resources(ensure, os.cpu_count() or 1, usable_memory(), computed=folder)
+    try:
+        asyncio.run(prepare())
+    except EngineError as error:
+        click.echo(f"{error} It will be computed by the first server.", err=True)
+
+
+def _tokens(name: str) -> Callable[[int, int], None]:
+    """A line for each quarter."""
+    step = 0
+
+    def show(done: int, total: int) -> None:
+        nonlocal step
+        if (quarter := 4 * done // max(1, total)) > step:
+            step = quarter
+            click.echo(f"{name}: {done} of {total} tokens are computed", err=True)
+
+    return show
 
 
 @models.command("verify")
