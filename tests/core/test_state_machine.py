@@ -14,7 +14,18 @@ from msgspec.structs import replace
 
 from openlive.core.backchannel import wants_the_floor
 from openlive.core.commands import Command, Flush, HangUp, Hear, Listen, Respond, Send, Stop
-from openlive.core.events import ClientSaid, Detected, Event, Failed, Finished, Produced, Ran, SceneJudged, Transcribed
+from openlive.core.events import (
+    ClientSaid,
+    Detected,
+    Event,
+    Failed,
+    Finished,
+    Produced,
+    Ran,
+    RecogniserMoved,
+    SceneJudged,
+    Transcribed,
+)
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
@@ -195,6 +206,10 @@ class AnyOrder(RuleBasedStateMachine):
     def transcript(self, number: int, text: str, final: bool) -> None:
         self.world.injected.add(number)
         self.world.event(Transcribed(number, Transcript(text, 5, final)))
+
+    @rule(number=st.integers(1, 3))
+    def recogniser_moves(self, number: int) -> None:
+        self.world.event(RecogniserMoved(number))
 
     @rule(stream=st.sampled_from([2, 3]), p=st.sampled_from([0.0, 1.0]))
     def stale_frames(self, stream: int, p: float) -> None:
