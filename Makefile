@@ -66,7 +66,7 @@ peers: | .venv/bin/python  ## Install what openlive is compared with (3 GB), eac
 
 lock: .venv-lock/bin/uv  ## Write the lock files anew from pyproject.toml
 	@for set in requirements:pyproject.toml:'--extra client --extra code --group build' \
-	            requirements-dev:pyproject.toml:'--extra client --extra code --group build --group dev' \
+	            requirements-dev:pyproject.toml:'--extra client --extra code --extra heic --group build --group dev' \
 	            requirements-guide:requirements-guide.in:; do \
 	    IFS=: read -r name source options <<< "$$set"; \
 	    .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
