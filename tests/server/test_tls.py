@@ -21,6 +21,7 @@ from cryptography import x509
 from openlive.config import Config
 from openlive.server import run, tls
 from openlive.server.listener import listening
+from openlive.server.pending import Limits
 from tests.server.echo import echo
 
 NOW = datetime.now(UTC)
@@ -231,12 +232,12 @@ def test_a_key_with_a_passphrase_does_not_wait_for_the_terminal(tmp_path: Path) 
 
 @contextmanager
 def serving(context: ssl.SSLContext) -> Iterator[int]:
-    """The listener itself, in a thread."""
+    """The listener itself, in a thread. It waits for the first byte of a client as long as a slow machine needs."""
     ready: queue.Queue[int] = queue.Queue()
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 
     async def run() -> None:
-        async with listening(echo, ssl_context=context) as listener:
+        async with listening(echo, ssl_context=context, limits=Limits(first_byte=120)) as listener:
             ready.put(listener.port)
             await stop.wait()
 
