@@ -137,7 +137,7 @@ def test_a_change_of_rate_loses_nothing() -> None:
 
 @given(cuts=st.lists(st.integers(0, 3200), max_size=12), bits=st.sampled_from(["", ";channels=2"]))
 def test_samples_may_be_cut_anywhere(cuts: list[int], bits: str) -> None:
-    """Programs send chunks of 641 bytes (protocol.md 12)."""
+    """Programs send chunks of 641 bytes (docs/protocol.md#media-types)."""
     pcm = tone(16000, 0.1)
     audio = InputAudio()
     pieces = itertools.pairwise([0, *sorted(cuts), len(pcm)])

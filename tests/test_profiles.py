@@ -1,4 +1,5 @@
-"""What each model name does on the wire (protocol.md 3.2, 4.1, 4.3, 4.6, 4.8, 11.15)."""
+"""What each model name does on the wire (docs/protocol.md#message-fields, #turns-and-vad, #limits-and-compression,
+#voices, #native-audio, #function-calling)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """PCM at the door: mime types, WAV headers, resampling, samples and time.
 
 Clients send what they have: `audio/pcm;rate=N` at any rate, or a whole WAV file labelled as if it were bare samples
-(protocol.md 4.5). Everything behind this module sees s16le mono at 16 kHz.
+(docs/protocol.md#media-types). Everything behind this module sees s16le mono at 16 kHz.
 """
 
 from __future__ import annotations
@@ -180,8 +180,8 @@ def _mono(data: bytes, form: Format) -> bytes:
 class InputAudio:
     """The audio that one session receives, made s16le mono at 16 kHz. Keeps what belongs to the next blob.
 
-    Blobs may be cut anywhere, in the middle of a sample as well (protocol.md 12: chunks of 641 bytes): the beginning of
-    a sample waits for its rest, until the type changes or the stream ends.
+    Blobs may be cut anywhere, in the middle of a sample as well (docs/protocol.md#media-types: chunks of 641 bytes):
+    the beginning of a sample waits for its rest, until the type changes or the stream ends.
     """
 
     def __init__(self, rate: int = INPUT_RATE) -> None:

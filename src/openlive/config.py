@@ -74,7 +74,7 @@ PRESETS: dict[str, dict[str, float]] = {
     "unlimited": {},
     "documented": {"connection_seconds": 600.0, "session_seconds": 900.0, "video_seconds": 120.0},
 }
-"""What a preset puts in the place of 0 (protocol.md 4.3)."""
+"""What a preset puts in the place of 0 (docs/protocol.md#limits-and-compression)."""
 
 
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):

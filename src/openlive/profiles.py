@@ -1,7 +1,7 @@
 """The model names that clients ask for, and what they get: the built-in profiles.
 
-Generations of the original differ in voices, limits and order of messages (protocol.md 0, 4.6, 11.15); a profile says
-which of them a name imitates. The configuration overrides and adds to these.
+Generations of the original differ in voices, limits and order of messages (docs/protocol.md#generations, #voices,
+#function-calling); a profile says which of them a name imitates. The configuration overrides and adds to these.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ _NATIVE = ProfileSettings(
 
 def _third(profile: ProfileSettings) -> ProfileSettings:
     """The generation 3.x: no turn ends with a call, every frame counts, more is told of what the user says, and history
-    can be loaded (protocol.md 3.2, 4.1, 11.15, 12). None of them has affective dialog (4.8)."""
+    can be loaded (docs/protocol.md#message-fields, #turns-and-vad, #function-calling, #the-end-of-a-transcript). None
+    of them has affective dialog (docs/protocol.md#native-audio)."""
     return replace(
         profile,
         turn_complete_after_call=False,

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 INPUT_RATE = 16_000
-"""Hz of the user's audio as the core and the engines see it (protocol.md 4.5)."""
+"""Hz of the user's audio as the core and the engines see it (docs/protocol.md#media-types)."""
 OUTPUT_RATE = 24_000
-"""Hz of the model's audio (protocol.md 4.5)."""
+"""Hz of the model's audio (docs/protocol.md#media-types)."""
 
 
 class Text(Struct, frozen=True, tag=True, gc=False):
@@ -37,7 +37,7 @@ class Image(Struct, frozen=True, tag=True, gc=False):
     mime: str
     data: bytes
     tokens: int = 258
-    """What it counts in the context (protocol.md 4.4)."""
+    """What it counts in the context (docs/protocol.md#tokens)."""
     words: str = ""
     """What it shows, for models that cannot see; '' where nobody has looked."""
 

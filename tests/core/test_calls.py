@@ -1,4 +1,4 @@
-"""Function calls: asked, answered, beside the talk, cancelled (protocol.md 3.3 T4 to T9, 4.9)."""
+"""Function calls: asked, answered, beside the talk, cancelled (docs/protocol.md#recorded-turns T4 to T9, 4.9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Functions as clients declare them: what the model is shown, what is refused by its path (protocol.md 4.9 and 5)."""
+"""Functions as clients declare them: what the model is shown, what is refused by its path
+(docs/protocol.md#function-calling, #close-codes-and-reasons)."""
 
 from __future__ import annotations
 

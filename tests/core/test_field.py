@@ -1,4 +1,4 @@
-"""What programs of the field send, as they send it (protocol.md 12)."""
+"""What programs of the field send, as they send it (docs/protocol.md#contents)."""
 
 from __future__ import annotations
 

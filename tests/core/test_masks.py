@@ -1,4 +1,4 @@
-"""What a token locks (protocol.md 1.5)."""
+"""What a token locks (docs/protocol.md#ephemeral-tokens)."""
 
 from __future__ import annotations
 

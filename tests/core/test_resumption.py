@@ -387,7 +387,7 @@ class TestRestoring:
 
 
 class TestTransparent:
-    """`lastConsumedClientMessageIndex`: the client sends what follows it again (protocol.md 4.2)."""
+    """`lastConsumedClientMessageIndex`: the client sends what follows it again (docs/protocol.md#resumption)."""
 
     def opened(self, plan: list[Word] | None = None) -> World:
         world = World(plan=plan or [], replies=[spoken("A long answer to it.", seconds=6)])

@@ -1,4 +1,4 @@
-"""Thinking: how much of it is asked for, and who is told of it (protocol.md 4.8)."""
+"""Thinking: how much of it is asked for, and who is told of it (docs/protocol.md#native-audio)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tools that run on the server: asked for, run, shown, told (protocol.md 3.3 T10, 4.9)."""
+"""Tools that run on the server: asked for, run, shown, told (docs/protocol.md#recorded-turns T10, 4.9)."""
 
 from __future__ import annotations
 

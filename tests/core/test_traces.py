@@ -144,7 +144,7 @@ FILLER: Script = [(0.2, speech(1.0, "I am looking."))]
 
 
 def blocking_call_in_one_turn() -> World:
-    """T4: the 2.5 generation, and gemini-live-2.5-flash-preview (protocol.md 11.15)."""
+    """T4: the 2.5 generation, and gemini-live-2.5-flash-preview (docs/protocol.md#function-calling)."""
     world = with_tool([CALL, SUNNY])
     respond(world)
     world.run(3)

@@ -1,4 +1,4 @@
-"""Models that say again in another language what they hear (`translationConfig`, protocol.md 4.10)."""
+"""Models that say again in another language what they hear (`translationConfig`, docs/protocol.md#translation)."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_both_transcripts_tell_their_language() -> None:
 
 
 def test_sentences_of_one_stream_are_one_turn() -> None:
-    """Programs read one turn over the whole of a talk (protocol.md 12)."""
+    """Programs read one turn over the whole of a talk (docs/protocol.md#translation)."""
     plan = [*words("first sentence", 0.5), *words("second one", 5.0)]
     world = Interpreter({"targetLanguageCode": "es"}, plan=plan, replies=[spoken("Uno."), spoken("Dos.")])
     world.stream(7)

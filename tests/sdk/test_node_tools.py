@@ -1,4 +1,5 @@
-"""Function calls through the official JavaScript SDK, as programs make them (protocol.md 3.3 T4 to T9, 4.9, 11.15)."""
+"""Function calls through the official JavaScript SDK, as programs make them (docs/protocol.md#recorded-turns T4 to T9,
+4.9, 11.15)."""
 
 from __future__ import annotations
 

@@ -360,7 +360,8 @@ def test_the_engines_forget_the_session() -> None:
 
 
 def test_both_fields_of_a_message_are_taken() -> None:
-    """JavaScript may send several at once (protocol.md 2.3). The order of streams is not guaranteed."""
+    """JavaScript may send several at once (docs/protocol.md#frames-of-javascript). The order of streams is not
+    guaranteed."""
     scripted = Scripted()
 
     async def test() -> None:

@@ -1,4 +1,4 @@
-"""What we send: as recorded from the original (protocol.md 3.3), and as the official SDK reads it."""
+"""What we send: as recorded from the original (docs/protocol.md#recorded-turns), and as the official SDK reads it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ CHARACTERS = {
     "Zubenelgenubi": "casual", "Vindemiatrix": "gentle", "Sadachbia": "lively", "Sadaltager": "knowledgeable",
     "Sulafat": "warm",
 }  # fmt: skip
-"""What the API's documentation says of them (protocol.md 4.6)."""
+"""What the API's documentation says of them (docs/protocol.md#voices)."""
 
 
 @click.command(epilog='Example: openlive voices --say "Good morning." --out samples')

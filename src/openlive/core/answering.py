@@ -236,7 +236,7 @@ class Answering:
         self.settle()
 
     def _answered_beside(self, answer: Beside) -> None:
-        """The result of a call that did not hold up the conversation (protocol.md 4.9)."""
+        """The result of a call that did not hold up the conversation (docs/protocol.md#function-calling)."""
         if answer.scheduling is Scheduling.INTERRUPT:
             self.interrupt(keep_calls=True)
             self.history.add(answer.message)
@@ -272,8 +272,8 @@ class Answering:
     def interrupt(self, *, keep_calls: bool = False) -> None:
         """Ends the present turn, if there is one: what nobody has seen yet is dropped without a word.
 
-        `interrupted` is alone in its message, then come the cancelled calls, then the end of the turn (protocol.md
-        11.11 and 11.13).
+        `interrupted` is alone in its message, then come the cancelled calls, then the end of the turn
+        (docs/protocol.md#the-end-of-a-transcript, #recorded-turns).
         """
         self.drop_held()
         reply = self._reply or self._asking

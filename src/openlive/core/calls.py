@@ -166,7 +166,8 @@ class Calls:
     def answer(
         self, responses: Sequence[wire.FunctionResponse], pictures: Pictures, now: float, path: str
     ) -> list[Beside]:
-        """Matches the client's answers by id, or by name where they have none (Vertex leaves it out, protocol.md 2.3).
+        """Matches the client's answers by id, or by name where they have none (Vertex leaves it out,
+        docs/protocol.md#frames-of-javascript).
 
         Answers to calls that are not pending (cancelled, answered before) are dropped. Raises `ProtocolError` for an
         answer that names no call at all, or holds media that is no image.
@@ -298,7 +299,7 @@ class Calls:
 
 
 _SHOWN = ("code_execution", "google_search")
-"""Tools whose work the client is shown as code and its result (protocol.md 3.3, T10)."""
+"""Tools whose work the client is shown as code and its result (docs/protocol.md#recorded-turns, T10)."""
 
 
 def _code(pending: Pending) -> str:

@@ -2,7 +2,7 @@
 
 `parameters` are OpenAPI's subset and held to the original's rules, since its clients know them; `parametersJsonSchema`
 is JSON Schema, of which everything is taken that is well-formed. What is wrong is told with its path, in the original's
-words where they are known (protocol.md 4.9 and 5).
+words where they are known (docs/protocol.md#function-calling, #close-codes-and-reasons).
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def functions(
 ) -> tuple[FunctionDeclaration, ...]:
     """What the model may call: the functions that `tools` declare, and those of `offered`, the server's own, that they
     ask for. Raises `ProtocolError` for what is badly declared, and, where it `refuses`, for what is not offered; else
-    that is left out, since many programs ask for Google's search whether they need it or not (protocol.md 12).
+    that is left out, since many programs ask for Google's search whether they need it or not
+    (docs/protocol.md#function-calling).
     """
     if len(tools) > MAX_TOOLS:
         _refuse(path, f"{len(tools)} tools; at most {MAX_TOOLS} can be given. Put functions into one of them.")

@@ -32,7 +32,8 @@ class Dialogue(Answering):
     # What the user says.
 
     def content(self, messages: Sequence[Message], *, complete: bool) -> None:
-        """`clientContent`: interrupts always (protocol.md 2.4), unless the model waits for a function's result."""
+        """`clientContent`: interrupts always (docs/protocol.md#contents), unless the model waits for a function's
+        result."""
         if self.loading:
             self.loading = not complete
             self._context.load(messages)
@@ -54,7 +55,7 @@ class Dialogue(Answering):
 
     def text(self, text: str, *, speaking: bool) -> None:
         """Realtime text counts as activity; while the user speaks it joins that turn. One without a word only asks for
-        the answer that is due (protocol.md 12: clients wake the model by it)."""
+        the answer that is due (docs/protocol.md#contents: clients wake the model by it)."""
         if not text.strip() and (speaking or self.answering):
             return
         last = self.history.messages[-1:]
@@ -166,7 +167,8 @@ class Dialogue(Answering):
         self.settle()
 
     def ask_after_speech(self) -> None:
-        """The client's turn is complete with what it has said so far (protocol.md 12): one answer, to all of it."""
+        """The client's turn is complete with what it has said so far (docs/protocol.md#contents): one answer, to all of
+        it."""
         self._asked_for = True
 
     def _answer_if_asked(self) -> None:

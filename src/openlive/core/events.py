@@ -19,7 +19,8 @@ Stage = Literal["vad", "turn", "addressee", "scene", "stt", "reply", "call", "st
 
 class Constraints(Struct, frozen=True):
     """What the client's token locks. `mask` names the fields (snake_case paths) that come from `setup` whatever the
-    client says; None: all of it does, if there is a setup (protocol.md 1.5). `until`: when the token ends a session.
+    client says; None: all of it does, if there is a setup (docs/protocol.md#ephemeral-tokens). `until`: when the token
+    ends a session.
     """
 
     setup: Setup | None = None
@@ -32,8 +33,8 @@ class Opened(Struct, frozen=True, tag=True):
     that it came by Vertex's, where more can be asked for.
 
     Told again just before the setup: only then is it known who may come in and on what terms. `refusal` is set where
-    the client may not; it is told at the setup, because the SDKs understand a close only then (protocol.md 11.3).
-    `settings`: what the setup comes to, where that was worked out already.
+    the client may not; it is told at the setup, because the SDKs understand a close only then
+    (docs/protocol.md#connecting). `settings`: what the setup comes to, where that was worked out already.
     """
 
     session: str

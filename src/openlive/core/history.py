@@ -23,7 +23,7 @@ HEIC = ("image/heic", "image/heif")
 GONE = Text("(I have shown you a picture that is not there any more.)")
 """In the place of a turn that was nothing but images."""
 _ALSO = {"image/jpg": "image/jpeg"}
-"""Names in the wild (protocol.md 12)."""
+"""Names in the wild (docs/protocol.md#media-types)."""
 
 
 class Pictures(Struct, frozen=True):

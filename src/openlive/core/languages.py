@@ -1,4 +1,4 @@
-"""Which languages a client may ask for (`speechConfig.languageCode`, protocol.md 4.7)."""
+"""Which languages a client may ask for (`speechConfig.languageCode`, docs/protocol.md#languages)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from openlive.wire import errors
 from openlive.wire.errors import Refusal
 
 GO_AWAY = 60.0
-"""Seconds before the end of a connection at which it is announced (protocol.md 4.3)."""
+"""Seconds before the end of a connection at which it is announced (docs/protocol.md#limits-and-compression)."""
 
 
 def earliest(*times: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""What a token locks, laid over what its client asks for (protocol.md 1.5)."""
+"""What a token locks, laid over what its client asks for (docs/protocol.md#ephemeral-tokens)."""
 
 from __future__ import annotations
 

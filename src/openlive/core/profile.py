@@ -11,7 +11,7 @@ from openlive.types import FunctionDeclaration
 from openlive.wire.setup import Modality
 
 HALF_CASCADE_VOICES = ("Puck", "Charon", "Kore", "Fenrir", "Aoede", "Leda", "Orus", "Zephyr")
-"""protocol.md 4.6."""
+"""docs/protocol.md#voices."""
 NATIVE_VOICES = (
     *("Zephyr", "Puck", "Charon", "Kore", "Fenrir", "Leda", "Orus", "Aoede", "Callirrhoe", "Autonoe", "Enceladus"),
     *("Iapetus", "Umbriel", "Algieba", "Despina", "Erinome", "Algenib", "Rasalgethi", "Laomedeia", "Achernar"),
@@ -46,13 +46,14 @@ class Profile(Struct, frozen=True):
     refuses_tools: bool = True
     """Whether a client that asks for others is refused; else it has to do without."""
     turn_complete_after_call: bool = False
-    """Whether the turn ends with a function call (protocol.md 11.15)."""
+    """Whether the turn ends with a function call (docs/protocol.md#function-calling)."""
     queues_during_calls: bool = False
-    """Whether contents wait while a function's result is awaited, instead of interrupting (protocol.md 11.15)."""
+    """Whether contents wait while a function's result is awaited, instead of interrupting
+    (docs/protocol.md#function-calling)."""
     affective_dialog: bool = False
-    """Whether a client may ask for it (protocol.md 4.8)."""
+    """Whether a client may ask for it (docs/protocol.md#native-audio)."""
     proactive: bool = False
-    """Whether a client may ask for proactive audio (protocol.md 4.8)."""
+    """Whether a client may ask for proactive audio (docs/protocol.md#native-audio)."""
     addressee: bool = False
     """Whether the server can tell who is spoken to."""
     watcher: bool = False
@@ -66,11 +67,12 @@ class Profile(Struct, frozen=True):
     voice_activity: bool = False
     """Whether `voiceActivity` is told unasked, as the 3.x generation does."""
     all_video: bool = False
-    """Whether every frame between two turns counts where the client does not say (protocol.md 4.1)."""
+    """Whether every frame between two turns counts where the client does not say (docs/protocol.md#turns-and-vad)."""
     loads_history: bool = True
-    """Whether it knows `historyConfig`; where not, the first contents are answered like any (protocol.md 12)."""
+    """Whether it knows `historyConfig`; where not, the first contents are answered like any
+    (docs/protocol.md#contents)."""
     transcript_end: Literal["alone", "with_text", "never"] = "alone"
-    """How the end of a transcript is told (protocol.md 12): `finished` in a message of its own, the user's in that with
-    the last of its text, or not at all."""
+    """How the end of a transcript is told (docs/protocol.md#the-end-of-a-transcript): `finished` in a message of its
+    own, the user's in that with the last of its text, or not at all."""
     interim_transcripts: bool = False
     """Whether what may still change is told, too, as `interimInputTranscription`."""

@@ -25,7 +25,7 @@ from openlive.wire.server import (
 )
 
 CHUNK = OUTPUT_RATE // 5
-"""Samples of audio in one message: 200 ms. The original sends 50 to 250 ms (protocol.md 3.4)."""
+"""Samples of audio in one message: 200 ms. The original sends 50 to 250 ms (docs/protocol.md#sound)."""
 AUDIO_MIME = f"audio/pcm;rate={OUTPUT_RATE}"
 
 
@@ -168,7 +168,7 @@ class Reply:
         return "".join(piece.text for piece in self._pieces)
 
     def _text_tokens(self) -> int:
-        """Text that was sent, and the calls: they are text, too (protocol.md 3.3, T4)."""
+        """Text that was sent, and the calls: they are text, too (docs/protocol.md#recorded-turns, T4)."""
         written = tokens.of_text("".join(self._written))
         return written + sum(tokens.of_call(call) for call in self.calls)
 
@@ -222,7 +222,7 @@ class Reply:
         return out
 
     def generation_complete(self) -> list[Command]:
-        """Of a reply without any output there is nothing to be told (protocol.md 4.8)."""
+        """Of a reply without any output there is nothing to be told (docs/protocol.md#native-audio)."""
         if self.silent:
             return []
         out = self.end_transcript()

@@ -88,7 +88,7 @@ class Session:
         """Samples received before the last of these."""
         self._lifetime = Lifetime(self._limits)
         self._goodbye_waits = False
-        """A handle comes before the goodbye: clients reconnect at once (protocol.md 11.17)."""
+        """A handle comes before the goodbye: clients reconnect at once (docs/protocol.md#limits-and-compression)."""
         self._closed = False
         self._out: list[Command] = []
         self._now = 0.0
@@ -297,7 +297,7 @@ class Session:
         content, pictures = rest, self._dialogue.settings.pictures
         turns = history.from_contents(content.turns, "client_content.turns", pictures)
         system = [instructions(c) for c, message in zip(content.turns, turns, strict=True) if message.role == "system"]
-        if system:  # replaces the instructions, on every model (protocol.md 2.4)
+        if system:  # replaces the instructions, on every model (docs/protocol.md#contents)
             self._refuse_if_locked("system_instruction", "client_content.turns")
             self._update("\n\n".join(system), None)
         said = [message for message in turns if message.role != "system"]
@@ -307,7 +307,8 @@ class Session:
             self._dialogue.content(said, complete=bool(content.turn_complete))
 
     def _answers_apart(self, content: ClientContent) -> ClientContent | None:
-        """Results of calls that are awaited answer them wherever they stand (protocol.md 12); None: that was all."""
+        """Results of calls that are awaited answer them wherever they stand (docs/protocol.md#contents); None: that was
+        all."""
         assert self._dialogue is not None
         turns = []
         for i, turn in enumerate(content.turns):

@@ -38,7 +38,7 @@ IMAGE_TOKENS = {
     MediaResolution.MEDIA_RESOLUTION_HIGH: 256,
 }
 IMAGE_TOKENS_DEFAULT = 258
-"""protocol.md 4.4."""
+"""docs/protocol.md#tokens."""
 THINKING = 512
 """Tokens of a model that may think as it sees fit; ours, as the original documents none."""
 THINKING_LEVELS = {
@@ -54,7 +54,8 @@ MAX_LANGUAGES = 100
 MAX_PHRASES, MAX_PHRASE = 1000, 256
 """Phrases that a recogniser is told to expect, and characters of one."""
 TRIGGER, TARGET = 0.8, 0.5
-"""Of the limit, and of the trigger, where the client asks for compression without numbers (protocol.md 4.3)."""
+"""Of the limit, and of the trigger, where the client asks for compression without numbers
+(docs/protocol.md#limits-and-compression)."""
 
 
 class Settings(Struct, frozen=True):
@@ -175,7 +176,7 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
 
 
 def _translation(setup: Setup, profile: Profile, profiles: Mapping[str, Profile]) -> Translation | None:
-    """Only models made for it translate, and they do nothing else (protocol.md 4.10)."""
+    """Only models made for it translate, and they do nothing else (docs/protocol.md#translation)."""
     path = "setup.generation_config.translation_config"
     asked = setup.generation_config.translation_config if setup.generation_config else None
     if not profile.translates:
@@ -210,7 +211,7 @@ def _refuse_vertex(setup: Setup) -> None:
 
 
 def _refuse_alpha(setup: Setup, version: str) -> None:
-    """Fields that only v1alpha knows, and Vertex (protocol.md 4.8)."""
+    """Fields that only v1alpha knows, and Vertex (docs/protocol.md#native-audio)."""
     generation = setup.generation_config
     if version != "v1alpha" and generation is not None and generation.enable_affective_dialog is not None:
         raise errors.unknown_name("enableAffectiveDialog", "setup.generation_config").error()
@@ -231,7 +232,7 @@ def _proactive_audio(setup: Setup, profile: Profile, profiles: Mapping[str, Prof
 
 
 def _proactive_video(setup: Setup, profile: Profile) -> bool:
-    """Requires proactive audio (protocol.md 4.8)."""
+    """Requires proactive audio (docs/protocol.md#native-audio)."""
     asked = setup.proactivity
     if asked is None or not asked.proactive_video:
         return False
@@ -254,7 +255,7 @@ def find(name: str | None, profiles: Mapping[str, Profile], version: str) -> Pro
 
 
 def instructions(content: Content | None) -> str:
-    """Each part is its own paragraph (protocol.md 2.1)."""
+    """Each part is its own paragraph (docs/protocol.md#setup-fields)."""
     return "\n\n".join(part.text for part in content.parts if part.text) if content else ""
 
 
@@ -318,7 +319,7 @@ def _output_tokens(generation: GenerationConfig, profile: Profile) -> int:
 
 def _thinking(config: ThinkingConfig, profile: Profile) -> int:
     """In the original, models that think do so unless told otherwise; here, so do those whose profile says so, and all
-    others where the client asks for it in any way (protocol.md 4.8)."""
+    others where the client asks for it in any way (docs/protocol.md#native-audio)."""
     budget, level = config.thinking_budget, config.thinking_level
     if budget is not None and budget < -1:
         where = "setup.generation_config.thinking_config.thinking_budget"
@@ -350,7 +351,7 @@ def _image_tokens(resolution: MediaResolution | None) -> int:
 def _policy(
     detection: AutomaticActivityDetection, coverage: TurnCoverage | None, *, vertex: bool, judged: bool, addressed: bool
 ) -> Policy:
-    """Both sensitivities are high by default, on Vertex low (protocol.md 4.1)."""
+    """Both sensitivities are high by default, on Vertex low (docs/protocol.md#turns-and-vad)."""
     start_high, end_high = StartSensitivity.START_SENSITIVITY_HIGH, EndSensitivity.END_SENSITIVITY_HIGH
     start_low, end_low = StartSensitivity.START_SENSITIVITY_LOW, EndSensitivity.END_SENSITIVITY_LOW
     easy_start = detection.start_of_speech_sensitivity is not start_low
@@ -412,7 +413,8 @@ def _loads_history(setup: Setup, profile: Profile) -> bool:
 
 
 def _window(setup: Setup, profile: Profile) -> Window:
-    """`{}` compresses with the documented defaults; the original refuses it (protocol.md 4.3), which helps nobody."""
+    """`{}` compresses with the documented defaults; the original refuses it (docs/protocol.md#limits-and-compression),
+    which helps nobody."""
     limit, engine = profile.input_token_limit, profile.engine_token_limit
     asked = setup.context_window_compression
     if asked is None:
@@ -426,6 +428,6 @@ def _window(setup: Setup, profile: Profile) -> Window:
     if not 0 <= target < trigger:
         where = f"{path}.sliding_window.target_tokens"
         raise ProtocolError(f"Invalid value at '{where}': {target} is not between 0 and trigger_tokens ({trigger}).")
-    if trigger > limit:  # numbers for a larger window, such as Vertex's (protocol.md 4.3), keep their proportion
+    if trigger > limit:  # numbers for a larger window, such as Vertex's, keep their proportion
         trigger, target = limit, target * limit // trigger
     return Window(limit, trigger, target, engine)

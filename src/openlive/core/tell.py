@@ -40,7 +40,7 @@ def heard(
     settings: Settings, text: str, language: str, words: Sequence[Word] = (), *, last: bool = False
 ) -> list[Send]:
     """A piece of the user's transcript; with its last one come the offsets of all the utterance's `words`. Interpreters
-    tell the `language` (a bare code) as well (protocol.md 12)."""
+    tell the `language` (a bare code) as well (docs/protocol.md#translation)."""
     timed = tuple(
         WordInfo(word=w.text, start_offset=_offset(w.start), end_offset=_offset(w.end))
         for w in (words if settings.words else ())
@@ -59,8 +59,9 @@ def heard_all(settings: Settings) -> list[Send]:
 
 
 TRANSCRIPT_END = Transcription(text="", finished=True)
-"""Of either side. Its text is empty, since some clients skip the text beside `finished` (protocol.md 11.11), but there,
-since others read it unasked (protocol.md 12)."""
+"""Of either side. Its text is empty, since some clients skip the text beside `finished`
+(docs/protocol.md#the-end-of-a-transcript), but there, since others read it unasked
+(docs/protocol.md#the-end-of-a-transcript)."""
 
 
 def heard_perhaps(settings: Settings, text: str) -> list[Send]:

@@ -1,4 +1,5 @@
-"""Tokens as the protocol counts them (protocol.md 4.4): what usage tells, whatever the engine's own tokens are."""
+"""Tokens as the protocol counts them (docs/protocol.md#tokens): what usage tells, whatever the engine's own tokens
+are."""
 
 from __future__ import annotations
 
@@ -100,7 +101,7 @@ Counts = Mapping[MediaModality, int]
 
 
 def usage(prompt: Counts, response: Counts, thoughts: int = 0) -> UsageMetadata:
-    """The message: sums are those of the lists, and the lists are always there (protocol.md 6.23 and 7.15)."""
+    """The message: sums are those of the lists, and the lists are always there (docs/protocol.md#message-fields)."""
     prompt_sum, response_sum = sum(prompt.values()), sum(response.values())
     return UsageMetadata(
         prompt_token_count=prompt_sum,

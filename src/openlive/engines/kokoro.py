@@ -28,7 +28,7 @@ from openlive.engines.workers import Abort, Workers
 from openlive.types import OUTPUT_RATE, Speech, Voice
 
 MOST = 510
-"""Phonemes that one inference takes (models.md 4)."""
+"""Phonemes that one inference takes (docs/models.md#text-to-speech)."""
 LONG = (24,)
 """Words from which a clause is cut again: Kokoro's own quality falls off in long ones, and others are waiting."""
 FIRST, LATER = 0, 1

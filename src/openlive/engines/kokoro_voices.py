@@ -1,4 +1,4 @@
-"""The API's voice names (protocol.md 4.6) in Kokoro's voices, language by language.
+"""The API's voice names (docs/protocol.md#voices) in Kokoro's voices, language by language.
 
 In English every name has a timbre of its own: a voice of Kokoro's (its published grade and the name's character
 decided), or the mean of two where the male ones run out. In the other languages there are one to four voices; names

@@ -1,7 +1,8 @@
 """Who is calling: credentials, keys, and the checks that keep web pages out of a server without keys.
 
-The upgrade always succeeds; a refusal is a close frame after the setup was read (protocol.md 1.4, 5), so everything
-here gives an answer and raises nothing but errors of configuration. Keys never enter a log, a message or a repr.
+The upgrade always succeeds; a refusal is a close frame after the setup was read (docs/protocol.md#connecting,
+#close-codes-and-reasons), so everything here gives an answer and raises nothing but errors of configuration. Keys never
+enter a log, a message or a repr.
 """
 
 from __future__ import annotations

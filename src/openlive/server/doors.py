@@ -1,7 +1,8 @@
 """The paths by which clients reach a live session: three families of them, one server behind.
 
-Slashes are doubled by SDKs whose base URL ends in one (protocol.md 1.1). An SDK that is told to talk to Vertex, or
-Firebase's, differs in its path, in how it names models and in a few fields (protocol.md 2.3, 11.1).
+Slashes are doubled by SDKs whose base URL ends in one (docs/protocol.md#addresses-and-credentials). An SDK that is told
+to talk to Vertex, or Firebase's, differs in its path, in how it names models and in a few fields
+(docs/protocol.md#frames-of-javascript, #addresses-and-credentials).
 """
 
 from __future__ import annotations

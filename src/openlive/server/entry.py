@@ -1,7 +1,7 @@
 """Sending away whoever may not come in, without a look at what they say.
 
 The key or token is in the handshake, so it is judged there; SDKs show no reason that comes before their setup has
-(protocol.md 11.3), so what is said next is awaited, and thrown away as it comes.
+(docs/protocol.md#connecting), so what is said next is awaited, and thrown away as it comes.
 """
 
 from __future__ import annotations

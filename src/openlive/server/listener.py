@@ -1,9 +1,10 @@
 """One port for TLS and plain text.
 
-The Python SDK always dials `wss://`, JavaScript with an `http:` base URL dials `ws://` (protocol.md 1.3); both get the
-same port. An accept loop of ours looks at the first byte without taking it (0x16 begins a TLS handshake and no HTTP
-request) and hands the socket to uvicorn's HTTP protocol, with TLS or without. uvicorn's own server is not used: it
-closes every socket before the app hears of a shutdown, and a drain has to come first.
+The Python SDK always dials `wss://`, JavaScript with an `http:` base URL dials `ws://`
+(docs/protocol.md#tls-and-base-urls); both get the same port. An accept loop of ours looks at the first byte without
+taking it (0x16 begins a TLS handshake and no HTTP request) and hands the socket to uvicorn's HTTP protocol, with TLS or
+without. uvicorn's own server is not used: it closes every socket before the app hears of a shutdown, and a drain has to
+come first.
 """
 
 from __future__ import annotations

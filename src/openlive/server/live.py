@@ -37,7 +37,7 @@ PARTED = 256
 Of more, those that parted first are forgotten there, and cost what a new conversation costs when they go on: the
 embedded model's cache has room for 12, so others have long taken theirs."""
 KEEP = 2 * 60 * 60.0
-"""Seconds that a session can be resumed after its connection has ended (protocol.md 4.2)."""
+"""Seconds that a session can be resumed after its connection has ended (docs/protocol.md#resumption)."""
 TAKE_OVER = 5.0
 """Seconds for the connection that holds a session to store its latest state."""
 IMAGES = 16 * 1024 * 1024

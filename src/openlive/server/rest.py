@@ -1,4 +1,5 @@
-"""The REST calls that SDKs make beside a live session (protocol.md 1.5): models, and ephemeral tokens.
+"""The REST calls that SDKs make beside a live session (docs/protocol.md#ephemeral-tokens): models, and ephemeral
+tokens.
 
 Errors have Google's JSON shape, because SDKs read them. Slashes may be doubled, as everywhere.
 """

@@ -1,7 +1,7 @@
 """A local certificate authority and a server certificate, so that `wss://` works without a step by hand.
 
-The Python SDK always dials TLS (protocol.md 1.3). The authority can vouch for the names served here and for no others,
-so trusting it opens no other door. Made on first start in the user's data folder:
+The Python SDK always dials TLS (docs/protocol.md#tls-and-base-urls). The authority can vouch for the names served here
+and for no others, so trusting it opens no other door. Made on first start in the user's data folder:
 
     ca.pem        our root alone, for NODE_EXTRA_CA_CERTS and trust stores that add
     bundle.pem    the public roots and ours, for SSL_CERT_FILE, which replaces the whole trust store

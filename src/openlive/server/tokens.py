@@ -1,4 +1,5 @@
-"""Ephemeral tokens: what a server of the operator's asks for with its key and hands to a browser (protocol.md 1.5).
+"""Ephemeral tokens: what a server of the operator's asks for with its key and hands to a browser
+(docs/protocol.md#ephemeral-tokens).
 
 A token is an opaque random name. What it locks stays in the store, under the digest of the name: the token reveals
 nothing of it, and the store nothing of the token.

@@ -1,4 +1,5 @@
-"""The body of `POST auth_tokens`, and the field masks that say what a token locks (protocol.md 1.5)."""
+"""The body of `POST auth_tokens`, and the field masks that say what a token locks
+(docs/protocol.md#ephemeral-tokens)."""
 
 from __future__ import annotations
 

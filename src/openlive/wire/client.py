@@ -1,4 +1,4 @@
-"""What clients send (protocol.md 2)."""
+"""What clients send (docs/protocol.md#client-messages)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class ActivityEnd(Message, frozen=True, kw_only=True):
 
 
 class RealtimeInput(Message, frozen=True, kw_only=True):
-    """A piece of what the user says, shows or types. May hold several fields at once (protocol.md 2.3)."""
+    """A piece of what the user says, shows or types. May hold several fields at once
+    (docs/protocol.md#frames-of-javascript)."""
 
     PROTO: ClassVar = "BidiGenerateContentRealtimeInput"
 

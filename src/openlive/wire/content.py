@@ -1,4 +1,4 @@
-"""Contents: what both sides say to each other, part by part (protocol.md 2.2, 3.2)."""
+"""Contents: what both sides say to each other, part by part (docs/protocol.md#frames-of-python, #message-fields)."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ class FunctionResponsePart(Message, frozen=True, kw_only=True):
 class FunctionResponse(Message, frozen=True, kw_only=True):
     """What a call came to. `response` is kept as it was sent.
 
-    Some clients put `scheduling` inside `response` (protocol.md 2.2): `effective_scheduling` looks there too.
+    Some clients put `scheduling` inside `response` (docs/protocol.md#frames-of-python): `effective_scheduling` looks
+    there too.
     """
 
     id: str | None = None

@@ -1,7 +1,7 @@
 """What the API says when it refuses: close codes and reasons, and the bodies of REST errors.
 
-Texts are the original's, word for word (protocol.md 5), because clients match on them. A reason is kept in full here;
-`close_reason` cuts it to what a close frame holds.
+Texts are the original's, word for word (docs/protocol.md#close-codes-and-reasons), because clients match on them. A
+reason is kept in full here; `close_reason` cuts it to what a close frame holds.
 """
 
 from __future__ import annotations

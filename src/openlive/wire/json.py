@@ -6,7 +6,7 @@ as numbers, and a single value for a list. Everything else is a `ProtocolError` 
 but a `ProtocolError` is ever raised.
 
 The walk works on decoded JSON rather than as a typed decoder because one message mixes both spellings: the Python SDK
-sends `{"setup": {"generationConfig": {"speechConfig": {"voice_config": ...}}}}` (protocol.md 2.2).
+sends `{"setup": {"generationConfig": {"speechConfig": {"voice_config": ...}}}}` (docs/protocol.md#frames-of-python).
 """
 
 from __future__ import annotations

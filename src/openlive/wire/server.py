@@ -1,4 +1,4 @@
-"""What the server sends (protocol.md 3)."""
+"""What the server sends (docs/protocol.md#server-messages)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from openlive.wire.proto import Duration, Enum, Float, Int32, Message
 from openlive.wire.setup import VoiceConsentSignature
 
 FRAME_BYTES = 2**20
-"""Frames stay below: the Python SDK closes on larger ones (protocol.md 1.4)."""
+"""Frames stay below: the Python SDK closes on larger ones (docs/protocol.md#connecting)."""
 
 
 class TurnCompleteReason(Enum):
@@ -73,7 +73,8 @@ class UrlRetrievalStatus(Enum, proto="UrlMetadata.UrlRetrievalStatus"):
 
 
 class SetupComplete(Message, frozen=True, kw_only=True):
-    """Send a `session_id` always: the Java SDK reads it without asking whether it's there (protocol.md 11.4)."""
+    """Send a `session_id` always: the Java SDK reads it without asking whether it's there
+    (docs/protocol.md#connecting)."""
 
     PROTO: ClassVar = "BidiGenerateContentSetupComplete"
 
@@ -231,7 +232,7 @@ class SessionResumptionUpdate(Message, frozen=True, kw_only=True):
 
 
 class VoiceActivity(Message, frozen=True, kw_only=True):
-    """`audio_offset` counts the audio received since the session began (protocol.md 3.2)."""
+    """`audio_offset` counts the audio received since the session began (docs/protocol.md#message-fields)."""
 
     type: VoiceActivityType | None = None
     audio_offset: Duration | None = None
@@ -264,7 +265,8 @@ def duration(seconds: float) -> str:
 
 
 def encode(message: ServerMessage) -> bytes:
-    """The payload of a binary frame: JSON in pure ASCII, because one sample decodes frames so (protocol.md 11.7).
+    """The payload of a binary frame: JSON in pure ASCII, because one sample decodes frames so
+    (docs/protocol.md#connecting).
 
     Raises ValueError for PCM that splits a sample, and for a frame that clients wouldn't take.
     """

@@ -1,4 +1,4 @@
-"""The setup: everything that a client chooses for its session (protocol.md 2.1)."""
+"""The setup: everything that a client chooses for its session (docs/protocol.md#setup-fields)."""
 
 from __future__ import annotations
 

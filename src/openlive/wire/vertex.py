@@ -1,4 +1,5 @@
-"""What Vertex's door says differently: names of usage fields, and the type of audio (protocol.md 2.3, 3.2)."""
+"""What Vertex's door says differently: names of usage fields, and the type of audio
+(docs/protocol.md#frames-of-javascript, #message-fields)."""
 
 from __future__ import annotations
 
