@@ -36,7 +36,11 @@ def stored(snapshot: Snapshot) -> Snapshot:
 
 
 def reconnected(
-    world: World, setup: dict[str, Any], snapshot: Snapshot | None = None, limits: Limits | None = None
+    world: World,
+    setup: dict[str, Any],
+    snapshot: Snapshot | None = None,
+    limits: Limits | None = None,
+    version: str = "v1beta",
 ) -> None:
     """The world goes on with a new connection, on the state that the old one left or on `snapshot`."""
     if snapshot is None:
@@ -48,7 +52,7 @@ def reconnected(
     world._judged, world._heard, world._listening, world._over = {}, {}, {}, {}
     world.plan = []
     world.session = Session(world.session._profiles, limits or world.session._limits)
-    world.event(Opened("another"))
+    world.event(Opened("another", version))
     world.client({"setup": {**setup, "sessionResumption": {**setup["sessionResumption"], "handle": "h"}}})
     assert world.of(Restore)[-1] == Restore("h")
     world.event(Restored(stored(snapshot)))

@@ -126,6 +126,7 @@ class World:
         vertex: bool = False,
         tools: Mapping[str, tuple[float, ToolResult]] | None = None,
         judge: Callable[[float], float] = lambda _: 0.5,
+        judge_delay: float | None = 0.03,
         make: type[Session] = Session,
         prosody: Callable[[float], types.Prosody | None] = lambda _: None,
         version: str = "v1beta",
@@ -144,6 +145,7 @@ class World:
         self.tools = tools or {}
         self.profile = profile or PROFILES[MODEL]
         self.judge = judge
+        self.judge_delay = judge_delay
         self.prosody = prosody
         self.now = 0.0
         self.session = make({profile.name: profile} if profile else PROFILES, limits)
@@ -329,7 +331,8 @@ class World:
                 self._over[utterance] = self._said(utterance)
                 self._heard.pop(utterance)
             case JudgeTurn(utterance, _, end):
-                self.later(0.03, TurnJudged(utterance, end, self.judge(end / INPUT_RATE)))
+                if self.judge_delay is not None:
+                    self.later(self.judge_delay, TurnJudged(utterance, end, self.judge(end / INPUT_RATE)))
 
     def _detect(self, stream: int, start: int, end: int) -> None:
         if stream in self.dead_streams:
@@ -409,6 +412,13 @@ class World:
             heapq.heappush(self._agenda, (self.now + delay, next(self._order), step))
 
         push(script[0][0] if script else 0.0)
+
+    def fall_silent(self) -> None:
+        """No engine says anything any more, whatever it was asked or will be."""
+        self._agenda.clear()
+        self._replies = [None] * 100
+        self.dead_streams, self.tools = range(1000), {}
+        self.stt_delay = self.judge_delay = self.addressee_delay = self.scene_delay = None
 
     def fail(self, turn: int) -> None:
         self._answering.discard(turn)
