@@ -1,15 +1,15 @@
-"""What a session makes of what it hears: `python -m tests.bench.hears`, or with `sounds`, `words`, `names` a part.
+"""What a session makes of what it hears: `python -m tests.bench.hears`, or with `sounds`, `words`, `rare`, `names` a part.
 
 Sounds without words give no turn; recordings with words give theirs. Single words come out as they were said, with
 nothing known of the language, in a conversation in it, and where the client names it. A model answers to its name.
-Half of each set was set aside before any rule was chosen; `--aside` scores that half too.
+Half of each set was set aside before any rule was chosen; `--aside` scores that half too. `rare` are words in no list.
 """
 
 from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,9 @@ def of_speech(engines: Engines) -> Iterator[Outcome]:
                 yield Outcome("speech", condition, False, bool(said), f"{clip['file']}: {said}")
 
 
-def of_words(engines: Engines, speaker: Speaker, *, aside: bool, only: str) -> Iterator[Outcome]:
-    for clip in words.clips(speaker):
-        if (clip.aside and not aside) or (only and clip.language != only):
+def of_words(engines: Engines, speaker: Speaker, parts: Collection[str], *, only: str) -> Iterator[Outcome]:
+    for clip in words.clips(speaker, parts):
+        if only and clip.language != only:
             continue
         for condition, spoken, codes in (
             ("nothing known", "", []),
@@ -83,7 +83,9 @@ def of_words(engines: Engines, speaker: Speaker, *, aside: bool, only: str) -> I
             setup: dict[str, Any] = {**TALK, "inputAudioTranscription": {"languageCodes": codes}}
             heard = Listening(engines, clip.audio, setup, spoken=spoken)
             right = heard.said is not None and plain(heard.said) in {plain(each) for each in clip.spellings}
-            yield Outcome(clip.language, condition, clip.aside, right, f"{clip.name}: {heard.said} [{heard.language}]")
+            yield Outcome(
+                clip.language, condition, clip.part == "aside", right, f"{clip.name}: {heard.said} [{heard.language}]"
+            )
 
 
 def of_names(engines: Engines, speaker: Speaker, *, aside: bool) -> Iterator[Outcome]:
@@ -128,7 +130,7 @@ def share(right: list[bool]) -> str:
 
 
 @click.command()
-@click.argument("part", default="all", type=click.Choice(["all", "sounds", "speech", "words", "names"]))
+@click.argument("part", default="all", type=click.Choice(["all", "sounds", "speech", "words", "rare", "names"]))
 @click.option("--aside", is_flag=True, help="Score the half that was set aside, too.")
 @click.option("--verbose", is_flag=True, help="Tell what went wrong among what was not set aside.")
 @click.option("--only", default="", help="Words of one language.")
@@ -139,7 +141,8 @@ def main(part: str, only: str, *, aside: bool, verbose: bool, fresh: bool) -> No
     parts: dict[str, Callable[[], Iterator[Outcome]]] = {
         "sounds": lambda: of_sounds(engines, aside=aside),
         "speech": lambda: of_speech(engines),
-        "words": lambda: of_words(engines, speaker, aside=aside, only=only),
+        "words": lambda: of_words(engines, speaker, ("first", "second", *(["aside"] if aside else ())), only=only),
+        "rare": lambda: of_words(engines, speaker, ("rare",), only=only),
         "names": lambda: of_names(engines, speaker, aside=aside),
     }
     for name, run in parts.items():

@@ -1,5 +1,8 @@
 """Single words (`words.json`), each by two voices, with pauses of 0 to 1 s before and after it.
 
+`first` and `second` are those that the rules were made with, `aside` those that were set aside for them, `rare` a
+control: words that nobody expects, and in no list.
+
 English is spoken by Kokoro, Piper's Joe and espeak-ng, the other languages by Kokoro: espeak-ng is not understood
 there.
 What was rendered is kept in the user's cache folder.
@@ -9,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +50,7 @@ class Clip(Struct, frozen=True):
     name: str
     language: str
     spellings: tuple[str, ...]
-    aside: bool
+    part: str
     audio: bytes
 
 
@@ -99,11 +102,13 @@ async def _joined(engine: Any, text: str, voice: Voice) -> bytes:
     return b"".join([speech.pcm async for speech in engine.speak(clauses(), voice)])
 
 
-def clips(speaker: Speaker) -> Iterator[Clip]:
+def clips(speaker: Speaker, parts: Collection[str]) -> Iterator[Clip]:
     chosen = msgspec.json.decode(
         Path(__file__).with_name("words.json").read_bytes(), type=dict[str, dict[str, tuple[str, ...]]]
     )
     for part, languages in chosen.items():
+        if part not in parts:
+            continue
         for language, texts in languages.items():
             random = np.random.default_rng((17, list(chosen).index(part), list(languages).index(language)))
             for number, text in enumerate(ROUNDS * texts):
@@ -114,7 +119,7 @@ def clips(speaker: Speaker) -> Iterator[Clip]:
                 before, after = random.uniform(0, LONGEST_PAUSE, 2)
                 audio = _in_a_room(random, before, _cut(word), after, noisy=bool(number % 2))
                 name = f"{spellings[0]} ({voice}, {before:.2f} s before, {after:.2f} s after)"
-                yield Clip(name, language, spellings, part == "aside", audio)
+                yield Clip(name, language, spellings, part, audio)
 
 
 def _cut(word: bytes) -> bytes:
