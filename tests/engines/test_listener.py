@@ -206,6 +206,20 @@ def test_an_expected_language_is_the_language_of_a_single_word() -> None:
     assert (heard.text, heard.language) == ("Ja.", "de")
 
 
+@pytest.mark.parametrize(("score", "text"), [(-0.3, "Claro."), (-1.2, "")])
+def test_a_word_that_is_well_read_is_no_silence(score: float, text: str) -> None:
+    others = Others(words={"es": (Hypothesis("Claro.", score, 0.6),)}, es=1)
+    assert route(English(-0.5), others, "es", "", seconds=0.6).text == text
+
+
+@pytest.mark.parametrize(("languages", "text"), [(("en", ""), "No."), ((), "Now,")])
+def test_that_moonshine_disagrees_speaks_against_english_where_none_is_expected(
+    languages: tuple[str, ...], text: str
+) -> None:
+    others = Others(words={"en": (Hypothesis("No.", -1.15, 0.0),)}, en=1)
+    assert route(English(-0.3, "Now,"), others, *languages, seconds=0.6).text == text
+
+
 def test_doubts_wait_while_the_user_speaks() -> None:
     others = Others(es=1)
     heard = route(English(-0.5), others, final=False)

@@ -13,6 +13,7 @@ from openlive.engines.phonemes import (
     Espeak,
     PhonemeError,
     dialect,
+    ends_in_vowel,
     punctuation,
     symbols,
 )
@@ -69,6 +70,14 @@ def test_marks_that_end_a_clause(source: str, mark: str) -> None:
 )
 def test_text_becomes_phonemes(espeak: Espeak, text: str, phonemes: str) -> None:
     assert espeak.phonemes(text, US) == phonemes
+
+
+@pytest.mark.parametrize(
+    ("phonemes", "vowel"),
+    [("olˈa.", True), ("sˈiː!", True), ("blˈW.", True), ("jˈɛs.", False), ("sˈiŋ.", False), ("…", False), ("", False)],
+)
+def test_whether_the_last_sound_is_a_vowel(phonemes: str, vowel: bool) -> None:
+    assert ends_in_vowel(phonemes) is vowel
 
 
 def test_languages_do_not_mix(espeak: Espeak) -> None:

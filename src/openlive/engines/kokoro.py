@@ -20,7 +20,7 @@ from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, sha
 from openlive.engines.languages import bare
 from openlive.engines.manner import pace, played
 from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
-from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect
+from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect, ends_in_vowel
 from openlive.engines.registry import EngineError, Resources, voices_in
 from openlive.engines.scripts import each_run, language_of
 from openlive.engines.speakable import speakable, timed
@@ -95,7 +95,7 @@ class Kokoro:
         if not phonemes:
             return Speech(b"", clause)
         style, voice = self._styles[name], shared(voice, language, self._chosen)
-        pieces = [trimmed(self._run(run, style, voice, abort or Abort()), run[-1]) for run in _runs(phonemes)]
+        pieces = [self._piece(run, style, voice, abort or Abort()) for run in _runs(phonemes)]
         audio = np.concatenate([piece for piece, _ in pieces])
         end = len(audio) - len(pieces[-1][0]) + pieces[-1][1]
         return Speech(pcm(audio), clause, tuple(timed(clause, min(LEAD, end), end)))
@@ -108,6 +108,10 @@ class Kokoro:
             return self._phonemizer.phonemes(words, _dialect(code, voice.language, name))
 
         return " ".join(filter(None, each_run(phonemes, spoken, language, (bare(voice.language), voice.expected))))
+
+    def _piece(self, phonemes: str, style: Style, voice: Voice, abort: Abort) -> tuple[Audio, int]:
+        """One inference, without what the network adds before and after the voice, and where that ends (samples)."""
+        return trimmed(self._run(phonemes, style, voice, abort), phonemes[-1], voiced=ends_in_vowel(phonemes))
 
     def _run(self, phonemes: str, style: Style, voice: Voice, abort: Abort) -> Audio:
         tokens = [VOCABULARY[p] for p in phonemes]

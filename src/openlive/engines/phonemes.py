@@ -50,6 +50,8 @@ ENGLISH: Rules = (
 AMERICAN: Rules = (("ɚ", "əɹ"), ("ɜːɹ", "ɜɹ"), ("ɜː", "ɜɹ"), ("ɪə", "iə"), ("ɾ", "T"), ("ː", ""))
 BRITISH: Rules = (("iə", "ɪə"),)
 
+VOWELS = frozenset("AIOQWYaeiouyᵊɑɐɒæɔɘəɚɛɜɨɪøœɯʊʌɤᵻ")
+"""Of Kokoro's symbols, diphthongs too."""
 PUNCTUATION = {c: c for c in ";:,.!?—…"} | dict(zip("–、。！？，：；।॥؟،؛·", "—,.!?,:;..?,;,", strict=True))
 TAIL = re.compile(r"[^\w\s]+\s*$")
 FLAG = re.compile(r"\([^()]*\)")
@@ -131,6 +133,12 @@ def punctuation(source: str) -> str:
     if marks[:3] == ["."] * 3:
         return "…"
     return next((m for m in marks if m in "!?"), marks[0] if marks else "")
+
+
+def ends_in_vowel(phonemes: str) -> bool:
+    """The last sound of some symbols of Kokoro's, whatever its length, tone and punctuation, is a vowel."""
+    sounds = phonemes.rstrip(' ;:,.!?—…"()“”\u0303ː↓→↗↘')
+    return sounds[-1:] in VOWELS if sounds else False
 
 
 class Espeak:

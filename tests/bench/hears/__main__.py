@@ -1,4 +1,4 @@
-"""What a session makes of what it hears: `python -m tests.bench.hears`, or with `sounds`, `words`, `rare`, `names` a part.
+"""What a session makes of what it hears: `python -m tests.bench.hears`, or a part of it, as `sounds` or `words`.
 
 Sounds without words give no turn; recordings with words give theirs. Single words come out as they were said, with
 nothing known of the language, in a conversation in it, and where the client names it. A model answers to its name.
