@@ -343,6 +343,7 @@ async def test_what_nobody_waits_for_is_not_read() -> None:
     second = asyncio.create_task(look(eyes, encoded(picture("EXIT"))))
     await asyncio.sleep(0.01)
     second.cancel()
+    await asyncio.wait([second])  # or the thread that is let go takes it before it hears of that
     go.set()
     await first
     assert await look(eyes, encoded(PIL.Image.new("RGB", FRAME))) == ""
