@@ -61,8 +61,8 @@ _NATIVE = ProfileSettings(
 
 def _third(profile: ProfileSettings) -> ProfileSettings:
     """The generation 3.x: no turn ends with a call, every frame counts, more is told of what the user says, and history
-    can be loaded (docs/protocol.md#message-fields, #turns-and-vad, #function-calling, #the-end-of-a-transcript). None
-    of them has affective dialog (docs/protocol.md#native-audio)."""
+    can be loaded (docs/protocol.md#message-fields, #turns-and-vad, #contents, #function-calling,
+    #the-end-of-a-transcript). None of them has affective dialog (docs/protocol.md#native-audio)."""
     return replace(
         profile,
         turn_complete_after_call=False,

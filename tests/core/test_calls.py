@@ -1,4 +1,5 @@
-"""Function calls: asked, answered, beside the talk, cancelled (docs/protocol.md#recorded-turns T4 to T9, 4.9)."""
+"""Function calls: asked, answered, beside the talk, cancelled
+(docs/protocol.md#function-calling, #recorded-turns: T4 to T9)."""
 
 from __future__ import annotations
 

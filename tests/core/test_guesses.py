@@ -84,7 +84,7 @@ def test_no_more_is_thrown_away_than_was_set(bound: float, silences: list[str]) 
 
 
 class TestTheReplyFits:
-    """What comes between the silence and the decision (design, decision 6)."""
+    """What comes between the silence and the decision (design, decision 30)."""
 
     def camera(self, frames: float) -> World:
         """Ten spoken turns while a camera sends `frames` a second."""

@@ -1,4 +1,5 @@
-"""Tools that run on the server: asked for, run, shown, told (docs/protocol.md#recorded-turns T10, 4.9)."""
+"""Tools that run on the server: asked for, run, shown, told
+(docs/protocol.md#function-calling, #recorded-turns: T10)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Function calls through the official JavaScript SDK, as programs make them (docs/protocol.md#recorded-turns T4 to T9,
-4.9, 11.15)."""
+"""Function calls through the official JavaScript SDK, as programs make them
+(docs/protocol.md#function-calling, #recorded-turns: T4 to T9)."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ class Calls:
         self, responses: Sequence[wire.FunctionResponse], pictures: Pictures, now: float, path: str
     ) -> list[Beside]:
         """Matches the client's answers by id, or by name where they have none (Vertex leaves it out,
-        docs/protocol.md#frames-of-javascript).
+        docs/protocol.md#vertex).
 
         Answers to calls that are not pending (cancelled, answered before) are dropped. Raises `ProtocolError` for an
         answer that names no call at all, or holds media that is no image.

@@ -14,7 +14,8 @@ from openlive.engines.markup import FENCE_LINE
 
 LIMITS = (4, 10, 24)
 """The most words in the first, the second and every further clause. Four words are about 1.3 s of speech: time enough
-for a model of 25 tokens/s to write the next ten and for Kokoro to render them on two cores (docs/models.md)."""
+for a model of 25 tokens/s to write the next ten and for Kokoro to render them on two cores
+(docs/models.md#language-model, #text-to-speech)."""
 LONGEST = 240
 """The most characters of a clause, whatever they are: Kokoro takes 510 phonemes, and some languages write densely."""
 

@@ -43,7 +43,7 @@ NAMES = {
 }
 """What the languages of the guide are called, by their bare codes."""
 ENOUGH = 1.5
-"""Seconds of speech that show which language it is (docs/design.md, hard case 6)."""
+"""Seconds of speech that show which language it is (design, decision 10)."""
 PREFERENCE, HASTY_PREFERENCE = 4.0, 20.0
 """How much likelier the expected language is than the others, before and where there is not enough speech to tell."""
 

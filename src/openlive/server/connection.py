@@ -1,7 +1,7 @@
 """One client: a reader, the loop that owns the session, a writer, and the engines' work beside them.
 
 Only the loop touches the core, and `_do` is the only interpreter of its commands. The reader never stops, because a
-paused WebSocket answers no ping and clients hang up after 20 s (docs/protocol.md#connecting).
+paused WebSocket answers no ping and clients hang up after 20 s (docs/protocol.md#pings).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Slashes are doubled by SDKs whose base URL ends in one (docs/protocol.md#addresses-and-credentials). An SDK that is told
 to talk to Vertex, or Firebase's, differs in its path, in how it names models and in a few fields
-(docs/protocol.md#frames-of-javascript, #addresses-and-credentials).
+(docs/protocol.md#vertex, #addresses-and-credentials).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The REST calls that SDKs make beside a live session (docs/protocol.md#ephemeral-tokens): models, and ephemeral
-tokens.
+"""The REST calls that SDKs make beside a live session (docs/protocol.md#rest): models, and ephemeral tokens
+(docs/protocol.md#ephemeral-tokens).
 
 Errors have Google's JSON shape, because SDKs read them. Slashes may be doubled, as everywhere.
 """

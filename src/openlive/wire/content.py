@@ -96,7 +96,7 @@ class FunctionResponsePart(Message, frozen=True, kw_only=True):
 class FunctionResponse(Message, frozen=True, kw_only=True):
     """What a call came to. `response` is kept as it was sent.
 
-    Some clients put `scheduling` inside `response` (docs/protocol.md#frames-of-python): `effective_scheduling` looks
+    Some clients put `scheduling` inside `response` (docs/protocol.md#function-calling): `effective_scheduling` looks
     there too.
     """
 

@@ -13,7 +13,7 @@ from openlive.wire.proto import Duration, Enum, Float, Int32, Message
 from openlive.wire.setup import VoiceConsentSignature
 
 FRAME_BYTES = 2**20
-"""Frames stay below: the Python SDK closes on larger ones (docs/protocol.md#connecting)."""
+"""Frames stay below: the Python SDK closes on larger ones (docs/protocol.md#binary-frames)."""
 
 
 class TurnCompleteReason(Enum):
@@ -266,7 +266,7 @@ def duration(seconds: float) -> str:
 
 def encode(message: ServerMessage) -> bytes:
     """The payload of a binary frame: JSON in pure ASCII, because one sample decodes frames so
-    (docs/protocol.md#connecting).
+    (docs/protocol.md#binary-frames).
 
     Raises ValueError for PCM that splits a sample, and for a frame that clients wouldn't take.
     """

@@ -1,5 +1,5 @@
 """What Vertex's door says differently: names of usage fields, and the type of audio
-(docs/protocol.md#frames-of-javascript, #message-fields)."""
+(docs/protocol.md#vertex)."""
 
 from __future__ import annotations
 
