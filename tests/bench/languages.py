@@ -28,13 +28,12 @@ from rich.console import Console
 from rich.table import Table
 
 from openlive.engines import kokoro
+from openlive.engines.api import TTS, Resources
 from openlive.engines.espeak_voice import EspeakVoice
 from openlive.engines.kokoro import Kokoro
 from openlive.engines.kokoro_voices import VOICES, timbre
 from openlive.engines.languages import bare
 from openlive.engines.phonemes import Espeak
-from openlive.engines.protocols import TTS
-from openlive.engines.registry import Resources
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from openlive import models
+from openlive.engines.api import Resources
 from openlive.engines.llamacpp import Llama, create_qwen_1_5b
-from openlive.engines.registry import Resources
 from openlive.types import Message, Progress, Request, Sampling, Text
 
 TIMES = 6

@@ -18,9 +18,10 @@ from typing import Any
 
 import click
 
+from openlive.engines.api import Resources
 from openlive.engines.cascade import prepared
 from openlive.engines.llamacpp import Llama
-from openlive.engines.registry import Resources, load
+from openlive.engines.registry import load
 from openlive.engines.scripts import language_of
 from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure

@@ -23,8 +23,9 @@ import PIL.Image
 from msgspec import Struct
 from PIL import ImageDraw, ImageFont
 
+from openlive.engines.api import Resources
 from openlive.engines.rapidocr import RapidOCREyes, told
-from openlive.engines.registry import Resources, load
+from openlive.engines.registry import load
 from openlive.types import Image
 from tests.engines.signs import encoded, picture
 

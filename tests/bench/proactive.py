@@ -25,8 +25,7 @@ from msgspec import Struct
 from openlive.audio import read_wav, wav
 from openlive.engines import addressee, kokoro, listener
 from openlive.engines.addressee import E5Addressee, Vector, Weights, facts
-from openlive.engines.protocols import STT
-from openlive.engines.registry import Resources
+from openlive.engines.api import STT, Resources
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Heard, Message, Request, Text, Voice
 

@@ -20,9 +20,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from openlive.engines.api import Resources
 from openlive.engines.cascade import prepared
 from openlive.engines.llamacpp import Llama
-from openlive.engines.registry import Resources, load
+from openlive.engines.registry import load
 from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure
 from openlive.types import Message, Request, Sampling, Text

@@ -21,7 +21,8 @@ from msgspec import Struct
 
 from openlive import models
 from openlive.core.watching import NOTEWORTHY
-from openlive.engines.registry import Resources, load
+from openlive.engines.api import Resources
+from openlive.engines.registry import load
 from openlive.engines.seeing import NOTHING, SHOWN, Seeing
 from openlive.types import Image, Message, Request, Text
 from tests.engines.signs import encoded, picture

@@ -17,8 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from openlive import models
+from openlive.engines.api import Resources
 from openlive.engines.cascade import prepared
-from openlive.engines.registry import Resources, load
+from openlive.engines.registry import load
 from openlive.engines.seeing import Seeing
 from openlive.types import Image, Message, Request, Sampling, Text
 from tests.engines.signs import encoded, picture

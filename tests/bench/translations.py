@@ -19,8 +19,8 @@ from typing import Any
 import click
 
 from openlive.engines import kokoro, listener
-from openlive.engines.protocols import STT
-from openlive.engines.registry import Resources, load
+from openlive.engines.api import STT, Resources
+from openlive.engines.registry import load
 from openlive.engines.scripts import language_of
 from openlive.engines.translating import Translating
 from openlive.memory import choose_llm, usable_memory

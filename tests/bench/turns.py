@@ -22,7 +22,7 @@ from openlive.core.activity import MS, Activity, Change, Policy
 from openlive.core.endpoint import LONGEST, SHORTEST, silence
 from openlive.core.hearing import PREROLL
 from openlive.engines import listener, silero, smart_turn
-from openlive.engines.registry import Resources
+from openlive.engines.api import Resources
 from openlive.models import ensure
 from openlive.types import Transcript
 from tests.bench import bargein

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from openlive.audio import read_wav, wav
 from openlive.engines import kokoro
-from openlive.engines.registry import Resources
+from openlive.engines.api import Resources
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from openlive.cli.models import models
-from openlive.engines.registry import Resources, load
+from openlive.engines.api import Resources
+from openlive.engines.registry import load
 from openlive.memory import usable_memory
 from openlive.models import DEFAULT_LLM, cache, computed, ensure
 

@@ -15,8 +15,8 @@ from google.genai.live import AsyncSession
 
 from openlive import models
 from openlive.engines import kokoro
+from openlive.engines.api import Resources
 from openlive.engines.kokoro import Kokoro
-from openlive.engines.registry import Resources
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 from tests.conversation.test_conversation import MINUTE, plain, understood
 from tests.sdk.live import AUDIO, BOTH, Turn, pcm, session

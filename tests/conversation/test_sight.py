@@ -15,7 +15,7 @@ from google.genai.live import AsyncSession
 
 from openlive import models
 from openlive.engines import kokoro
-from openlive.engines.registry import Resources
+from openlive.engines.api import Resources
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 from tests.conversation.test_conversation import MINUTE, play
 from tests.engines.signs import FRAME, encoded, picture

@@ -16,7 +16,7 @@ from openlive.core.commands import JudgeTurn
 from openlive.core.events import TurnJudged
 from openlive.core.profile import Profile
 from openlive.engines import silero, smart_turn
-from openlive.engines.registry import Resources
+from openlive.engines.api import Resources
 from openlive.types import Heard
 from tests.core.world import MODEL, TALK, Script, Word, World, speech, spoken
 from tests.engines.speech import Detector

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from openlive.engines.protocols import STT, VAD, Judged
-from openlive.engines.registry import Resources
+from openlive.engines.api import STT, VAD, Judged, Resources
 from openlive.engines.workers import Abort, AbortedError
 from openlive.types import Transcript
 

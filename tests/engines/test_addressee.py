@@ -6,8 +6,8 @@ import pytest
 
 from openlive.engines import addressee
 from openlive.engines.addressee import E5Addressee, facts
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.prompt import content
-from openlive.engines.registry import EngineError, Resources
 from openlive.engines.routing import prompt
 from openlive.types import FunctionDeclaration, Heard, Message, Request, Text
 from tests.bench.proactive import SET, load

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openlive.engines.api import Emit
 from openlive.engines.cascade import Cascade, Waiting, _Clauses
-from openlive.engines.protocols import Emit
 from openlive.types import (
     FunctionCall,
     Message,

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soxr
 
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.espeak_voice import EspeakVoice, create, timbre
 from openlive.engines.kokoro_voices import VOICES
 from openlive.engines.phonemes import Espeak, PhonemeError
 from openlive.engines.prosody import measure
-from openlive.engines.registry import EngineError, Resources
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Prosody, Voice
 
 

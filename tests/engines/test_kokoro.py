@@ -20,13 +20,13 @@ import pytest
 import soxr
 
 from openlive.core.languages import LANGUAGES
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.cascade import Cascade
 from openlive.engines.kokoro import MOST, Kokoro, create
 from openlive.engines.kokoro_voices import NATIVE, VOICES, Styles, canonical, shared, timbre
 from openlive.engines.languages import bare
 from openlive.engines.pauses import FRAME, LEAD, LEVEL
 from openlive.engines.phonemes import Dialect, dialect
-from openlive.engines.registry import EngineError, Resources
 from openlive.engines.scripted import ScriptedLLM
 from openlive.engines.scripts import language_of
 from openlive.engines.speakable import speakable

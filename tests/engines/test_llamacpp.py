@@ -15,10 +15,11 @@ import pytest
 
 from openlive import models
 from openlive.engines import llamacpp, llamarun
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.llamacpp import Llama
 from openlive.engines.llamarun import AHEAD
 from openlive.engines.prompt import LLMError, PromptTooLongError
-from openlive.engines.registry import EngineError, Resources, load
+from openlive.engines.registry import load
 from openlive.types import Message, Progress, Request, Sampling, Text, Usage
 
 GREEDY = Sampling(temperature=0, max_tokens=40)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from openlive.engines import handover
+from openlive.engines import output_checks
 from openlive.engines.cascade import Cascade
 from openlive.engines.marks import Marks, without_marks
 from openlive.engines.scripted import ScriptedLLM, ScriptedTTS
@@ -64,7 +64,7 @@ async def test_neither_a_text_nor_a_voice_has_them(voice: Voice | None) -> None:
 
 @pytest.mark.parametrize("piece", [Text("Yes<|im_end|>"), Text("Yes")])
 def test_what_any_engine_hands_over_has_none(piece: Written) -> None:
-    assert handover.output(piece) == Text("Yes")
+    assert output_checks.output(piece) == Text("Yes")
 
 
 @pytest.fixture

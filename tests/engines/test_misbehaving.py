@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from openlive.engines import endpoint, openai, openai_stream, openai_stt, openai_tts
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.endpoint import EndpointError
 from openlive.engines.prompt import LLMError, MalformedCallError
-from openlive.engines.registry import EngineError, Resources, load
+from openlive.engines.registry import load
 from openlive.types import FunctionCall, Message, Request, Text, Thought, Usage
 
 from .test_openai_audio import Asked, hear, loud, reply, say, serving

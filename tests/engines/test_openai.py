@@ -14,9 +14,10 @@ import pytest
 
 from openlive import models
 from openlive.engines import frames, openai
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.openai import OpenAI
 from openlive.engines.prompt import LLMError, MalformedCallError
-from openlive.engines.registry import EngineError, Resources, load
+from openlive.engines.registry import load
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,

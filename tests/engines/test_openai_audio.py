@@ -15,10 +15,11 @@ from msgspec import Struct
 
 from openlive.audio import read_wav
 from openlive.engines import endpoint
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.endpoint import EndpointError
 from openlive.engines.hearing import FIRST
 from openlive.engines.openai_tts import PIECE
-from openlive.engines.registry import EngineError, Resources, load
+from openlive.engines.registry import load
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Message, Request, Speech, Text, Transcript, Voice
 
 PCM = b"HTTP/1.1 200 OK\r\nContent-Type: audio/pcm\r\nConnection: close\r\n\r\n"

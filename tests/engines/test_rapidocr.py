@@ -13,9 +13,10 @@ import pytest
 from PIL import ImageDraw, ImageFont
 
 from openlive.engines import frames, rapidocr
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.frames import PIXELS_OF_JPEG, SIDE, alike, as_jpeg, decode, outline
 from openlive.engines.rapidocr import Line, RapidOCREyes, Reading
-from openlive.engines.registry import EngineError, Resources, load
+from openlive.engines.registry import load
 from openlive.engines.workers import Abort
 from openlive.types import Image
 from tests.bench.pictures import Picture

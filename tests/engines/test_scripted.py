@@ -8,8 +8,8 @@ import anyio
 import numpy as np
 import pytest
 
-from openlive.engines.protocols import LLM, STT, TTS, VAD
-from openlive.engines.registry import EngineError, Kind, Resources, load
+from openlive.engines.api import LLM, STT, TTS, VAD, EngineError, Resources
+from openlive.engines.registry import Kind, load
 from openlive.engines.scripted import (
     ScriptedError,
     ScriptedLLM,

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from openlive.engines import silero
-from openlive.engines.protocols import Judged
-from openlive.engines.registry import EngineError, Resources
+from openlive.engines.api import EngineError, Judged, Resources
 from openlive.engines.silero import SileroVAD
 from openlive.engines.silero_network import FRAME, MEMORY, MOST, Floats, Network, weights
 from tests.engines.speech import CHUNK, Detector, pcm, resources

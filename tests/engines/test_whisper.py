@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from openlive.engines import whisper
-from openlive.engines.registry import EngineError
+from openlive.engines.api import EngineError
 from openlive.engines.whisper import DENSE, LANGUAGES, SCRIPT, Hypothesis, Model, Whisper
 from tests.engines.speech import TRANSCRIPTS, chunks, hear, pcm, resources, words
 

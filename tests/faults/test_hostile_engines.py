@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from openlive.config import LimitSettings
-from openlive.engines.protocols import Judged
+from openlive.engines.api import Judged
 from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream
 from openlive.server.engines import Engines
 from openlive.types import (

@@ -12,7 +12,7 @@ import anyio
 import psutil
 import pytest
 
-from openlive.engines.protocols import Judged
+from openlive.engines.api import Judged
 from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream
 from openlive.server.connection import Connection
 from openlive.server.engines import Engines

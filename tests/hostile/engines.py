@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from openlive.engines import openai, openai_stt, openai_tts, scripted
-from openlive.engines.registry import Resources
+from openlive.engines.api import Resources
 from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream, last_words
 from openlive.types import (
     INPUT_RATE,

@@ -12,8 +12,8 @@ from google.genai.errors import APIError
 from msgspec.structs import replace
 
 from openlive.config import Config, ToolSettings
-from openlive.engines.protocols import Tool
-from openlive.engines.registry import Resources, load
+from openlive.engines.api import Resources, Tool
+from openlive.engines.registry import load
 from openlive.engines.scripted import ScriptedLLM
 from openlive.models import ensure
 from openlive.server.engines import Engines

@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from openlive.config import Config, EngineSettings, ServerSettings, ToolSettings
+from openlive.engines.api import EngineError
 from openlive.engines.openai import OpenAI
-from openlive.engines.registry import EngineError
 from openlive.engines.scripted import ScriptedEyes, ScriptedLLM, ScriptedTTS
 from openlive.engines.seeing import Seeing
 from openlive.server import engines

@@ -13,7 +13,7 @@ import pytest
 from openlive.core.commands import Flush, Listen, Respond
 from openlive.core.events import Event, Finished, Produced, RecogniserMoved, Transcribed
 from openlive.core.limits import Limits
-from openlive.engines.protocols import Emit
+from openlive.engines.api import Emit
 from openlive.engines.scripted import ScriptedSTT, ScriptedVAD
 from openlive.server.admission import Places
 from openlive.server.auth import Principal

@@ -15,7 +15,8 @@ import httpx
 import psutil
 import pytest
 
-from openlive.engines.registry import EngineError, Resources, load
+from openlive.engines.api import EngineError, Resources
+from openlive.engines.registry import load
 from openlive.tools.addresses import Allowed
 from openlive.tools.web import MOST_BYTES, Web
 from openlive.types import Page, ToolResult

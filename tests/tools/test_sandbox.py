@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from openlive.engines.registry import Resources, load
+from openlive.engines.api import Resources
+from openlive.engines.registry import load
 from openlive.models import ensure
 from openlive.tools.wasi import PythonTool
 from openlive.types import ToolResult

@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from openlive.engines.registry import EngineError, Resources, load
+from openlive.engines.api import EngineError, Resources
+from openlive.engines.registry import load
 from openlive.types import Source, ToolResult
 from tests.tools.site import Answer, Site, redirect, reply, site
 

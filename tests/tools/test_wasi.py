@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from openlive.engines.registry import EngineError, Resources, find
+from openlive.engines.api import EngineError, Resources
+from openlive.engines.registry import find
 from openlive.tools.guest import READY as SAID
 from openlive.tools.interpreters import FLOOD, READY, Interpreters, Ran, SandboxError
 from openlive.tools.wasi import SILENT, Limits, PythonTool, create, shortened

@@ -61,7 +61,7 @@ def explain(error: BaseException) -> str:
 def _expected() -> tuple[type[BaseException], ...]:
     from openlive.audio import AudioError
     from openlive.config import ConfigError
-    from openlive.engines.registry import EngineError
+    from openlive.engines.api import EngineError
     from openlive.models import ModelError
     from openlive.server.auth import KeysError
     from openlive.server.listener import ListenError, StartupError

@@ -76,7 +76,8 @@ def fetch(names: tuple[str, ...], default: bool) -> None:
 def _compute(name: str) -> None:
     """What the prompts of the language model `name` begin with, where nothing was computed on this machine yet. A
     server does it otherwise, beside its first sessions."""
-    from openlive.engines.registry import EngineError, Resources, load
+    from openlive.engines.api import EngineError, Resources
+    from openlive.engines.registry import load
     from openlive.memory import usable_memory
 
     folder, entry = computed(), catalogue().get(name)

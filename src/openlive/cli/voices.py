@@ -16,7 +16,7 @@ from openlive.types import OUTPUT_RATE, Voice
 
 if TYPE_CHECKING:
     from openlive.config import Config
-    from openlive.engines.protocols import TTS
+    from openlive.engines.api import TTS
 
 CHARACTERS = {
     "Zephyr": "bright", "Puck": "upbeat", "Charon": "informative", "Kore": "firm", "Fenrir": "excitable",
@@ -65,8 +65,8 @@ def _table(config: Config) -> None:
 
 def _voices(config: Config, name: str) -> tuple[str, str]:
     """What the configured engine calls it."""
+    from openlive.engines.api import voices_in
     from openlive.engines.kokoro_voices import timbre
-    from openlive.engines.registry import voices_in
 
     engine = config.engines.voices.get(name, config.engines.tts)
     if engine != "kokoro":
@@ -80,8 +80,9 @@ def _samples(config: Config, say: str, out: Path, language: str) -> None:
 
     from openlive.audio import write_wav
     from openlive.cli.models import progress_bars
+    from openlive.engines.api import Resources
     from openlive.engines.casting import load_cast
-    from openlive.engines.registry import Resources, load
+    from openlive.engines.registry import load
     from openlive.models import ensure
 
     chosen = config.engines

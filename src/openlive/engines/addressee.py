@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from openlive.engines.registry import EngineError, Resources
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.workers import Workers
 from openlive.types import Message, Request
 

@@ -12,11 +12,11 @@ from anyio.abc import ObjectSendStream
 from anyio.streams.memory import MemoryObjectReceiveStream
 from msgspec.structs import replace
 
+from openlive.engines.api import LLM, TTS, Emit
 from openlive.engines.clauses import Cutter
-from openlive.engines.handover import tamed
 from openlive.engines.languages import NAMES, bare
 from openlive.engines.marks import Marks
-from openlive.engines.protocols import LLM, TTS, Emit
+from openlive.engines.output_checks import tamed
 from openlive.engines.scripts import language_of
 from openlive.types import Heard, Message, Progress, Request, Text, Thought, Voice, Written
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from openlive.engines.protocols import TTS
-from openlive.engines.registry import EngineError
+from openlive.engines.api import TTS, EngineError
 from openlive.types import Speech, Voice
 
 

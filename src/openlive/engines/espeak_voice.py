@@ -10,10 +10,10 @@ import numpy as np
 import soxr
 from msgspec.structs import replace
 
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.kokoro_voices import VOICES, canonical
 from openlive.engines.languages import bare
 from openlive.engines.phonemes import Espeak, dialect
-from openlive.engines.registry import EngineError, Resources
 from openlive.engines.scripts import each_run, language_of
 from openlive.engines.speakable import speakable, timed
 from openlive.engines.workers import Abort, Workers

@@ -25,10 +25,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from openlive.engines import moonshine, single_words, whisper
+from openlive.engines.api import Resources
 from openlive.engines.common_words import plain
 from openlive.engines.hearing import Hints, Pass, Threads, transcribe
 from openlive.engines.languages import ENOUGH, Wanted, likeliest, wanted
-from openlive.engines.registry import Resources
 from openlive.engines.segment import Samples, sounding
 from openlive.engines.workers import Abort, Workers
 from openlive.types import INPUT_RATE, Transcript

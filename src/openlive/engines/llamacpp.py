@@ -27,12 +27,12 @@ from msgspec.structs import replace
 
 from openlive.engines import chatml, hold, noticing, routing, template
 from openlive.engines.ahead import KEY, Ahead, Told
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.beginning import Beginning
 from openlive.engines.llamarun import DEFAULTS, Rank, Reply, Run, Signal, sampling_of
 from openlive.engines.llamaserver import LlamaServer
 from openlive.engines.llamasteps import THINKING, THOUGHTS, Noticing, Routing, Thinking
 from openlive.engines.prompt import LLMError, Piece, PromptTooLongError
-from openlive.engines.registry import EngineError, Resources
 from openlive.engines.slots import Lease, Slots
 from openlive.engines.threads import Threads
 from openlive.engines.tokens import Memory

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 from msgspec import Struct
 
+from openlive.engines.api import EngineError
 from openlive.engines.prompt import LLMError
-from openlive.engines.registry import EngineError
 from openlive.engines.tokens import Tokens
 
 BATCH = 32

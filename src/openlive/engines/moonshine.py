@@ -22,8 +22,8 @@ import onnxruntime
 from msgspec import Struct
 
 from openlive.engines import called
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.hearing import Hints, Pass, Threads, transcribe
-from openlive.engines.registry import EngineError, Resources
 from openlive.engines.segment import Samples
 from openlive.engines.stoppable import stoppable
 from openlive.engines.workers import Abort, Workers

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.kokoro import FIRST, LATER
 from openlive.engines.kokoro_voices import VOICES, canonical
 from openlive.engines.manner import pace, played
 from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
 from openlive.engines.phonemes import FLAG, Espeak, dialect, punctuation
-from openlive.engines.registry import EngineError, Resources
 from openlive.engines.scripts import each_run
 from openlive.engines.speakable import speakable, timed
 from openlive.engines.stoppable import stoppable

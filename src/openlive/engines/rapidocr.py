@@ -18,8 +18,8 @@ import numpy as np
 import PIL.Image
 from msgspec import Struct
 
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.frames import Pixels, alike, decode, outline
-from openlive.engines.registry import EngineError, Resources
 from openlive.engines.workers import Abort, Workers
 from openlive.types import Image
 

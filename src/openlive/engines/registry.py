@@ -7,13 +7,10 @@ to a factory. Tools of the server's are found alike: `openlive.google_search`, `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from msgspec import Struct
-
+from openlive.engines.api import EngineError, Resources
 from openlive.private import without_secrets
 
 Kind = Literal[
@@ -21,43 +18,10 @@ Kind = Literal[
 ]
 
 
-class EngineError(Exception):
-    """An engine cannot be had; the message says which, why, and what to do."""
-
-    plain = property(str)
-    """For logs: the message quotes nothing that was said."""
-
-
-class Resources(Struct, frozen=True):
-    """What a factory may use.
-
-    `weights(name)` returns the folder of a catalogue entry and fetches it first where it is absent (blocking, with
-    progress shown by whoever made it). `threads` is how many cores one engine may use at once, `memory` the bytes that
-    this process may fill with weights. `settings` are the free keys of the engine's table in the configuration.
-    `computed` is a folder for what an engine computes once and may find again after a restart; None: there is none.
-    """
-
-    weights: Callable[[str], Path]
-    threads: int
-    memory: int
-    settings: dict[str, Any] = {}
-    computed: Path | None = None
-
-
 class Factory(Protocol):
     def __call__(self, argument: str, resources: Resources) -> Any:
         """Loads the engine (blocking; called in a thread). `argument` is what followed the colon, or ''."""
         ...
-
-
-def voices_in(settings: Mapping[str, Any], engine: str, example: str) -> dict[str, str]:
-    """The setting `voices` of an engine, which says what voice of its own each name is. Raises `EngineError`."""
-    value = settings.get("voices", {})
-    if not isinstance(value, dict) or not all(isinstance(voice, str) for voice in value.values()):
-        raise EngineError(
-            f'{engine}: voices = {value!r} is no table of names. Write voices = {{ Puck = "{example}" }}.'
-        )
-    return value
 
 
 def find(kind: Kind, name: str) -> EntryPoint:

@@ -21,8 +21,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct, field
 
-from openlive.engines.protocols import Judged
-from openlive.engines.registry import Resources
+from openlive.engines.api import Judged, Resources
 from openlive.types import (
     INPUT_RATE,
     OUTPUT_RATE,

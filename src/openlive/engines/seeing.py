@@ -10,8 +10,8 @@ from typing import cast
 import anyio
 from msgspec.structs import replace
 
+from openlive.engines.api import LLM, Eyes, Watcher
 from openlive.engines.cascade import closing
-from openlive.engines.protocols import LLM, Eyes, Watcher
 from openlive.types import Image, Message, Part, Request, Written
 
 LOOKS = 8

@@ -22,8 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from openlive.engines.protocols import Judged
-from openlive.engines.registry import EngineError, Resources
+from openlive.engines.api import EngineError, Judged, Resources
 from openlive.engines.silero_network import FRAME, MEMORY, MOST, Floats, Network, weights
 
 GATHER = 0.008

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from openlive.engines.registry import EngineError, Resources
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.workers import Workers
 from openlive.types import INPUT_RATE
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 from babel import Locale
 from msgspec.structs import replace
 
+from openlive.engines.api import LLM
 from openlive.engines.cascade import closing
 from openlive.engines.languages import NAMES, bare
-from openlive.engines.protocols import LLM
 from openlive.engines.scripts import language_of
 from openlive.types import Heard, Message, Request, Text, Written
 

@@ -18,11 +18,11 @@ import numpy as np
 from msgspec import Struct
 
 from openlive.engines.alignment import Token, words_of
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.called import sounds_like_any
 from openlive.engines.clauses import is_unspaced
 from openlive.engines.hearing import Hints, Pass, Threads, transcribe
 from openlive.engines.languages import ENOUGH, likeliest, wanted
-from openlive.engines.registry import EngineError, Resources
 from openlive.engines.segment import Samples
 from openlive.engines.workers import Abort, Workers
 from openlive.types import INPUT_RATE, Transcript, Word

@@ -17,10 +17,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from openlive.config import Config
+from openlive.engines.api import LLM, STT, VAD, Addressee, Eyes, Resources, Responder, Tool, TurnDetector, Watcher
 from openlive.engines.cascade import Cascade
 from openlive.engines.casting import load_cast
-from openlive.engines.protocols import LLM, STT, VAD, Addressee, Eyes, Responder, Tool, TurnDetector, Watcher
-from openlive.engines.registry import Kind, Resources, load
+from openlive.engines.registry import Kind, load
 from openlive.engines.seeing import Seeing
 from openlive.engines.translating import Translating
 from openlive.memory import choose_llm, usable_memory

@@ -7,8 +7,8 @@ from functools import partial
 
 import anyio
 
+from openlive.engines.api import Watcher
 from openlive.engines.frames import Pixels, alike, decode, outline
-from openlive.engines.protocols import Watcher
 from openlive.types import Image, Request
 
 _LOG = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """The engines' work for one client: commands of the core that an engine answers, and the answers as events.
 
-Whatever an engine does costs one turn: what it hands over is checked (`engines/handover.py`), what it raises is a
+Whatever an engine does costs one turn: what it hands over is checked (`engines/output_checks.py`), what it raises is a
 `Failed`, be it an `Exception` or not, and what it writes waits until there is room (`server/flow.py`).
 """
 
@@ -48,13 +48,13 @@ from openlive.core.events import (
     Transcribed,
     TurnJudged,
 )
-from openlive.engines import handover
+from openlive.engines import output_checks
+from openlive.engines.api import Judged, VADStream
 from openlive.engines.cascade import closing
-from openlive.engines.handover import HandoverError
 from openlive.engines.hold import Hold, enter
+from openlive.engines.output_checks import HandoverError
 from openlive.engines.prompt import MalformedCallError
 from openlive.engines.prosody import measured
-from openlive.engines.protocols import Judged, VADStream
 from openlive.server.buffer import SAMPLE, Audio
 from openlive.server.engines import Engines
 from openlive.server.flow import PIECES, Flow
@@ -184,9 +184,9 @@ class Work:
 
     def _failed(self, stage: Stage, number: int, error: BaseException) -> None:
         """Raises what is no failure, but a stop that was asked for."""
-        if isinstance(error, CancelledError) and handover.is_stopped():
+        if isinstance(error, CancelledError) and output_checks.is_stopped():
             raise error
-        failed = Failed(stage, number, handover.reason(error))
+        failed = Failed(stage, number, output_checks.reason(error))
         _LOG.error("session %s: %s %d failed", self.session, stage, number, exc_info=error)
         self._metrics.failed(failed)
         self._inbox.put_behind(failed) if stage in ("reply", "call") else self._inbox.put(failed)
@@ -217,7 +217,7 @@ class Work:
             self._lost_detector(stream, found)
             return
         try:
-            frames = handover.frames(found, self._unjudged)
+            frames = output_checks.frames(found, self._unjudged)
         except HandoverError as error:
             self._lost_detector(stream, error)
             return
@@ -269,7 +269,7 @@ class Work:
             heard = measured(hear, chunks) if command.prosody else hear(chunks)
             async with closing(heard):
                 async for given in heard:
-                    transcript = handover.transcript(given)
+                    transcript = output_checks.transcript(given)
                     if transcript.final and command.utterance in self._flushed:
                         self._recognitions.produced(self._flushed[command.utterance])
                     self._inbox.put(Transcribed(command.utterance, transcript))
@@ -301,7 +301,7 @@ class Work:
         assert self._engines.turn is not None
         try:
             found = await self._engines.turn.finished(self._audio.slice(asked.start, asked.end))
-            finished = handover.likelihood(found, "how likely the turn is over")
+            finished = output_checks.likelihood(found, "how likely the turn is over")
         except BaseException as error:  # silence alone will tell
             self._failed("turn", asked.utterance, error)
         else:
@@ -312,7 +312,7 @@ class Work:
         begun = anyio.current_time()
         try:
             found = await self._engines.addressee.meant(asked.request)
-            meant = handover.likelihood(found, "how likely the model is meant")
+            meant = output_checks.likelihood(found, "how likely the model is meant")
         except BaseException as error:
             self._failed("addressee", asked.utterance, error)
         else:
@@ -324,7 +324,9 @@ class Work:
         assert self._engines.watcher is not None
         self._scenes = self._scenes or Scenes(self._engines.watcher, self.session)
         try:
-            likely = handover.likelihood(await self._scenes.notices(asked.request), "how likely a frame is of note")
+            likely = output_checks.likelihood(
+                await self._scenes.notices(asked.request), "how likely a frame is of note"
+            )
         except BaseException as error:
             self._failed("scene", asked.number, error)
         else:
@@ -336,7 +338,7 @@ class Work:
         try:
             await self._engines.responder.prefill(request)
         except BaseException as error:  # a preparation: the reply itself will tell
-            if isinstance(error, CancelledError) and handover.is_stopped():
+            if isinstance(error, CancelledError) and output_checks.is_stopped():
                 raise
             _LOG.warning("session %s: prefill failed: %s", self.session, type(error).__name__)
 
@@ -347,7 +349,7 @@ class Work:
             self._inbox.put_behind(Produced(turn, Progress()))
 
         async def emit(output: Output) -> None:
-            output = handover.output(output)
+            output = output_checks.output(output)
             self._waits.progressed(wait)
             if _is_perceived(output, spoken=request.voice is not None):
                 self._waits.produced(wait)
@@ -375,13 +377,13 @@ class Work:
             if tool is None:  # the session was resumed on a server that is configured otherwise
                 result = ToolResult({"error": f"There is no {name} here."}, outcome="failed")
             else:
-                result = handover.result(await tool.run(call.args))
+                result = output_checks.result(await tool.run(call.args))
                 _LOG.info("session %s: the tool %s came to %s", self.session, name, result.outcome)
         except BaseException as error:
-            if isinstance(error, CancelledError) and handover.is_stopped():
+            if isinstance(error, CancelledError) and output_checks.is_stopped():
                 raise
             _LOG.error("session %s: the tool %s failed", self.session, name, exc_info=error)
-            result = ToolResult({"error": f"{name} failed: {handover.reason(error)[:1000]}"}, outcome="failed")
+            result = ToolResult({"error": f"{name} failed: {output_checks.reason(error)[:1000]}"}, outcome="failed")
         finally:
             self._runs.pop(call.id, None)
         self._inbox.put(Ran(call.id, result))

@@ -16,7 +16,7 @@ import httpx
 import msgspec
 from msgspec import Meta, Struct
 
-from openlive.engines.registry import EngineError, Resources
+from openlive.engines.api import EngineError, Resources
 from openlive.tools import extract
 from openlive.tools.addresses import Allowed
 from openlive.tools.web import PORTS, Fetched, PageError, Resolve, UnsafeError, Web

@@ -15,8 +15,8 @@ import httpx
 import msgspec
 from msgspec import Meta, Struct
 
+from openlive.engines.api import EngineError, Resources
 from openlive.engines.proxies import takes_proxy
-from openlive.engines.registry import EngineError, Resources
 from openlive.tools.extract import cut
 from openlive.types import FunctionDeclaration, Source, ToolResult
 

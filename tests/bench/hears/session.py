@@ -13,9 +13,9 @@ from openlive.core.commands import Flush, HangUp, Hear, JudgeAddressee, JudgeSce
 from openlive.core.events import AddresseeJudged, Transcribed, TurnJudged
 from openlive.core.profile import Profile
 from openlive.engines import addressee, listener, silero, smart_turn
+from openlive.engines.api import Resources
 from openlive.engines.hearing import Hints, Threads, Utterance
 from openlive.engines.listener import Listener
-from openlive.engines.registry import Resources
 from openlive.engines.workers import Workers
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, Transcript

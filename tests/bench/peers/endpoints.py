@@ -30,8 +30,7 @@ from starlette.routing import Route
 from openlive.audio import AudioError, read_wav
 from openlive.cli.bench.server import CHARACTER, DELAYS, REPLY
 from openlive.engines import kokoro, llamacpp, moonshine
-from openlive.engines.protocols import LLM, STT, TTS
-from openlive.engines.registry import Resources
+from openlive.engines.api import LLM, STT, TTS, Resources
 from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
 from openlive.models import ensure
 from openlive.types import Message, Request, Role, Sampling, Speech, Text, Usage, Voice

@@ -20,7 +20,8 @@ from openlive.audio import read_wav
 from openlive.cli.bench.client import BenchError
 from openlive.cli.bench.clips import clip
 from openlive.cli.bench.figures import Spread
-from openlive.engines.registry import Resources, load
+from openlive.engines.api import Resources
+from openlive.engines.registry import load
 from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
 from openlive.types import INPUT_RATE, Message, Request, Text, Transcript, Voice
 from tests.bench.peers.client import Bare, Realtime, connected, translated

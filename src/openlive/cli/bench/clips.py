@@ -119,7 +119,7 @@ def synthesised(texts: Sequence[str], weights: Callable[[str], Path]) -> list[Cl
 def spoken(texts: Sequence[str], weights: Callable[[str], Path]) -> list[tuple[str, bytes]]:
     """The same as s16le mono at 16 kHz."""
     from openlive.engines import kokoro
-    from openlive.engines.registry import Resources
+    from openlive.engines.api import Resources
 
     engine = kokoro.create("", Resources(weights, os.cpu_count() or 1, 0))
     try:

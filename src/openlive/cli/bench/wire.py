@@ -25,8 +25,8 @@ from openlive.core.events import AudioArrived, ClientSaid, Detected, Event, Open
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
-from openlive.engines.protocols import VAD, Judged
-from openlive.engines.registry import Resources, load
+from openlive.engines.api import VAD, Judged, Resources
+from openlive.engines.registry import load
 from openlive.server.buffer import Audio
 from openlive.types import INPUT_RATE, OUTPUT_RATE
 from openlive.wire.client import parse_message

@@ -2,9 +2,9 @@
 
 An engine measures or generates; it decides nothing about the session. It is created once per process, shared by all
 sessions, and never blocks the event loop: heavy work runs in a thread or a process of the engine's own. It raises what
-went wrong; the shell turns that into a failure of one turn, and checks what is handed over (`handover.py`). Cancelling
-the task that iterates (or awaits) stops the work behind it as fast as the runtime can. Nothing here needs the network
-once the engine exists, except engines that say so in their name (`openai:http://…`).
+went wrong; the shell turns that into a failure of one turn, and checks what is handed over (`output_checks.py`).
+Cancelling the task that iterates (or awaits) stops the work behind it as fast as the runtime can. Nothing here needs
+the network once the engine exists, except engines that say so in their name (`openai:http://…`).
 
 One that holds threads, processes, connections or weights has `async def close(self) -> None`, too: it is called when
 the server stops, or does not start after all, and nothing is asked of it then.
@@ -12,8 +12,11 @@ the server stops, or does not start after all, and nothing is asked of it then.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from openlive.types import (
     FunctionDeclaration,
@@ -173,3 +176,36 @@ class Tool(Protocol):
     async def close(self) -> None:
         """The server stops."""
         ...
+
+
+class EngineError(Exception):
+    """An engine cannot be had; the message says which, why, and what to do."""
+
+    plain = property(str)
+    """For logs: the message quotes nothing that was said."""
+
+
+class Resources(Struct, frozen=True):
+    """What a factory may use.
+
+    `weights(name)` returns the folder of a catalogue entry and fetches it first where it is absent (blocking, with
+    progress shown by whoever made it). `threads` is how many cores one engine may use at once, `memory` the bytes that
+    this process may fill with weights. `settings` are the free keys of the engine's table in the configuration.
+    `computed` is a folder for what an engine computes once and may find again after a restart; None: there is none.
+    """
+
+    weights: Callable[[str], Path]
+    threads: int
+    memory: int
+    settings: dict[str, Any] = {}
+    computed: Path | None = None
+
+
+def voices_in(settings: Mapping[str, Any], engine: str, example: str) -> dict[str, str]:
+    """The setting `voices` of an engine, which says what voice of its own each name is. Raises `EngineError`."""
+    value = settings.get("voices", {})
+    if not isinstance(value, dict) or not all(isinstance(voice, str) for voice in value.values()):
+        raise EngineError(
+            f'{engine}: voices = {value!r} is no table of names. Write voices = {{ Puck = "{example}" }}.'
+        )
+    return value

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openlive.engines import handover
-from openlive.engines.handover import HandoverError
+from openlive.engines import output_checks
+from openlive.engines.output_checks import HandoverError
 from openlive.types import (
     FunctionCall,
     Output,
@@ -41,7 +41,7 @@ BAD_OUTPUTS: list[Any] = [
     Text(b"bytes"),  # type: ignore[arg-type]
     Text(HALF),
     Thought(3),  # type: ignore[arg-type]
-    Text("x" * (handover.PIECE + 1)),
+    Text("x" * (output_checks.PIECE + 1)),
     Speech(b"\0"),
     Speech("pcm"),  # type: ignore[arg-type]
     Speech(None),  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ BAD_OUTPUTS: list[Any] = [
 @pytest.mark.parametrize("value", BAD_OUTPUTS)
 def test_no_reply_has_this(value: Any) -> None:
     with pytest.raises(HandoverError) as raised:
-        handover.output(value)
+        output_checks.output(value)
     assert "secret" not in str(raised.value), "what was said is in no log"
 
 
@@ -91,12 +91,12 @@ def test_no_reply_has_this(value: Any) -> None:
     ],
 )
 def test_every_reply_may_have_this(value: Output) -> None:
-    assert handover.output(value) == value
+    assert output_checks.output(value) == value
 
 
 def test_bytes_are_made_of_what_is_like_them_and_arguments_plain() -> None:
-    assert handover.output(Speech(bytearray(b"ab"))) == Speech(b"ab")  # type: ignore[arg-type]
-    call = handover.output(FunctionCall("", "f", {"when": (1, math.nan)}))
+    assert output_checks.output(Speech(bytearray(b"ab"))) == Speech(b"ab")  # type: ignore[arg-type]
+    call = output_checks.output(FunctionCall("", "f", {"when": (1, math.nan)}))
     assert call == FunctionCall("", "f", {"when": [1, None]})
 
 
@@ -120,12 +120,12 @@ BAD_TRANSCRIPTS: list[Any] = [
 @pytest.mark.parametrize("value", BAD_TRANSCRIPTS)
 def test_nobody_is_heard_like_this(value: Any) -> None:
     with pytest.raises(HandoverError):
-        handover.transcript(value)
+        output_checks.transcript(value)
 
 
 def test_a_long_transcript_of_long_speech_is_taken() -> None:
     long = Transcript("hello " * 1000, 60 * 16_000, True, "en", (Word("hello", 0, 5),), Prosody(1, 2, 3, 4, 5))
-    assert handover.transcript(long) == long
+    assert output_checks.transcript(long) == long
 
 
 @pytest.mark.parametrize(
@@ -150,15 +150,15 @@ def test_a_long_transcript_of_long_speech_is_taken() -> None:
 )
 def test_no_detector_finds_this(found: Any) -> None:
     with pytest.raises(HandoverError):
-        handover.frames(found, 1024)
+        output_checks.frames(found, 1024)
 
 
 def test_what_a_detector_finds() -> None:
-    assert handover.frames([(0.5, 512), [np.float32(0.25), 512]], 1024) == ((0.5, 512), (0.25, 512))
-    assert handover.frames((), 0) == ()
-    assert handover.likelihood(1.0000001, "it") == 1.0
-    assert handover.likelihood(np.float32(0.5), "it") == 0.5
-    assert handover.likelihood(1, "it") == 1.0
+    assert output_checks.frames([(0.5, 512), [np.float32(0.25), 512]], 1024) == ((0.5, 512), (0.25, 512))
+    assert output_checks.frames((), 0) == ()
+    assert output_checks.likelihood(1.0000001, "it") == 1.0
+    assert output_checks.likelihood(np.float32(0.5), "it") == 0.5
+    assert output_checks.likelihood(1, "it") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -184,12 +184,12 @@ def test_what_a_detector_finds() -> None:
 )
 def test_no_tool_comes_to_this(value: Any) -> None:
     with pytest.raises(HandoverError):
-        handover.result(value)
+        output_checks.result(value)
 
 
 def test_what_a_tool_comes_to() -> None:
     good = ToolResult({"a": [1]}, "1", "ok", ("q",), (Source("https://a", "A"),), (Page("https://a"),))
-    assert handover.result(good) == good
+    assert output_checks.result(good) == good
 
 
 def test_what_an_exception_cannot_say() -> None:
@@ -197,14 +197,14 @@ def test_what_an_exception_cannot_say() -> None:
         def __str__(self) -> str:
             raise ValueError
 
-    assert handover.reason(SpeechlessError()) == "SpeechlessError"
-    assert handover.reason(ValueError("no")) == "no"
+    assert output_checks.reason(SpeechlessError()) == "SpeechlessError"
+    assert output_checks.reason(ValueError("no")) == "no"
 
 
 @pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
 def test_what_would_end_more_than_a_reply_is_tamed(raised: type[BaseException]) -> None:
     async def test() -> None:
-        with pytest.raises(HandoverError, match=raised.__name__), handover.tamed():
+        with pytest.raises(HandoverError, match=raised.__name__), output_checks.tamed():
             raise raised
 
     asyncio.run(test())
@@ -213,7 +213,7 @@ def test_what_would_end_more_than_a_reply_is_tamed(raised: type[BaseException]) 
 def test_a_stop_that_was_asked_for_stays_one() -> None:
     async def test() -> None:
         async def work() -> None:
-            with handover.tamed():
+            with output_checks.tamed():
                 await asyncio.sleep(60)
 
         task = asyncio.ensure_future(work())
