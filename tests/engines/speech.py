@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from openlive.engines.api import STT, VAD, Judged, Resources
-from openlive.engines.workers import Abort, AbortedError
+from openlive.engines.runtime.workers import Abort, AbortedError
 from openlive.types import Transcript
 
 SPEECH = Path(__file__).parent.parent / "speech"

@@ -11,7 +11,7 @@ import pytest
 from openlive.engines import moonshine
 from openlive.engines.called import LONGEST, MOST, alternatives, sounds_like_any
 from openlive.engines.moonshine import expecting
-from openlive.engines.workers import Abort
+from openlive.engines.runtime.workers import Abort
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from openlive.engines.kokoro_voices import Styles
 from openlive.engines.pauses import trimmed
 from openlive.engines.phonemes import VOCABULARY as SYMBOLS
 from openlive.engines.phonemes import Espeak, dialect
-from openlive.engines.workers import Abort
+from openlive.engines.runtime.workers import Abort
 from tests.engines.speech import ends_when_aborted
 
 SILENCE, VOICE = -9.5, 6.0

@@ -13,8 +13,8 @@ from openlive.engines import listener
 from openlive.engines.hearing import Hints, Pass
 from openlive.engines.listener import Listener, Route, worth_asking
 from openlive.engines.moonshine import Reading
+from openlive.engines.runtime.workers import Abort, Workers
 from openlive.engines.whisper import Hypothesis
-from openlive.engines.workers import Abort, Workers
 from openlive.types import Transcript, Word
 from tests.engines.speech import CHUNK, TRANSCRIPTS, all_of, chunks, hear, pcm, resources, words
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from openlive.engines import endpoint, openai, openai_stream, openai_stt, openai_tts
+from openlive.engines import openai, openai_stream, openai_stt, openai_tts
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.endpoint import EndpointError
 from openlive.engines.prompt import LLMError, MalformedCallError
 from openlive.engines.registry import load
+from openlive.engines.runtime import http_endpoint
+from openlive.engines.runtime.http_endpoint import EndpointError
 from openlive.types import FunctionCall, Message, Request, Text, Thought, Usage
 
 from .test_openai_audio import Asked, hear, loud, reply, say, serving
@@ -82,7 +83,7 @@ def test_a_bomb_of_gzip_is_not_decompressed(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [b"200 OK", b"500 Oh", b"302 Found"])
 def test_a_body_without_end(kind: str, status: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "STREAM_BYTES", 4 << 20)
+    monkeypatch.setattr(http_endpoint, "STREAM_BYTES", 4 << 20)
     head = (HEAD % (KINDS[kind], b"Location: /there\r\n")).replace(b"200 OK", status)
     message = "sent (a line of )?more than" if status == b"200 OK" else f"answered {status[:3].decode()}"
     with pytest.raises((LLMError, EndpointError), match=message):
@@ -92,8 +93,8 @@ def test_a_body_without_end(kind: str, status: bytes, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [b"200 OK", b"500 Oh"])
 def test_a_body_that_drips(kind: str, status: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "STREAM_SECONDS", 0.3)
-    monkeypatch.setattr(endpoint, "_BODY", 0.3)
+    monkeypatch.setattr(http_endpoint, "STREAM_SECONDS", 0.3)
+    monkeypatch.setattr(http_endpoint, "_BODY", 0.3)
     monkeypatch.setattr(openai_tts, "LONGEST", 0.3)
     monkeypatch.setattr(openai_tts, "SLOWEST", 0.0)
     monkeypatch.setattr(openai_tts, "PATIENCE", 0.0)
@@ -115,7 +116,7 @@ def test_an_upload_that_is_never_answered(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_events_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "STREAM_BYTES", 1 << 20)
+    monkeypatch.setattr(http_endpoint, "STREAM_BYTES", 1 << 20)
     with pytest.raises(LLMError, match="sent more than"):
         asked("llm", endless(HEAD % (EVENTS, b""), b": ping\n\n" * 1000))
     for delta in ({"content": "word " * 1000}, {"reasoning": "word " * 1000}):

@@ -10,8 +10,8 @@ import pytest
 
 from openlive.engines import moonshine
 from openlive.engines.moonshine import Moonshine, Reading, agreement, credible, likeliest, looping, vocabulary
+from openlive.engines.runtime.workers import Abort, AbortedError
 from openlive.engines.segment import Segment
-from openlive.engines.workers import Abort, AbortedError
 from tests.engines.speech import TRANSCRIPTS, all_of, chunks, hear, pcm, resources, words
 
 

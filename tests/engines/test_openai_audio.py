@@ -14,12 +14,12 @@ import pytest
 from msgspec import Struct
 
 from openlive.audio import read_wav
-from openlive.engines import endpoint
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.endpoint import EndpointError
 from openlive.engines.hearing import FIRST
 from openlive.engines.openai_tts import PIECE
 from openlive.engines.registry import load
+from openlive.engines.runtime import http_endpoint
+from openlive.engines.runtime.http_endpoint import EndpointError
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Message, Request, Speech, Text, Transcript, Voice
 
 PCM = b"HTTP/1.1 200 OK\r\nContent-Type: audio/pcm\r\nConnection: close\r\n\r\n"
@@ -403,7 +403,7 @@ class TestConnections:
                 paths = [asked.path for asked in server.asked]
                 assert paths == ["/v1/models"] + ["/v1/audio/speech"] * 3
                 assert server.connections == 1
-                monkeypatch.setattr(endpoint, "_FRESH", 0.0)  # as if some seconds had passed
+                monkeypatch.setattr(http_endpoint, "_FRESH", 0.0)  # as if some seconds had passed
                 assert [s.pcm async for s in engine.speak(text("Four.", after=5), Voice("Puck"))]
                 assert len(server.of("/v1/models")) == 2
 

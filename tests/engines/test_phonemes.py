@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from openlive.engines.child import Child
 from openlive.engines.phonemes import (
     VOCABULARY,
     Espeak,
@@ -17,6 +16,7 @@ from openlive.engines.phonemes import (
     punctuation,
     symbols,
 )
+from openlive.engines.runtime.child_process import Child
 
 US = dialect("en-us")
 

@@ -17,7 +17,7 @@ import soxr
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.phonemes import Espeak
 from openlive.engines.piper import Piper, create
-from openlive.engines.workers import Abort
+from openlive.engines.runtime.workers import Abort
 from openlive.types import OUTPUT_RATE, Speech, Voice
 from tests.engines.speech import ends_when_aborted, hear, resources, words
 

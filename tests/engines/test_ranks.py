@@ -13,11 +13,11 @@ import pytest
 from msgspec.structs import replace
 
 from openlive.engines import chatml, llamarun, llamasteps, routing
-from openlive.engines.hold import Hold, enter
 from openlive.engines.llamacpp import SLOTS, Llama
 from openlive.engines.llamarun import Run, Signal
 from openlive.engines.llamaserver import Chunk
 from openlive.engines.prompt import MalformedCallError
+from openlive.engines.runtime.speculation import Hold, enter
 from openlive.types import FunctionDeclaration, Image, Message, Progress, Request, Sampling, Text
 
 STEP = 0.002

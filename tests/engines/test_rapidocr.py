@@ -17,7 +17,7 @@ from openlive.engines.api import EngineError, Resources
 from openlive.engines.frames import PIXELS_OF_JPEG, SIDE, alike, as_jpeg, decode, outline
 from openlive.engines.rapidocr import Line, RapidOCREyes, Reading
 from openlive.engines.registry import load
-from openlive.engines.workers import Abort
+from openlive.engines.runtime.workers import Abort
 from openlive.types import Image
 from tests.bench.pictures import Picture
 from tests.engines.signs import FRAME, encoded, picture

@@ -14,7 +14,7 @@ import pytest
 
 from openlive.core.events import Event, Opened
 from openlive.core.session import Session
-from openlive.engines.hold import Hold, current
+from openlive.engines.runtime.speculation import Hold, current
 from openlive.engines.scripted import ScriptedLLM, ScriptedTTS
 from openlive.server import connection
 from openlive.server.admission import Admission, Places, Visit

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from openlive.core.commands import Close, Save, Send
 from openlive.core.events import Event, Finished, Saved
-from openlive.engines.hold import Hold
+from openlive.engines.runtime.speculation import Hold
 from openlive.server.flow import PIECES, Flow
 from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox

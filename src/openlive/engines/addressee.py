@@ -20,7 +20,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.workers import Workers
+from openlive.engines.runtime.workers import Workers
 from openlive.types import Message, Request
 
 Vector = npt.NDArray[np.float32]

@@ -19,8 +19,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from openlive.engines.invented import is_invented
+from openlive.engines.runtime.workers import Abort, Workers
 from openlive.engines.segment import PAUSE, Samples, Segment
-from openlive.engines.workers import Abort, Workers
 from openlive.types import INPUT_RATE, Transcript, Word
 
 FLUSH, SOON, PARTIAL = 0, 1, 2

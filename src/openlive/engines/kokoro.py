@@ -22,9 +22,9 @@ from openlive.engines.languages import bare
 from openlive.engines.manner import pace, played
 from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
 from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect, ends_in_vowel
+from openlive.engines.runtime.workers import Abort, Workers
 from openlive.engines.scripts import each_run, language_of
 from openlive.engines.speakable import speakable, timed
-from openlive.engines.workers import Abort, Workers
 from openlive.types import OUTPUT_RATE, Speech, Voice
 
 MOST = 510

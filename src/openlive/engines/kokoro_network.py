@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from openlive.engines.kokoro_voices import Style
 from openlive.engines.pauses import Audio
-from openlive.engines.stoppable import stoppable
-from openlive.engines.workers import Abort
+from openlive.engines.runtime.cancellation import stoppable
+from openlive.engines.runtime.workers import Abort
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

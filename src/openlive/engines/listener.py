@@ -29,8 +29,8 @@ from openlive.engines.api import Resources
 from openlive.engines.common_words import plain
 from openlive.engines.hearing import Hints, Pass, Threads, transcribe
 from openlive.engines.languages import ENOUGH, Wanted, likeliest, wanted
+from openlive.engines.runtime.workers import Abort, Workers
 from openlive.engines.segment import Samples, sounding
-from openlive.engines.workers import Abort, Workers
 from openlive.types import INPUT_RATE, Transcript
 
 ENGLISH = "en"

@@ -25,7 +25,7 @@ from weakref import WeakSet
 
 from msgspec.structs import replace
 
-from openlive.engines import chatml, hold, noticing, routing, template
+from openlive.engines import chatml, noticing, routing, template
 from openlive.engines.ahead import KEY, Ahead, Told
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.beginning import Beginning
@@ -33,8 +33,9 @@ from openlive.engines.llamarun import DEFAULTS, Rank, Reply, Run, Signal, sampli
 from openlive.engines.llamaserver import LlamaServer
 from openlive.engines.llamasteps import THINKING, THOUGHTS, Noticing, Routing, Thinking
 from openlive.engines.prompt import LLMError, Piece, PromptTooLongError
+from openlive.engines.runtime import speculation
+from openlive.engines.runtime.thread_pool import Threads
 from openlive.engines.slots import Lease, Slots
-from openlive.engines.threads import Threads
 from openlive.engines.tokens import Memory
 from openlive.types import FunctionCall, Message, Progress, Request, Text, Thought, Usage, Written
 
@@ -173,7 +174,7 @@ class Llama:
 
     async def _run(self, key: str, reply: Reply) -> AsyncGenerator[Any, None]:
         """Its pieces. What was generated is remembered for the next prompts."""
-        held = hold.current()
+        held = speculation.current()
         reply.held = held is not None
         try:
             with held.watched(partial(self._wanted, reply)) if held else nullcontext():

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from openlive.engines.llamaserver import Chunk
 from openlive.engines.prompt import PromptTooLongError
+from openlive.engines.runtime.workers import PATIENCE
 from openlive.engines.tokens import Tokens
-from openlive.engines.workers import PATIENCE
 from openlive.types import FunctionCall, FunctionResponse, Progress, Request, Sampling, Text, Thought
 
 MAX_TOKENS = 512

@@ -24,9 +24,9 @@ from msgspec import Struct
 from openlive.engines import called
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.hearing import Hints, Pass, Threads, transcribe
+from openlive.engines.runtime.cancellation import stoppable
+from openlive.engines.runtime.workers import Abort, Workers
 from openlive.engines.segment import Samples
-from openlive.engines.stoppable import stoppable
-from openlive.engines.workers import Abort, Workers
 from openlive.types import INPUT_RATE, Transcript
 
 BEGIN, END = 1, 2

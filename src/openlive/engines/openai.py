@@ -23,12 +23,12 @@ from msgspec.structs import replace
 
 from openlive.engines import prompt
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.endpoint import Endpoint, EndpointError, base_url, key_and_model, lines, shown
 from openlive.engines.openai_stream import Calls, Chunk, read
 from openlive.engines.prompt import LLMError, MalformedCallError
+from openlive.engines.runtime.http_endpoint import Endpoint, EndpointError, base_url, key_and_model, lines, shown
+from openlive.engines.runtime.workers import Workers
 from openlive.engines.schemas import complaint
 from openlive.engines.thoughts import Splitter
-from openlive.engines.workers import Workers
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from openlive.engines.endpoint import EXCERPT, kind, message
 from openlive.engines.prompt import LLMError, MalformedCallError
+from openlive.engines.runtime.http_endpoint import EXCERPT, kind, message
 from openlive.types import FunctionCall, Usage
 
 CALLS = 128

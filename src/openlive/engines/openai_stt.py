@@ -20,9 +20,17 @@ from msgspec import Struct
 
 from openlive.audio import wav
 from openlive.engines.api import Resources
-from openlive.engines.endpoint import EXCERPT, Endpoint, EndpointError, base_url, body, key_and_model, shown
 from openlive.engines.hearing import Hints, Pass, Taken, transcribe
 from openlive.engines.languages import bare, wanted
+from openlive.engines.runtime.http_endpoint import (
+    EXCERPT,
+    Endpoint,
+    EndpointError,
+    base_url,
+    body,
+    key_and_model,
+    shown,
+)
 from openlive.engines.segment import Samples
 from openlive.types import INPUT_RATE, Transcript
 

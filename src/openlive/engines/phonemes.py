@@ -18,8 +18,8 @@ import unicodedata
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from openlive.engines.child import Child
 from openlive.engines.clauses import keeps_stop
+from openlive.engines.runtime.child_process import Child
 
 PROGRAM = ("-I", str(Path(__file__).with_name("espeak.py")))
 STARTING, PATIENCE = 10.0, 3.0

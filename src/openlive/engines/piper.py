@@ -22,10 +22,10 @@ from openlive.engines.kokoro_voices import VOICES, canonical
 from openlive.engines.manner import pace, played
 from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
 from openlive.engines.phonemes import FLAG, Espeak, dialect, punctuation
+from openlive.engines.runtime.cancellation import stoppable
+from openlive.engines.runtime.workers import Abort, Workers
 from openlive.engines.scripts import each_run
 from openlive.engines.speakable import speakable, timed
-from openlive.engines.stoppable import stoppable
-from openlive.engines.workers import Abort, Workers
 from openlive.types import Speech, Voice
 
 BEGIN, END, PAD = "^", "$", "_"

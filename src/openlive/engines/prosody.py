@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
-from openlive.engines.workers import Workers
+from openlive.engines.runtime.workers import Workers
 from openlive.types import INPUT_RATE, Prosody, Transcript
 
 Array = npt.NDArray[np.float32]

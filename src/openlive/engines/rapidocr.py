@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.frames import Pixels, alike, decode, outline
-from openlive.engines.workers import Abort, Workers
+from openlive.engines.runtime.workers import Abort, Workers
 from openlive.types import Image
 
 DETECT = 960

@@ -17,8 +17,8 @@ from msgspec import Struct
 from openlive.engines import moonshine, whisper
 from openlive.engines.common_words import WORDS, is_common, plain
 from openlive.engines.languages import Wanted
+from openlive.engines.runtime.workers import Abort
 from openlive.engines.segment import Samples
-from openlive.engines.workers import Abort
 from openlive.types import INPUT_RATE
 
 ENGLISH = "en"

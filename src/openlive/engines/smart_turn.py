@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.workers import Workers
+from openlive.engines.runtime.workers import Workers
 from openlive.types import INPUT_RATE
 
 SECONDS = 8

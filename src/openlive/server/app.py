@@ -23,7 +23,7 @@ from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
 from openlive.engines.frames import reads_heic
-from openlive.engines.hold import Hold, enter
+from openlive.engines.runtime.speculation import Hold, enter
 from openlive.server import cors, doors, entry, rest
 from openlive.server.admission import Admission, Places, Visit
 from openlive.server.auth import Keyring, Principal, credentials, door

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from openlive.core.events import Event
-from openlive.engines.hold import Hold
+from openlive.engines.runtime.speculation import Hold
 from openlive.server.mailbox import Mailbox
 from openlive.server.outbox import OVERHEAD, Outbox
 from openlive.types import OUTPUT_RATE, Output, Speech, Text, Thought

@@ -13,7 +13,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from openlive.engines.workers import Abort
+from openlive.engines.runtime.workers import Abort
 
 HERE = Path(__file__).parent
 CHILD = (sys.executable, "-I", str(HERE / "sandbox.py"))

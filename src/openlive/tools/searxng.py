@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.proxies import takes_proxy
+from openlive.engines.runtime.proxies import takes_proxy
 from openlive.tools.extract import cut
 from openlive.types import FunctionDeclaration, Source, ToolResult
 

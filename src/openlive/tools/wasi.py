@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.workers import Workers
+from openlive.engines.runtime.workers import Workers
 from openlive.tools.interpreters import FLOOD, Interpreters, Ran, SandboxError, compile_for_this_machine
 from openlive.types import FunctionDeclaration, ToolResult
 

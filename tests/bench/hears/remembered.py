@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from openlive.engines import moonshine, whisper
 from openlive.engines.listener import Listener
+from openlive.engines.runtime.workers import Workers
 from openlive.engines.segment import Samples
-from openlive.engines.workers import Workers
 from openlive.models import ensure
 from openlive.models.cache import root
 

@@ -16,7 +16,7 @@ from openlive.engines import addressee, listener, silero, smart_turn
 from openlive.engines.api import Resources
 from openlive.engines.hearing import Hints, Threads, Utterance
 from openlive.engines.listener import Listener
-from openlive.engines.workers import Workers
+from openlive.engines.runtime.workers import Workers
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, Transcript
 from tests.core.world import MODEL, TALK, World

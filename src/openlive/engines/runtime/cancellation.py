@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from openlive.engines.workers import Abort
+from openlive.engines.runtime.workers import Abort
 
 if TYPE_CHECKING:
     from onnxruntime import RunOptions

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.proxies import takes_proxy
+from openlive.engines.runtime.proxies import takes_proxy
 from openlive.private import without_secrets
 
 _TIMEOUT = httpx.Timeout(60, connect=5)

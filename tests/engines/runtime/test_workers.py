@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from openlive.engines import workers as engine_workers
-from openlive.engines.hold import Hold, enter
-from openlive.engines.workers import Abort, AbortedError, Workers
+from openlive.engines.runtime import workers as engine_workers
+from openlive.engines.runtime.speculation import Hold, enter
+from openlive.engines.runtime.workers import Abort, AbortedError, Workers
 
 
 class Gate:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
-from openlive.engines import hold
+from openlive.engines.runtime import speculation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ class _Job(Struct, eq=False):
     work: Callable[[Abort], Any]
     abort: Abort
     result: Future[Any]
-    hold: hold.Hold | None
+    hold: speculation.Hold | None
     since: float
 
     @property
@@ -94,7 +94,7 @@ class Workers:
     async def run(self, work: Callable[[Abort], T], priority: int = 0) -> T:
         """Runs `work` in a thread once it is its turn. Cancelling the caller drops it, or aborts it if it runs."""
         abort, result = Abort(), Future[T]()
-        job = _Job(priority, next(self._order), work, abort, result, hold.current(), time.monotonic())
+        job = _Job(priority, next(self._order), work, abort, result, speculation.current(), time.monotonic())
         with self._lock:
             self._queue.append(job)
         self._pool.submit(self._next)

@@ -1,0 +1,1 @@
+"""What engines run on: threads, processes, connections, and how work is cancelled."""
