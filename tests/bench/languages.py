@@ -32,8 +32,8 @@ from openlive.engines.api import TTS, Resources
 from openlive.engines.espeak_voice import EspeakVoice
 from openlive.engines.kokoro import Kokoro
 from openlive.engines.kokoro_voices import VOICES, timbre
-from openlive.engines.languages import bare
 from openlive.engines.phonemes import Espeak
+from openlive.engines.text.languages import bare
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 

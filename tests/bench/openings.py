@@ -22,7 +22,7 @@ from openlive.engines.api import Resources
 from openlive.engines.cascade import prepared
 from openlive.engines.llamacpp import Llama
 from openlive.engines.registry import load
-from openlive.engines.scripts import language_of
+from openlive.engines.text.scripts import language_of
 from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure
 from openlive.types import Message, Request, Sampling, Text, Voice

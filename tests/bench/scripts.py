@@ -20,8 +20,8 @@ from rich.table import Table
 
 from openlive.engines.clauses import Cutter
 from openlive.engines.phonemes import Espeak, dialect
-from openlive.engines.scripts import language_of, runs
 from openlive.engines.speakable import speakable
+from openlive.engines.text.scripts import language_of, runs
 from tests.bench.heard import PARTS, PAUSES, Row
 
 PIECES = (10_000, 1)

@@ -21,7 +21,7 @@ import click
 from openlive.engines import kokoro, listener
 from openlive.engines.api import STT, Resources
 from openlive.engines.registry import load
-from openlive.engines.scripts import language_of
+from openlive.engines.text.scripts import language_of
 from openlive.engines.translating import Translating
 from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure

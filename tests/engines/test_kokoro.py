@@ -24,13 +24,13 @@ from openlive.engines.api import EngineError, Resources
 from openlive.engines.cascade import Cascade
 from openlive.engines.kokoro import MOST, Kokoro, create
 from openlive.engines.kokoro_voices import NATIVE, VOICES, Styles, canonical, shared, timbre
-from openlive.engines.languages import bare
 from openlive.engines.pauses import FRAME, LEAD, LEVEL
 from openlive.engines.phonemes import Dialect, dialect
 from openlive.engines.runtime.workers import Abort
 from openlive.engines.scripted import ScriptedLLM
-from openlive.engines.scripts import language_of
 from openlive.engines.speakable import speakable
+from openlive.engines.text.languages import bare
+from openlive.engines.text.scripts import language_of
 from openlive.types import OUTPUT_RATE, Heard, Message, Request, Speech, Text, Voice
 from tests.serving import Told
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from openlive.engines.languages import Wanted, likeliest, wanted
-from openlive.engines.scripts import SAMPLE, language_of
+from openlive.engines.text.scripts import SAMPLE, language_of
 
 KNOWN = {"en", "de", "es", "tl", "zh"}
 ANY = frozenset[str]()

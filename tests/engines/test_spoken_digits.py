@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openlive.engines.clauses import Cutter
-from openlive.engines.scripts import runs
 from openlive.engines.speakable import speakable
 from openlive.engines.spoken_digits import digits_in_words
 from openlive.engines.spoken_words import LANGUAGES
+from openlive.engines.text.scripts import runs
 
 TABLES = {
     "en": """

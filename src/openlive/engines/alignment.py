@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 from msgspec import Struct
 
-from openlive.engines.clauses import is_unspaced
 from openlive.engines.segment import Samples
+from openlive.engines.text.scripts import is_unspaced
 from openlive.types import INPUT_RATE, Word
 
 FRAME = INPUT_RATE // 50

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from openlive.engines.api import LLM, TTS, Emit
 from openlive.engines.clauses import Cutter
-from openlive.engines.languages import NAMES, bare
-from openlive.engines.marks import Marks
 from openlive.engines.output_checks import tamed
-from openlive.engines.scripts import language_of
+from openlive.engines.text.control_tokens import Marks
+from openlive.engines.text.languages import NAMES, bare
+from openlive.engines.text.scripts import language_of
 from openlive.types import Heard, Message, Progress, Request, Text, Thought, Voice, Written
 
 Waiting = MemoryObjectReceiveStream[str]

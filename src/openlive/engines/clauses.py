@@ -11,6 +11,7 @@ import re
 import unicodedata
 
 from openlive.engines.markup import FENCE_LINE
+from openlive.engines.text.scripts import is_unspaced
 
 LIMITS = (4, 10, 24)
 """The most words in the first, the second and every further clause. Four words are about 1.3 s of speech: time enough
@@ -303,16 +304,3 @@ def is_parted(before: str, c: str) -> bool:
     of Thai or its kin."""
     kana = all("\u3040" <= one <= "\u30ff" for one in (before, c))
     return not (kana or unicodedata.category(c)[0] == "M" or c in TRAILING or before in LEADING)
-
-
-def is_unspaced(c: str) -> bool:
-    """Whether `c` belongs to a script that puts no spaces between words (two characters count as a word)."""
-    return (
-        "\u3040" <= c <= "\u30ff"  # kana
-        or "\u3400" <= c <= "\u9fff"  # Han
-        or "\u0e00" <= c <= "\u0eff"  # Thai, Lao
-        or "\u1000" <= c <= "\u109f"  # Myanmar
-        or "\u1780" <= c <= "\u17ff"  # Khmer
-        or "\uf900" <= c <= "\ufaff"
-        or "\U00020000" <= c <= "\U0003ffff"
-    )

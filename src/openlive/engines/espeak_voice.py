@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.kokoro_voices import VOICES, canonical
-from openlive.engines.languages import bare
 from openlive.engines.phonemes import Espeak, dialect
 from openlive.engines.runtime.workers import Abort, Workers
-from openlive.engines.scripts import each_run, language_of
 from openlive.engines.speakable import speakable, timed
+from openlive.engines.text.languages import bare
+from openlive.engines.text.scripts import each_run, language_of
 from openlive.types import OUTPUT_RATE, Speech, Voice
 
 VARIANTS = {"f": ("f1", "f2", "f3", "f4", "f5"), "m": ("m1", "m2", "m3", "m4", "m5", "m6", "m7")}

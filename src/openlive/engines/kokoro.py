@@ -18,13 +18,13 @@ from openlive.engines.api import EngineError, Resources, voices_in
 from openlive.engines.clauses import Cutter
 from openlive.engines.kokoro_network import Infer, network
 from openlive.engines.kokoro_voices import VOICES, Style, Styles, canonical, shared, timbre
-from openlive.engines.languages import bare
 from openlive.engines.manner import pace, played
 from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
 from openlive.engines.phonemes import VOCABULARY, Dialect, Espeak, Phonemizer, dialect, ends_in_vowel
 from openlive.engines.runtime.workers import Abort, Workers
-from openlive.engines.scripts import each_run, language_of
 from openlive.engines.speakable import speakable, timed
+from openlive.engines.text.languages import bare
+from openlive.engines.text.scripts import each_run, language_of
 from openlive.types import OUTPUT_RATE, Speech, Voice
 
 MOST = 510

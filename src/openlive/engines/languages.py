@@ -12,36 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
-SYNONYMS = {"cmn": "zh", "fil": "tl", "in": "id", "iw": "he", "jv": "jw", "nb": "no", "yue": "zh"}
-"""Language codes that Whisper knows under another name, or as part of another."""
-NAMES = {
-    "ar": "Arabic",
-    "bn": "Bengali",
-    "de": "German",
-    "en": "English",
-    "es": "Spanish",
-    "fr": "French",
-    "gu": "Gujarati",
-    "hi": "Hindi",
-    "id": "Indonesian",
-    "it": "Italian",
-    "ja": "Japanese",
-    "kn": "Kannada",
-    "ko": "Korean",
-    "ml": "Malayalam",
-    "mr": "Marathi",
-    "nl": "Dutch",
-    "pl": "Polish",
-    "pt": "Portuguese",
-    "ru": "Russian",
-    "ta": "Tamil",
-    "te": "Telugu",
-    "th": "Thai",
-    "tr": "Turkish",
-    "vi": "Vietnamese",
-    "zh": "Chinese",
-}
-"""What the languages of the guide are called, by their bare codes."""
+from openlive.engines.text.languages import bare
+
 ENOUGH = 1.5
 """Seconds of speech that show which language it is (design, decision 10)."""
 PREFERENCE, HASTY_PREFERENCE = 4.0, 20.0
@@ -69,12 +41,6 @@ def wanted(hints: Sequence[str], known: Collection[str]) -> Wanted:
     usable = [code for code in codes if code in known]
     everything = "" in codes or not usable
     return Wanted(usable[0] if usable else "", frozenset() if everything else frozenset(usable))
-
-
-def bare(tag: str) -> str:
-    """The language of a BCP-47 tag, as Whisper calls it."""
-    code = tag.replace("_", "-").partition("-")[0].lower()
-    return SYNONYMS.get(code, code)
 
 
 def likeliest(probabilities: Mapping[str, float], wish: Wanted, seconds: float) -> str:

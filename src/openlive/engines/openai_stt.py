@@ -21,7 +21,7 @@ from msgspec import Struct
 from openlive.audio import wav
 from openlive.engines.api import Resources
 from openlive.engines.hearing import Hints, Pass, Taken, transcribe
-from openlive.engines.languages import bare, wanted
+from openlive.engines.languages import wanted
 from openlive.engines.runtime.http_endpoint import (
     EXCERPT,
     Endpoint,
@@ -32,6 +32,7 @@ from openlive.engines.runtime.http_endpoint import (
     shown,
 )
 from openlive.engines.segment import Samples
+from openlive.engines.text.languages import bare
 from openlive.types import INPUT_RATE, Transcript
 
 SECONDS = 60.0

@@ -20,8 +20,8 @@ import httpx
 from openlive.engines.api import EngineError, Resources, voices_in
 from openlive.engines.kokoro_voices import VOICES
 from openlive.engines.runtime.http_endpoint import Endpoint, EndpointError, base_url, chunks, key_and_model, shown
-from openlive.engines.scripts import language_of
 from openlive.engines.speakable import speakable
+from openlive.engines.text.scripts import language_of
 from openlive.types import OUTPUT_RATE, Speech, Voice
 
 PIECE = OUTPUT_RATE // 10 * 2

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from openlive.engines.marks import without_marks
+from openlive.engines.text.control_tokens import without_marks
 from openlive.types import (
     INPUT_RATE,
     FunctionCall,

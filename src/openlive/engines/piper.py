@@ -24,8 +24,8 @@ from openlive.engines.pauses import LEAD, Audio, pcm, trimmed
 from openlive.engines.phonemes import FLAG, Espeak, dialect, punctuation
 from openlive.engines.runtime.cancellation import stoppable
 from openlive.engines.runtime.workers import Abort, Workers
-from openlive.engines.scripts import each_run
 from openlive.engines.speakable import speakable, timed
+from openlive.engines.text.scripts import each_run
 from openlive.types import Speech, Voice
 
 BEGIN, END, PAD = "^", "$", "_"

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from openlive.engines.languages import NAMES
-from openlive.engines.scripts import language_of
+from openlive.engines.text.languages import NAMES
+from openlive.engines.text.scripts import language_of
 from openlive.private import without_secrets
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Mood, Part, Request, Text
 

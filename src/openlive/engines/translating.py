@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from openlive.engines.api import LLM
 from openlive.engines.cascade import closing
-from openlive.engines.languages import NAMES, bare
-from openlive.engines.scripts import language_of
+from openlive.engines.text.languages import NAMES, bare
+from openlive.engines.text.scripts import language_of
 from openlive.types import Heard, Message, Request, Text, Written
 
 INSTRUCTIONS = (

@@ -20,11 +20,11 @@ from msgspec import Struct
 from openlive.engines.alignment import Token, words_of
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.called import sounds_like_any
-from openlive.engines.clauses import is_unspaced
 from openlive.engines.hearing import Hints, Pass, Threads, transcribe
 from openlive.engines.languages import ENOUGH, likeliest, wanted
 from openlive.engines.runtime.workers import Abort, Workers
 from openlive.engines.segment import Samples
+from openlive.engines.text.scripts import is_unspaced
 from openlive.types import INPUT_RATE, Transcript, Word
 
 FINAL_WINDOW, PASSING_WINDOW = (12.0, 2.0), (6.0, 1.5)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openlive.engines.phonemes import Espeak, dialect
-from openlive.engines.scripts import LATIN, OWN, SCRIPTS, each_run, language_of, runs, script_of
+from openlive.engines.text.scripts import LATIN, OWN, SCRIPTS, each_run, language_of, runs, script_of
 
 SPACE = ("en", " ")
 

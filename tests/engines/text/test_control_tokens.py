@@ -4,8 +4,8 @@ import pytest
 
 from openlive.engines import output_checks
 from openlive.engines.cascade import Cascade
-from openlive.engines.marks import Marks, without_marks
 from openlive.engines.scripted import ScriptedLLM, ScriptedTTS
+from openlive.engines.text.control_tokens import Marks, without_marks
 from openlive.types import Message, Output, Request, Speech, Text, Voice, Written
 from tests.serving import Told
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from openlive.engines.identifying import identified
-from openlive.engines.languages import NAMES, bare
+from openlive.engines.text.language_identification import identified
+from openlive.engines.text.languages import NAMES, bare
 
 T = TypeVar("T")
 
@@ -200,3 +200,16 @@ def _language(script: Script, text: str, expected: Collection[str]) -> str:
     known = script.writers & NAMES.keys()
     unsure = len(known) < 2 or text.count(" ") < FEW
     return told or (script.language if unsure else identified(text, known, script.language))
+
+
+def is_unspaced(c: str) -> bool:
+    """Whether `c` belongs to a script that puts no spaces between words (two characters count as a word)."""
+    return (
+        "\u3040" <= c <= "\u30ff"  # kana
+        or "\u3400" <= c <= "\u9fff"  # Han
+        or "\u0e00" <= c <= "\u0eff"  # Thai, Lao
+        or "\u1000" <= c <= "\u109f"  # Myanmar
+        or "\u1780" <= c <= "\u17ff"  # Khmer
+        or "\uf900" <= c <= "\ufaff"
+        or "\U00020000" <= c <= "\U0003ffff"
+    )

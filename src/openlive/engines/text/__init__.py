@@ -1,0 +1,1 @@
+"""What engines of several kinds ask of a text: its script, its language, its control tokens."""
