@@ -21,7 +21,7 @@ from openlive.core.profile import Profile
 from openlive.engines.hearing import Hints, Threads, Utterance
 from openlive.engines.listener import Listener
 from openlive.engines.runtime.workers import Workers
-from openlive.engines.silero import SileroVAD
+from openlive.engines.vad.silero.engine import SileroVAD
 from openlive.types import INPUT_RATE, Transcript
 from tests.bench.turnset import Speaker, TurnSet
 from tests.core.world import MODEL, TALK, World, speech

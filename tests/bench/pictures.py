@@ -3,8 +3,8 @@
 Draws the texts of `pictures.json` in the kinds that are named there, lets the eyes of the default configuration look at
 each, and compares what they told with what was written: right is what has every line, in its order, but for the spaces.
 Prints the wrong ones, the shares that were right, and what the slowest picture of each kind took. The rules of
-`engines/frames.py` and `engines/rapidocr.py` were made on the group `seen`; `aside` was drawn before, and looked at
-after.
+`engines/images.py` and `engines/vision/rapidocr.py` were made on the group `seen`; `aside` was drawn before, and looked
+at after.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from msgspec import Struct
 from PIL import ImageDraw, ImageFont
 
 from openlive.engines.api import Resources
-from openlive.engines.rapidocr import RapidOCREyes, told
 from openlive.engines.registry import load
+from openlive.engines.vision.rapidocr import RapidOCREyes, told
 from openlive.types import Image
-from tests.engines.signs import encoded, picture
+from tests.engines.vision.signs import encoded, picture
 
 SET = Path(__file__).parent / "pictures.json"
 ORIENTATION = 0x0112

@@ -23,15 +23,16 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from openlive.audio import read_wav, wav
-from openlive.engines import addressee, kokoro, listener
-from openlive.engines.addressee import E5Addressee, Vector, Weights, facts
+from openlive.engines import kokoro, listener
+from openlive.engines.addressee import e5
+from openlive.engines.addressee.e5 import E5Addressee, Vector, Weights, facts
 from openlive.engines.api import STT, Resources
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Heard, Message, Request, Text, Voice
 
 SET = Path(__file__).parent / "proactive.txt"
 EXAMPLES = Path(__file__).parent / "proactive_examples.txt"
-FITTED = Path(addressee.__file__).with_name("addressee.json")
+FITTED = Path(e5.__file__).with_name("addressee.json")
 ROUNDS = 3
 """Times that each line is spoken, each time by another voice."""
 VOICES = ("Kore", "Puck", "Aoede", "Fenrir")
@@ -86,7 +87,7 @@ def main(*, spoken: bool, fitting: bool, examples: bool) -> None:
         return
     lines = list(load(SET)) * (ROUNDS if spoken else 1)
     heard = anyio.run(hear, lines, resources) if spoken else [line.said for line in lines]
-    engine = addressee.create("", resources)
+    engine = e5.create("", resources)
     engine.judge(lines[0].request("warm"))
     judged: list[float] = []
     took: list[float] = []

@@ -25,7 +25,7 @@ from openlive.engines.api import Resources
 from openlive.engines.registry import load
 from openlive.engines.seeing import NOTHING, SHOWN, Seeing
 from openlive.types import Image, Message, Request, Text
-from tests.engines.signs import encoded, picture
+from tests.engines.vision.signs import encoded, picture
 
 SET = Path(__file__).parent / "scenes.json"
 

@@ -22,7 +22,7 @@ from openlive.engines.cascade import prepared
 from openlive.engines.registry import load
 from openlive.engines.seeing import Seeing
 from openlive.types import Image, Message, Request, Sampling, Text
-from tests.engines.signs import encoded, picture
+from tests.engines.vision.signs import encoded, picture
 
 SET = Path(__file__).parent / "sight.json"
 

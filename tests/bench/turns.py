@@ -21,8 +21,10 @@ from openlive.cli.bench.plot import Curve, plot
 from openlive.core.activity import MS, Activity, Change, Policy
 from openlive.core.endpoint import LONGEST, SHORTEST, silence
 from openlive.core.hearing import PREROLL
-from openlive.engines import listener, silero, smart_turn
+from openlive.engines import listener
 from openlive.engines.api import Resources
+from openlive.engines.turn_detection import smart_turn
+from openlive.engines.vad.silero import engine as silero
 from openlive.models import ensure
 from openlive.types import Transcript
 from tests.bench import bargein

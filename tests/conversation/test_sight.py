@@ -18,7 +18,7 @@ from openlive.engines import kokoro
 from openlive.engines.api import Resources
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 from tests.conversation.test_conversation import MINUTE, play
-from tests.engines.signs import FRAME, encoded, picture
+from tests.engines.vision.signs import FRAME, encoded, picture
 from tests.sdk.live import AUDIO, BOTH, TEXT, receive, session
 from tests.serving import Server, silence
 

@@ -15,8 +15,9 @@ from openlive.audio import read_wav
 from openlive.core.commands import JudgeTurn
 from openlive.core.events import TurnJudged
 from openlive.core.profile import Profile
-from openlive.engines import silero, smart_turn
 from openlive.engines.api import Resources
+from openlive.engines.turn_detection import smart_turn
+from openlive.engines.vad.silero import engine as silero
 from openlive.types import Heard
 from tests.core.world import MODEL, TALK, Script, Word, World, speech, spoken
 from tests.engines.speech import Detector

@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from openlive.engines import listener, silero, whisper
+from openlive.engines import listener, whisper
 from openlive.engines.alignment import FRAME, LATE, Token, words_of
 from openlive.engines.listener import Listener
 from openlive.engines.segment import Samples
+from openlive.engines.vad.silero import engine as silero
 from openlive.types import INPUT_RATE, Transcript, Word
 from tests.engines.speech import TRANSCRIPTS, Detector, chunks, pcm, resources, words
 

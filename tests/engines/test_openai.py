@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from openlive import models
-from openlive.engines import frames, openai
+from openlive.engines import images, openai
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.openai import OpenAI
 from openlive.engines.prompt import LLMError, MalformedCallError
@@ -504,7 +504,7 @@ def test_heic_is_converted_once_and_what_cannot_be_read_is_told(monkeypatch: pyt
             raise ValueError
         return b"\xff\xd8"
 
-    monkeypatch.setattr(frames, "as_jpeg", convert)
+    monkeypatch.setattr(images, "as_jpeg", convert)
     monkeypatch.setattr(openai, "CONVERTED", 2)
     monkeypatch.setattr(openai, "_CONVERTED", {})
     shown = tuple(Image("image/heic", f"....ftyp {name}".encode()) for name in ("one", "broken"))

@@ -20,7 +20,7 @@ from openlive.engines.scripted import ScriptedAddressee, ScriptedLLM, ScriptedST
 from openlive.profiles import PROFILES
 from openlive.server.auth import Key
 from openlive.types import Heard, Voice
-from tests.engines.signs import encoded, picture
+from tests.engines.vision.signs import encoded, picture
 from tests.serving import MODEL, Scripted, Server, certificates, serving, tone
 
 pytestmark = pytest.mark.node

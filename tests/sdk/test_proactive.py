@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from openlive.engines.scripted import ScriptedAddressee, ScriptedLLM, ScriptedSTT
 from openlive.types import Request
-from tests.engines.signs import encoded, picture
+from tests.engines.vision.signs import encoded, picture
 from tests.sdk.live import AUDIO, BOTH, TEXT, pcm, receive, session
 from tests.serving import Scripted, serving, tone
 

@@ -11,7 +11,7 @@ import pytest
 from openlive.engines.scripted import ScriptedLLM
 from openlive.server.scenes import Scenes
 from openlive.types import Image, Message, Request
-from tests.engines.signs import encoded, picture
+from tests.engines.vision.signs import encoded, picture
 
 pytestmark = pytest.mark.anyio
 

@@ -262,7 +262,7 @@ def _picture(image: Image) -> dict[str, Any]:
 
 def _converted(data: bytes) -> bytes:
     """The image as a JPEG, b"" if it cannot be read. It comes again with each request of the conversation."""
-    from openlive.engines.frames import as_jpeg
+    from openlive.engines.images import as_jpeg
 
     key = len(data), hash(data)
     with _CONVERTING:  # one at a time: a picture may take 200 MB

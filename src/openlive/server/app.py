@@ -22,7 +22,7 @@ from openlive.core.languages import LANGUAGES, NATIVE_LANGUAGES
 from openlive.core.limits import Limits
 from openlive.core.profile import Profile
 from openlive.core.session import Session
-from openlive.engines.frames import reads_heic
+from openlive.engines.images import reads_heic
 from openlive.engines.runtime.speculation import Hold, enter
 from openlive.server import cors, doors, entry, rest
 from openlive.server.admission import Admission, Places, Visit

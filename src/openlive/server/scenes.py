@@ -8,7 +8,7 @@ from functools import partial
 import anyio
 
 from openlive.engines.api import Watcher
-from openlive.engines.frames import Pixels, alike, decode, outline
+from openlive.engines.images import Pixels, alike, decode, outline
 from openlive.types import Image, Request
 
 _LOG = logging.getLogger(__name__)

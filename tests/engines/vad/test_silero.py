@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openlive.engines import silero
 from openlive.engines.api import EngineError, Judged, Resources
-from openlive.engines.silero import SileroVAD
-from openlive.engines.silero_network import FRAME, MEMORY, MOST, Floats, Network, weights
+from openlive.engines.vad.silero import engine as silero
+from openlive.engines.vad.silero.engine import SileroVAD
+from openlive.engines.vad.silero.network import FRAME, MEMORY, MOST, Floats, Network, weights
 from tests.engines.speech import CHUNK, Detector, pcm, resources
 
 

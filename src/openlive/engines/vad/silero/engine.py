@@ -1,6 +1,6 @@
 """Voice activity: Silero VAD, one model for all sessions.
 
-A frame is 512 samples (32 ms); the network (`silero_network.py`) carries a memory from frame to frame. Streams whose
+A frame is 512 samples (32 ms); the network (`network.py`) carries a memory from frame to frame. Streams whose
 frames wait at the same moment form one batch, a lane each. Work begins at the end of the event loop's tick, but no
 sooner than `GATHER` after the last one began: one session never waits, and many fill a batch together. A thread hop
 costs as much as a frame and more on a busy machine, so work below `INLINE` is done in the event loop (a push of 100 ms:
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from openlive.engines.api import EngineError, Judged, Resources
-from openlive.engines.silero_network import FRAME, MEMORY, MOST, Floats, Network, weights
+from openlive.engines.vad.silero.network import FRAME, MEMORY, MOST, Floats, Network, weights
 
 GATHER = 0.008
 """Seconds between the beginnings of two batches: a quarter of a frame, by which a judgement may come later. With 60

