@@ -43,9 +43,9 @@ class Image(Struct, frozen=True, tag=True, gc=False):
 
 
 class Prosody(Struct, frozen=True):
-    """How something was said (`engines/prosody.py`): `pitch`, its median in semitones above 1 Hz; `spread`, semitones
-    between its 10th and 90th percentile; `level`, dB of full scale, by energy; `pace`, syllables per second of speaking
-    time. `voiced`: seconds that had a pitch.
+    """How something was said (`engines/stt/prosody.py`): `pitch`, its median in semitones above 1 Hz; `spread`,
+    semitones between its 10th and 90th percentile; `level`, dB of full scale, by energy; `pace`, syllables per second
+    of speaking time. `voiced`: seconds that had a pitch.
     """
 
     pitch: float

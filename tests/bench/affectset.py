@@ -16,7 +16,7 @@ import numpy as np
 import soxr
 from msgspec import Struct
 
-from openlive.engines.prosody import HOP, Array, semitones
+from openlive.engines.stt.prosody import HOP, Array, semitones
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Speech, Voice
 
 

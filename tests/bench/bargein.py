@@ -18,9 +18,9 @@ from openlive.core.backchannel import wants_the_floor
 from openlive.core.commands import Command, Flush, HangUp, Hear, JudgeTurn, Listen, Respond
 from openlive.core.events import Transcribed
 from openlive.core.profile import Profile
-from openlive.engines.hearing import Hints, Threads, Utterance
-from openlive.engines.listener import Listener
 from openlive.engines.runtime.workers import Workers
+from openlive.engines.stt.auto import Listener
+from openlive.engines.stt.incremental import Hints, Threads, Utterance
 from openlive.engines.vad.silero.engine import SileroVAD
 from openlive.types import INPUT_RATE, Transcript
 from tests.bench.turnset import Speaker, TurnSet

@@ -23,10 +23,11 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from openlive.audio import read_wav, wav
-from openlive.engines import kokoro, listener
+from openlive.engines import kokoro
 from openlive.engines.addressee import e5
 from openlive.engines.addressee.e5 import E5Addressee, Vector, Weights, facts
 from openlive.engines.api import STT, Resources
+from openlive.engines.stt import auto as auto_stt
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Heard, Message, Request, Text, Voice
 
@@ -119,7 +120,7 @@ def report(lines: Sequence[Line], heard: Sequence[str], judged: Sequence[float])
 
 async def hear(lines: Sequence[Line], resources: Resources) -> list[str]:
     """What the recogniser makes of them, spoken by one voice after the other."""
-    voice, ears = kokoro.create("", resources), listener.create("", resources)
+    voice, ears = kokoro.create("", resources), auto_stt.create("", resources)
     heard = []
     for number, line in enumerate(lines):
         click.echo(f"\r{number + 1}/{len(lines)} ", nl=False, err=True)

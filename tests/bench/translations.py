@@ -18,9 +18,10 @@ from typing import Any
 
 import click
 
-from openlive.engines import kokoro, listener
+from openlive.engines import kokoro
 from openlive.engines.api import STT, Resources
 from openlive.engines.registry import load
+from openlive.engines.stt import auto as auto_stt
 from openlive.engines.text.scripts import language_of
 from openlive.engines.translating import Translating
 from openlive.memory import choose_llm, usable_memory
@@ -46,7 +47,7 @@ async def measure(rows: Sequence[dict[str, Any]], *, spoken: bool, hints: bool) 
     model = load("llm", choose_llm(usable_memory()).spec, resources)
     interpreter = Translating(model)
     voice = kokoro.create("", resources) if spoken else None
-    ears = listener.create("", resources) if spoken else None
+    ears = auto_stt.create("", resources) if spoken else None
     whisper = recogniser(1) if spoken else None
     scores: dict[str, list[bool]] = defaultdict(list)
     for row in rows:

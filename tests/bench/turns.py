@@ -21,8 +21,8 @@ from openlive.cli.bench.plot import Curve, plot
 from openlive.core.activity import MS, Activity, Change, Policy
 from openlive.core.endpoint import LONGEST, SHORTEST, silence
 from openlive.core.hearing import PREROLL
-from openlive.engines import listener
 from openlive.engines.api import Resources
+from openlive.engines.stt import auto as auto_stt
 from openlive.engines.turn_detection import smart_turn
 from openlive.engines.vad.silero import engine as silero
 from openlive.models import ensure
@@ -57,7 +57,7 @@ class Engines:
         resources = Resources(ensure, 1, 1)
         self.vad = silero.create("", resources)
         self.turn = smart_turn.create("", resources)
-        self.ears = listener.create("", resources)
+        self.ears = auto_stt.create("", resources)
 
     async def hear(self, clip: Clip) -> Heard | None:
         """None where nothing of it is speech."""

@@ -13,7 +13,7 @@ from openlive.engines.api import EngineError, Resources
 from openlive.engines.espeak_voice import EspeakVoice, create, timbre
 from openlive.engines.kokoro_voices import VOICES
 from openlive.engines.phonemes import Espeak, PhonemeError
-from openlive.engines.prosody import measure
+from openlive.engines.stt.prosody import measure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Prosody, Voice
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from openlive.engines.manner import pace, played
-from openlive.engines.prosody import measure
+from openlive.engines.stt.prosody import measure
 from openlive.types import OUTPUT_RATE, Prosody, Voice
-from tests.engines.test_prosody import voice as buzz
+from tests.engines.stt.test_prosody import voice as buzz
 
 RATE = 16_000
 """Of the network in this test."""

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from openlive.engines import openai, openai_stream, openai_stt, openai_tts
+from openlive.engines import openai, openai_stream, openai_tts
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.prompt import LLMError, MalformedCallError
 from openlive.engines.registry import load
 from openlive.engines.runtime import http_endpoint
 from openlive.engines.runtime.http_endpoint import EndpointError
+from openlive.engines.stt import openai as openai_stt
 from openlive.types import FunctionCall, Message, Request, Text, Thought, Usage
 
 from .test_openai_audio import Asked, hear, loud, reply, say, serving

@@ -116,7 +116,7 @@ def test_a_voice_without_its_configuration_is_refused_by_its_path(tmp_path: Path
 @pytest.mark.weights
 @pytest.mark.anyio
 async def test_what_joe_says_is_understood() -> None:
-    from openlive.engines.moonshine import create as moonshine
+    from openlive.engines.stt.moonshine import create as moonshine
 
     engine = create("", Resources(resources().weights, threads=1, memory=0))
     try:

@@ -39,7 +39,8 @@ PREROLL = 300 * MS
 LEAST = 20 * MS
 """Audio of a manual activity that the recogniser is given at once; less waits for more, or for the end."""
 TELLING = INPUT_RATE + PREROLL
-"""An utterance, with its pre-roll, that is long enough to tell which language is spoken (engines/single_words.py)."""
+"""An utterance, with its pre-roll, that is long enough to tell which language is spoken
+(engines/stt/single_words.py)."""
 JUDGED = 8 * INPUT_RATE
 """Audio that a detector of ends of turns looks at."""
 MEANT = 0.5

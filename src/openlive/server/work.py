@@ -53,8 +53,8 @@ from openlive.engines.api import Judged, VADStream
 from openlive.engines.cascade import closing
 from openlive.engines.output_checks import HandoverError
 from openlive.engines.prompt import MalformedCallError
-from openlive.engines.prosody import measured
 from openlive.engines.runtime.speculation import Hold, enter
+from openlive.engines.stt.prosody import measured
 from openlive.server.buffer import SAMPLE, Audio
 from openlive.server.engines import Engines
 from openlive.server.flow import PIECES, Flow

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from openlive.engines import moonshine, whisper
-from openlive.engines.listener import Listener
 from openlive.engines.runtime.workers import Workers
-from openlive.engines.segment import Samples
+from openlive.engines.stt import moonshine, whisper
+from openlive.engines.stt.auto import Listener
+from openlive.engines.stt.segment import Samples
 from openlive.models import ensure
 from openlive.models.cache import root
 

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from openlive.core.commands import Flush, HangUp, Hear, JudgeAddressee, JudgeScene, JudgeTurn, Listen
 from openlive.core.events import AddresseeJudged, Transcribed, TurnJudged
 from openlive.core.profile import Profile
-from openlive.engines import listener
 from openlive.engines.addressee import e5
 from openlive.engines.api import Resources
-from openlive.engines.hearing import Hints, Threads, Utterance
-from openlive.engines.listener import Listener
 from openlive.engines.runtime.workers import Workers
+from openlive.engines.stt import auto as auto_stt
+from openlive.engines.stt.auto import Listener
+from openlive.engines.stt.incremental import Hints, Threads, Utterance
 from openlive.engines.turn_detection import smart_turn
 from openlive.engines.vad.silero import engine as silero
 from openlive.models import ensure
@@ -42,7 +42,7 @@ class Engines:
         self.loop = asyncio.new_event_loop()
         self.vad = silero.create("", resources)
         self.turn = smart_turn.create("", resources)
-        self.ears = ears or listener.create("", resources)
+        self.ears = ears or auto_stt.create("", resources)
         self.addressee = e5.create("", resources)
         self.workers = Workers(1, "hears")
 

@@ -29,9 +29,10 @@ from starlette.routing import Route
 
 from openlive.audio import AudioError, read_wav
 from openlive.cli.bench.server import CHARACTER, DELAYS, REPLY
-from openlive.engines import kokoro, llamacpp, moonshine
+from openlive.engines import kokoro, llamacpp
 from openlive.engines.api import LLM, STT, TTS, Resources
 from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
+from openlive.engines.stt import moonshine
 from openlive.models import ensure
 from openlive.types import Message, Request, Role, Sampling, Speech, Text, Usage, Voice
 

@@ -18,9 +18,9 @@ from typing import Any, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from openlive.engines.invented import is_invented
 from openlive.engines.runtime.workers import Abort, Workers
-from openlive.engines.segment import PAUSE, Samples, Segment
+from openlive.engines.stt.hallucinations import is_invented
+from openlive.engines.stt.segment import PAUSE, Samples, Segment
 from openlive.types import INPUT_RATE, Transcript, Word
 
 FLUSH, SOON, PARTIAL = 0, 1, 2

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
-from openlive.engines.common_words import plain
+from openlive.engines.stt.common_words import plain
 
 MOST = 8
 """Expected words that are looked for, and texts that are tried. Of more, such as all back-channels of a language, one

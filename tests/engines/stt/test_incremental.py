@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openlive.engines.hearing import Hints, Pass, Threads, transcribe
-from openlive.engines.invented import is_invented
 from openlive.engines.runtime.workers import Abort, Workers
-from openlive.engines.segment import LIMIT, Samples
+from openlive.engines.stt.hallucinations import is_invented
+from openlive.engines.stt.incremental import Hints, Pass, Threads, transcribe
+from openlive.engines.stt.segment import LIMIT, Samples
 from openlive.types import Transcript, Word
 from tests.engines.speech import chunks
 

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from openlive.engines import moonshine, whisper
-from openlive.engines.common_words import WORDS, is_common, plain
-from openlive.engines.languages import Wanted
 from openlive.engines.runtime.workers import Abort
-from openlive.engines.segment import Samples
+from openlive.engines.stt import moonshine, whisper
+from openlive.engines.stt.common_words import WORDS, is_common, plain
+from openlive.engines.stt.language_hints import Wanted
+from openlive.engines.stt.segment import Samples
 from openlive.types import INPUT_RATE
 
 ENGLISH = "en"

@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from openlive.engines import listener, whisper
-from openlive.engines.alignment import FRAME, LATE, Token, words_of
-from openlive.engines.listener import Listener
-from openlive.engines.segment import Samples
+from openlive.engines.stt import auto as auto_stt
+from openlive.engines.stt import whisper
+from openlive.engines.stt.auto import Listener
+from openlive.engines.stt.segment import Samples
+from openlive.engines.stt.word_timing import FRAME, LATE, Token, words_of
 from openlive.engines.vad.silero import engine as silero
 from openlive.types import INPUT_RATE, Transcript, Word
 from tests.engines.speech import TRANSCRIPTS, Detector, chunks, pcm, resources, words
@@ -116,7 +117,7 @@ RIGHT = 0.2
 
 @pytest.fixture(scope="module")
 def ears() -> Listener:
-    return listener.create("", resources())
+    return auto_stt.create("", resources())
 
 
 @pytest.fixture(scope="module")

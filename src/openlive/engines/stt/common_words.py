@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from importlib.resources import files
 
-WORDS: Mapping[str, str] = json.loads(files("openlive.engines").joinpath("common_words.json").read_text("utf-8"))
+WORDS: Mapping[str, str] = json.loads(files("openlive.engines.stt").joinpath("common_words.json").read_text("utf-8"))
 """Language (a bare code) -> its words, as they are written in a row."""
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openlive.engines import moonshine
-from openlive.engines.called import LONGEST, MOST, alternatives, sounds_like_any
-from openlive.engines.moonshine import expecting
 from openlive.engines.runtime.workers import Abort
+from openlive.engines.stt import moonshine
+from openlive.engines.stt.keyword_boosting import LONGEST, MOST, alternatives, sounds_like_any
+from openlive.engines.stt.moonshine import expecting
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,12 @@ import numpy.typing as npt
 import onnxruntime
 from msgspec import Struct
 
-from openlive.engines import called
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.hearing import Hints, Pass, Threads, transcribe
 from openlive.engines.runtime.cancellation import stoppable
 from openlive.engines.runtime.workers import Abort, Workers
-from openlive.engines.segment import Samples
+from openlive.engines.stt import keyword_boosting
+from openlive.engines.stt.incremental import Hints, Pass, Threads, transcribe
+from openlive.engines.stt.segment import Samples
 from openlive.types import INPUT_RATE, Transcript
 
 BEGIN, END = 1, 2
@@ -185,7 +185,7 @@ def credible(reading: Reading) -> bool:
 
 def expecting(model: Model, samples: Samples, text: str, phrases: Sequence[str], abort: Abort) -> str:
     """The text, with an expected word in the place of one that sounds alike and is hardly likelier."""
-    others = called.alternatives(text, phrases)
+    others = keyword_boosting.alternatives(text, phrases)
     if not others:
         return text
     likely, *each = model.likelihoods(samples, (text, *others), abort)

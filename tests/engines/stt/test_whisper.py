@@ -8,9 +8,9 @@ import jiwer
 import numpy as np
 import pytest
 
-from openlive.engines import whisper
 from openlive.engines.api import EngineError
-from openlive.engines.whisper import DENSE, LANGUAGES, SCRIPT, Hypothesis, Model, Whisper
+from openlive.engines.stt import whisper
+from openlive.engines.stt.whisper import DENSE, LANGUAGES, SCRIPT, Hypothesis, Model, Whisper
 from tests.engines.speech import TRANSCRIPTS, chunks, hear, pcm, resources, words
 
 

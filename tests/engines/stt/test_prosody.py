@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openlive.engines.prosody import LONGEST, measure, measured
+from openlive.engines.stt.prosody import LONGEST, measure, measured
 from openlive.types import INPUT_RATE, Prosody, Transcript
 
 

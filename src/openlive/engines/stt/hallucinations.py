@@ -14,7 +14,7 @@ from importlib.resources import files
 @cache
 def _known() -> tuple[frozenset[str], tuple[str, ...]]:
     """Whole texts, and beginnings."""
-    lines = files("openlive.engines").joinpath("invented.txt").read_text("utf-8").splitlines()
+    lines = files("openlive.engines.stt").joinpath("hallucinations.txt").read_text("utf-8").splitlines()
     phrases = [line for line in lines if line and not line.startswith((";", "#"))]
     whole = frozenset(_plain(phrase) for phrase in phrases if not phrase.endswith("*"))
     return whole, tuple(_plain(phrase[:-1]) for phrase in phrases if phrase.endswith("*"))

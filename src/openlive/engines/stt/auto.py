@@ -24,13 +24,13 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from openlive.engines import moonshine, single_words, whisper
 from openlive.engines.api import Resources
-from openlive.engines.common_words import plain
-from openlive.engines.hearing import Hints, Pass, Threads, transcribe
-from openlive.engines.languages import ENOUGH, Wanted, likeliest, wanted
 from openlive.engines.runtime.workers import Abort, Workers
-from openlive.engines.segment import Samples, sounding
+from openlive.engines.stt import moonshine, single_words, whisper
+from openlive.engines.stt.common_words import plain
+from openlive.engines.stt.incremental import Hints, Pass, Threads, transcribe
+from openlive.engines.stt.language_hints import ENOUGH, Wanted, likeliest, wanted
+from openlive.engines.stt.segment import Samples, sounding
 from openlive.types import INPUT_RATE, Transcript
 
 ENGLISH = "en"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from openlive.engines.segment import LIMIT, STEP, Segment
+from openlive.engines.stt.segment import LIMIT, STEP, Segment
 
 RATE = 16_000
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from openlive.engines.languages import Wanted, likeliest, wanted
+from openlive.engines.stt.language_hints import Wanted, likeliest, wanted
 from openlive.engines.text.scripts import SAMPLE, language_of
 
 KNOWN = {"en", "de", "es", "tl", "zh"}

@@ -20,8 +20,6 @@ from msgspec import Struct
 
 from openlive.audio import wav
 from openlive.engines.api import Resources
-from openlive.engines.hearing import Hints, Pass, Taken, transcribe
-from openlive.engines.languages import wanted
 from openlive.engines.runtime.http_endpoint import (
     EXCERPT,
     Endpoint,
@@ -31,7 +29,9 @@ from openlive.engines.runtime.http_endpoint import (
     key_and_model,
     shown,
 )
-from openlive.engines.segment import Samples
+from openlive.engines.stt.incremental import Hints, Pass, Taken, transcribe
+from openlive.engines.stt.language_hints import wanted
+from openlive.engines.stt.segment import Samples
 from openlive.engines.text.languages import bare
 from openlive.types import INPUT_RATE, Transcript
 

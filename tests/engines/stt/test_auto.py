@@ -9,12 +9,12 @@ import jiwer
 import numpy as np
 import pytest
 
-from openlive.engines import listener
-from openlive.engines.hearing import Hints, Pass
-from openlive.engines.listener import Listener, Route, worth_asking
-from openlive.engines.moonshine import Reading
 from openlive.engines.runtime.workers import Abort, Workers
-from openlive.engines.whisper import Hypothesis
+from openlive.engines.stt import auto as auto_stt
+from openlive.engines.stt.auto import Listener, Route, worth_asking
+from openlive.engines.stt.incremental import Hints, Pass
+from openlive.engines.stt.moonshine import Reading
+from openlive.engines.stt.whisper import Hypothesis
 from openlive.types import Transcript, Word
 from tests.engines.speech import CHUNK, TRANSCRIPTS, all_of, chunks, hear, pcm, resources, words
 
@@ -263,7 +263,7 @@ LANGUAGES = {clip["lang"][:2]: clip for clip in TRANSCRIPTS["synthetic"] if clip
 
 @pytest.fixture(scope="module")
 def ears() -> Listener:
-    return listener.create("", resources())
+    return auto_stt.create("", resources())
 
 
 @pytest.mark.weights
@@ -360,7 +360,7 @@ def test_next_to_nothing_is_no_error(ears: Listener, samples: int) -> None:
 
 @pytest.mark.weights
 def test_an_english_speaker_never_loads_whisper() -> None:
-    ears = listener.create("", resources())
+    ears = auto_stt.create("", resources())
     for clip in HUMAN:
         hear(ears, pcm(clip["file"]))
     assert not ears._others.loaded

@@ -8,10 +8,10 @@ import jiwer
 import numpy as np
 import pytest
 
-from openlive.engines import moonshine
-from openlive.engines.moonshine import Moonshine, Reading, agreement, credible, likeliest, looping, vocabulary
 from openlive.engines.runtime.workers import Abort, AbortedError
-from openlive.engines.segment import Segment
+from openlive.engines.stt import moonshine
+from openlive.engines.stt.moonshine import Moonshine, Reading, agreement, credible, likeliest, looping, vocabulary
+from openlive.engines.stt.segment import Segment
 from tests.engines.speech import TRANSCRIPTS, all_of, chunks, hear, pcm, resources, words
 
 

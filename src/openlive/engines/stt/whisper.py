@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from openlive.engines.alignment import Token, words_of
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.called import sounds_like_any
-from openlive.engines.hearing import Hints, Pass, Threads, transcribe
-from openlive.engines.languages import ENOUGH, likeliest, wanted
 from openlive.engines.runtime.workers import Abort, Workers
-from openlive.engines.segment import Samples
+from openlive.engines.stt.incremental import Hints, Pass, Threads, transcribe
+from openlive.engines.stt.keyword_boosting import sounds_like_any
+from openlive.engines.stt.language_hints import ENOUGH, likeliest, wanted
+from openlive.engines.stt.segment import Samples
+from openlive.engines.stt.word_timing import Token, words_of
 from openlive.engines.text.scripts import is_unspaced
 from openlive.types import INPUT_RATE, Transcript, Word
 

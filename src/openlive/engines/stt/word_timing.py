@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from msgspec import Struct
 
-from openlive.engines.segment import Samples
+from openlive.engines.stt.segment import Samples
 from openlive.engines.text.scripts import is_unspaced
 from openlive.types import INPUT_RATE, Word
 
