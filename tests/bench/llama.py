@@ -13,7 +13,7 @@ from typing import Any
 
 from openlive import models
 from openlive.engines.api import Resources
-from openlive.engines.llamacpp import Llama, create_qwen_1_5b
+from openlive.engines.llm.llamacpp.engine import Llama, create_qwen_1_5b
 from openlive.types import Message, Progress, Request, Sampling, Text
 
 TIMES = 6

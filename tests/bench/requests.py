@@ -22,7 +22,7 @@ from rich.table import Table
 
 from openlive.engines.api import Resources
 from openlive.engines.cascade import prepared
-from openlive.engines.llamacpp import Llama
+from openlive.engines.llm.llamacpp.engine import Llama
 from openlive.engines.registry import load
 from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure

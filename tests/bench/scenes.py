@@ -2,8 +2,8 @@
 
 Puts the scenes of `scenes.json` to a language model as `proactiveVideo` does: what it was told, and an image with some
 text, which a model without eyes is given in words. Prints the mistakes, and the shares that were right. The examples of
-the embedded model's program (`engines/noticing.py`) were chosen on the scenes in `chosen_on`; of those in `seen` it was
-known which ones an earlier version got wrong; `new` were written before that and scored after it.
+the embedded model's program (`engines/llm/llamacpp/scene_prompt.py`) were chosen on the scenes in `chosen_on`; of those
+in `seen` it was known which ones an earlier version got wrong; `new` were written before that and scored after it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from msgspec import Struct
 from openlive import models
 from openlive.core.watching import NOTEWORTHY
 from openlive.engines.api import Resources
+from openlive.engines.llm.image_captions import NOTHING, SHOWN, Seeing
 from openlive.engines.registry import load
-from openlive.engines.seeing import NOTHING, SHOWN, Seeing
 from openlive.types import Image, Message, Request, Text
 from tests.engines.vision.signs import encoded, picture
 

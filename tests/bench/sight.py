@@ -19,8 +19,8 @@ from msgspec import Struct
 from openlive import models
 from openlive.engines.api import Resources
 from openlive.engines.cascade import prepared
+from openlive.engines.llm.image_captions import Seeing
 from openlive.engines.registry import load
-from openlive.engines.seeing import Seeing
 from openlive.types import Image, Message, Request, Sampling, Text
 from tests.engines.vision.signs import encoded, picture
 

@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from openlive.cli.log import LINES, LONGEST, PERIOD, Formatter, Thinned, described, printable, set_up_log
-from openlive.engines.openai import OpenAI
-from openlive.engines.prompt import LLMError, MalformedCallError
+from openlive.engines.llm.openai import OpenAI
+from openlive.engines.llm.prompt.conversation import LLMError, MalformedCallError
 from openlive.private import without_secrets
 from openlive.server.store import StoreError
 from openlive.wire.errors import ProtocolError, about, model_not_found

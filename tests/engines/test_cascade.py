@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from openlive.engines import cascade
 from openlive.engines.cascade import LATEST, SPOKEN, Cascade, conversed
-from openlive.engines.routing import told
+from openlive.engines.llm.functions.routing import told
+from openlive.engines.llm.translation import Translating
 from openlive.engines.scripted import ScriptedError, ScriptedLLM, ScriptedTTS
-from openlive.engines.translating import Translating
 from openlive.types import (
     FunctionCall,
     Heard,

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from openlive.engines import openai, openai_stream, openai_tts
+from openlive.engines import openai_tts
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.prompt import LLMError, MalformedCallError
+from openlive.engines.llm import openai, openai_stream
+from openlive.engines.llm.prompt.conversation import LLMError, MalformedCallError
 from openlive.engines.registry import load
 from openlive.engines.runtime import http_endpoint
 from openlive.engines.runtime.http_endpoint import EndpointError

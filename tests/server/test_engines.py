@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from openlive.config import Config, EngineSettings, ServerSettings, ToolSettings
 from openlive.engines.api import EngineError
-from openlive.engines.openai import OpenAI
+from openlive.engines.llm.image_captions import Seeing
+from openlive.engines.llm.openai import OpenAI
 from openlive.engines.scripted import ScriptedEyes, ScriptedLLM, ScriptedTTS
-from openlive.engines.seeing import Seeing
 from openlive.server import engines
 from openlive.server.engines import Engines, load_engines
 from openlive.server.run import run

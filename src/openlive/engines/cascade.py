@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from itertools import islice
-from typing import Any
 
 import anyio
 from anyio.abc import ObjectSendStream
@@ -14,7 +12,7 @@ from msgspec.structs import replace
 
 from openlive.engines.api import LLM, TTS, Emit
 from openlive.engines.clauses import Cutter
-from openlive.engines.output_checks import tamed
+from openlive.engines.output_checks import closing
 from openlive.engines.text.control_tokens import Marks
 from openlive.engines.text.languages import NAMES, bare
 from openlive.engines.text.scripts import language_of
@@ -161,15 +159,3 @@ def alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
-
-
-@asynccontextmanager
-async def closing(iterator: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
-    """Closes an iterator that can be closed, so that the work behind it stops here and now. What it raises beside
-    `Exception` ends this reply, and nobody else's (`handover.tamed`)."""
-    with tamed():
-        try:
-            yield iterator
-        finally:
-            if close := getattr(iterator, "aclose", None):
-                await close()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import msgspec
@@ -296,3 +296,15 @@ def _check_levels(value: Any, what: str) -> None:
 
 def _kind(value: Any) -> str:
     return "nothing" if value is None else f"of type {type(value).__name__}"
+
+
+@asynccontextmanager
+async def closing(iterator: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
+    """Closes an iterator that can be closed, so that the work behind it stops here and now. What it raises beside
+    `Exception` ends this reply, and nobody else's (`handover.tamed`)."""
+    with tamed():
+        try:
+            yield iterator
+        finally:
+            if close := getattr(iterator, "aclose", None):
+                await close()

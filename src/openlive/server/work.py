@@ -50,9 +50,8 @@ from openlive.core.events import (
 )
 from openlive.engines import output_checks
 from openlive.engines.api import Judged, VADStream
-from openlive.engines.cascade import closing
-from openlive.engines.output_checks import HandoverError
-from openlive.engines.prompt import MalformedCallError
+from openlive.engines.llm.prompt.conversation import MalformedCallError
+from openlive.engines.output_checks import HandoverError, closing
 from openlive.engines.runtime.speculation import Hold, enter
 from openlive.engines.stt.prosody import measured
 from openlive.server.buffer import SAMPLE, Audio

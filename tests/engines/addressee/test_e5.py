@@ -7,8 +7,8 @@ import pytest
 from openlive.engines.addressee import e5
 from openlive.engines.addressee.e5 import E5Addressee, facts
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.prompt import content
-from openlive.engines.routing import prompt
+from openlive.engines.llm.functions.routing import prompt
+from openlive.engines.llm.prompt.conversation import content
 from openlive.types import FunctionDeclaration, Heard, Message, Request, Text
 from tests.bench.proactive import SET, load
 

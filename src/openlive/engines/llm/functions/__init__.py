@@ -1,0 +1,1 @@
+"""Which functions a request asks for, and with which arguments."""
