@@ -20,9 +20,9 @@ from rich.table import Table
 
 from openlive.audio import read_wav
 from openlive.core.affect import NOBODY, Usual, learned, mood
-from openlive.engines import kokoro
 from openlive.engines.api import Resources
 from openlive.engines.stt.prosody import measure
+from openlive.engines.tts.kokoro import engine as kokoro
 from openlive.models import ensure
 from openlive.types import Prosody
 from tests.bench.affectset import AffectSet, Clip, affect_set, clips

@@ -22,8 +22,8 @@ from openlive.audio import read_wav, wav
 from openlive.cli.conversation import MODEL, Address, spoken
 from openlive.cli.environment import ANY_KEY, pass_by_proxies
 from openlive.cli.private import private_server
-from openlive.engines import kokoro
 from openlive.engines.api import Resources
+from openlive.engines.tts.kokoro import engine as kokoro
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 from tests.bench.callscore import Got, Row, as_json, made_calls, report

@@ -22,10 +22,10 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from openlive.engines.clauses import Cutter
-from openlive.engines.phonemes import Espeak, dialect
-from openlive.engines.speakable import speakable
-from openlive.engines.spoken_digits import LETTERS
+from openlive.engines.tts.chunking import Cutter
+from openlive.engines.tts.g2p.phonemes import Espeak, dialect
+from openlive.engines.tts.text.digits import LETTERS
+from openlive.engines.tts.text.normalise import speakable
 
 PIECES = (10_000, 4, 1)
 """Characters that arrive at once."""

@@ -27,13 +27,13 @@ import soxr
 from rich.console import Console
 from rich.table import Table
 
-from openlive.engines import kokoro
 from openlive.engines.api import TTS, Resources
-from openlive.engines.espeak_voice import EspeakVoice
-from openlive.engines.kokoro import Kokoro
-from openlive.engines.kokoro_voices import VOICES, timbre
-from openlive.engines.phonemes import Espeak
 from openlive.engines.text.languages import bare
+from openlive.engines.tts.espeak import EspeakVoice
+from openlive.engines.tts.g2p.phonemes import Espeak
+from openlive.engines.tts.kokoro import engine as kokoro
+from openlive.engines.tts.kokoro.engine import Kokoro
+from openlive.engines.tts.kokoro.voices import VOICES, timbre
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 

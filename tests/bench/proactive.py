@@ -23,11 +23,11 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from openlive.audio import read_wav, wav
-from openlive.engines import kokoro
 from openlive.engines.addressee import e5
 from openlive.engines.addressee.e5 import E5Addressee, Vector, Weights, facts
 from openlive.engines.api import STT, Resources
 from openlive.engines.stt import auto as auto_stt
+from openlive.engines.tts.kokoro import engine as kokoro
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Heard, Message, Request, Text, Voice
 

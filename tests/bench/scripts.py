@@ -18,10 +18,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from openlive.engines.clauses import Cutter
-from openlive.engines.phonemes import Espeak, dialect
-from openlive.engines.speakable import speakable
 from openlive.engines.text.scripts import language_of, runs
+from openlive.engines.tts.chunking import Cutter
+from openlive.engines.tts.g2p.phonemes import Espeak, dialect
+from openlive.engines.tts.text.normalise import speakable
 from tests.bench.heard import PARTS, PAUSES, Row
 
 PIECES = (10_000, 1)

@@ -18,12 +18,12 @@ from typing import Any
 
 import click
 
-from openlive.engines import kokoro
 from openlive.engines.api import STT, Resources
 from openlive.engines.llm.translation import Translating
 from openlive.engines.registry import load
 from openlive.engines.stt import auto as auto_stt
 from openlive.engines.text.scripts import language_of
+from openlive.engines.tts.kokoro import engine as kokoro
 from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure
 from openlive.types import Heard, Message, Request, Sampling, Text, Translation, Voice

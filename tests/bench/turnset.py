@@ -19,8 +19,8 @@ import numpy as np
 from msgspec import Struct
 
 from openlive.audio import read_wav, wav
-from openlive.engines import kokoro
 from openlive.engines.api import Resources
+from openlive.engines.tts.kokoro import engine as kokoro
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 

@@ -14,9 +14,9 @@ import soxr
 from google.genai.live import AsyncSession
 
 from openlive import models
-from openlive.engines import kokoro
 from openlive.engines.api import Resources
-from openlive.engines.kokoro import Kokoro
+from openlive.engines.tts.kokoro import engine as kokoro
+from openlive.engines.tts.kokoro.engine import Kokoro
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 from tests.conversation.test_conversation import MINUTE, plain, understood
 from tests.sdk.live import AUDIO, BOTH, Turn, pcm, session

@@ -14,8 +14,8 @@ from google.genai import types
 from google.genai.live import AsyncSession
 
 from openlive import models
-from openlive.engines import kokoro
 from openlive.engines.api import Resources
+from openlive.engines.tts.kokoro import engine as kokoro
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 from tests.conversation.test_conversation import MINUTE, play
 from tests.engines.vision.signs import FRAME, encoded, picture

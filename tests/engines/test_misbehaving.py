@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from openlive.engines import openai_tts
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.llm import openai, openai_stream
 from openlive.engines.llm.prompt.conversation import LLMError, MalformedCallError
@@ -20,6 +19,7 @@ from openlive.engines.registry import load
 from openlive.engines.runtime import http_endpoint
 from openlive.engines.runtime.http_endpoint import EndpointError
 from openlive.engines.stt import openai as openai_stt
+from openlive.engines.tts import openai as openai_tts
 from openlive.types import FunctionCall, Message, Request, Text, Thought, Usage
 
 from .test_openai_audio import Asked, hear, loud, reply, say, serving

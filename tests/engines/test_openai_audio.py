@@ -15,11 +15,11 @@ from msgspec import Struct
 
 from openlive.audio import read_wav
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.openai_tts import PIECE
 from openlive.engines.registry import load
 from openlive.engines.runtime import http_endpoint
 from openlive.engines.runtime.http_endpoint import EndpointError
 from openlive.engines.stt.incremental import FIRST
+from openlive.engines.tts.openai import PIECE
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Message, Request, Speech, Text, Transcript, Voice
 
 PCM = b"HTTP/1.1 200 OK\r\nContent-Type: audio/pcm\r\nConnection: close\r\n\r\n"

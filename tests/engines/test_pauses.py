@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from openlive.engines.pauses import LEAD, trimmed
+from openlive.engines.tts.silence import LEAD, trimmed
 from openlive.types import OUTPUT_RATE
 
 Audio = npt.NDArray[np.float32]

@@ -66,7 +66,7 @@ def _table(config: Config) -> None:
 def _voices(config: Config, name: str) -> tuple[str, str]:
     """What the configured engine calls it."""
     from openlive.engines.api import voices_in
-    from openlive.engines.kokoro_voices import timbre
+    from openlive.engines.tts.kokoro.voices import timbre
 
     engine = config.engines.voices.get(name, config.engines.tts)
     if engine != "kokoro":
@@ -81,8 +81,8 @@ def _samples(config: Config, say: str, out: Path, language: str) -> None:
     from openlive.audio import write_wav
     from openlive.cli.models import progress_bars
     from openlive.engines.api import Resources
-    from openlive.engines.casting import load_cast
     from openlive.engines.registry import load
+    from openlive.engines.tts.voice_router import load_cast
     from openlive.models import ensure
 
     chosen = config.engines

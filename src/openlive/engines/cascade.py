@@ -11,11 +11,11 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from msgspec.structs import replace
 
 from openlive.engines.api import LLM, TTS, Emit
-from openlive.engines.clauses import Cutter
 from openlive.engines.output_checks import closing
 from openlive.engines.text.control_tokens import Marks
 from openlive.engines.text.languages import NAMES, bare
 from openlive.engines.text.scripts import language_of
+from openlive.engines.tts.chunking import Cutter
 from openlive.types import Heard, Message, Progress, Request, Text, Thought, Voice, Written
 
 Waiting = MemoryObjectReceiveStream[str]

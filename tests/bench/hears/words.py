@@ -22,8 +22,9 @@ import numpy as np
 from msgspec import Struct
 
 from openlive.audio import read_wav, wav
-from openlive.engines import espeak_voice, kokoro, piper
 from openlive.engines.api import Resources
+from openlive.engines.tts import espeak, piper
+from openlive.engines.tts.kokoro import engine as kokoro
 from openlive.models import ensure
 from openlive.models.cache import root
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
@@ -90,7 +91,7 @@ class Speaker:
         factories: Mapping[str, Callable[..., Any]] = {
             "kokoro": kokoro.create,
             "piper": piper.create,
-            "espeak": espeak_voice.create,
+            "espeak": espeak.create,
         }
         if kind not in self._engines:
             self._engines[kind] = factories[kind]("", Resources(ensure, 1, 0))

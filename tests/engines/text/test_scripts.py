@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlive.engines.phonemes import Espeak, dialect
 from openlive.engines.text.scripts import LATIN, OWN, SCRIPTS, each_run, language_of, runs, script_of
+from openlive.engines.tts.g2p.phonemes import Espeak, dialect
 
 SPACE = ("en", " ")
 

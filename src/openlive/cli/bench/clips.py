@@ -118,8 +118,8 @@ def synthesised(texts: Sequence[str], weights: Callable[[str], Path]) -> list[Cl
 
 def spoken(texts: Sequence[str], weights: Callable[[str], Path]) -> list[tuple[str, bytes]]:
     """The same as s16le mono at 16 kHz."""
-    from openlive.engines import kokoro
     from openlive.engines.api import Resources
+    from openlive.engines.tts.kokoro import engine as kokoro
 
     engine = kokoro.create("", Resources(weights, os.cpu_count() or 1, 0))
     try:

@@ -1,0 +1,1 @@
+"""Graphemes to phonemes."""

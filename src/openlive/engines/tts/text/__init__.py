@@ -1,0 +1,1 @@
+"""Text normalisation: what of a text is spoken, and in which words."""
