@@ -27,12 +27,12 @@ from msgspec.structs import replace
 
 from openlive.config import Config, LimitSettings, ServerSettings
 from openlive.core.session import Session
-from openlive.engines.cascade import Cascade
-from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
+from openlive.engines.responder.cascade import Cascade
 from openlive.server import app, tls
 from openlive.server.auth import Keyring
 from openlive.server.engines import Engines
 from openlive.server.run import Running, run
+from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 from openlive.types import INPUT_RATE, Output
 
 MODEL = "gemini-live-2.5-flash-preview"

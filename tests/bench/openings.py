@@ -19,9 +19,9 @@ from typing import Any
 import click
 
 from openlive.engines.api import Resources
-from openlive.engines.cascade import prepared
 from openlive.engines.llm.llamacpp.engine import Llama
 from openlive.engines.registry import load
+from openlive.engines.responder.cascade import prepared
 from openlive.engines.text.scripts import language_of
 from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from openlive.engines.api import Resources
-from openlive.engines.cascade import prepared
 from openlive.engines.llm.llamacpp.engine import Llama
 from openlive.engines.registry import load
+from openlive.engines.responder.cascade import prepared
 from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure
 from openlive.types import Message, Request, Sampling, Text

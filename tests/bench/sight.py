@@ -18,9 +18,9 @@ from msgspec import Struct
 
 from openlive import models
 from openlive.engines.api import Resources
-from openlive.engines.cascade import prepared
 from openlive.engines.llm.image_captions import Seeing
 from openlive.engines.registry import load
+from openlive.engines.responder.cascade import prepared
 from openlive.types import Image, Message, Request, Sampling, Text
 from tests.engines.vision.signs import encoded, picture
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openlive.engines.api import Emit
-from openlive.engines.cascade import Cascade, Waiting, _Clauses
+from openlive.engines.responder.cascade import Cascade, Waiting, _Clauses
 from openlive.types import (
     FunctionCall,
     Message,

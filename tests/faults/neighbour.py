@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from openlive.engines.api import Emit
-from openlive.engines.cascade import Cascade
+from openlive.engines.responder.cascade import Cascade
 from openlive.types import OUTPUT_RATE, Request, Speech
 from tests.raw import TALK, Raw, client, contents, kind, reason
 from tests.serving import SECONDS, Scripted, Server

@@ -10,8 +10,8 @@ import pytest
 
 from openlive.config import LimitSettings
 from openlive.engines.api import Judged
-from openlive.engines.scripted import Fault, ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream
 from openlive.server.engines import Engines
+from openlive.testing.scripted import Fault, ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream
 from openlive.types import Request, Speech, Text, Transcript, Voice, Written
 from tests.faults.neighbour import Talkative, undisturbed
 from tests.raw import MANUAL, TALK, TEXT, Raw, audio, client, kinds, reason, text, transcript

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from openlive.config import LimitSettings
-from openlive.engines.scripted import Fault, ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 from openlive.server import connection, listener, websocket
 from openlive.server.engines import Engines
+from openlive.testing.scripted import Fault, ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 from tests.faults.neighbour import Talkative, undisturbed
 from tests.raw import MANUAL, TALK, TEXT, Raw, client, reason, text
 from tests.serving import Scripted, Server, serving, tone

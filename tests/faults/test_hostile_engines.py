@@ -13,8 +13,8 @@ import pytest
 
 from openlive.config import LimitSettings
 from openlive.engines.api import Judged
-from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream
 from openlive.server.engines import Engines
+from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,

@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from openlive.engines.api import Judged
-from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream
 from openlive.server.connection import Connection
 from openlive.server.engines import Engines
+from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream
 from openlive.types import Request, Speech, Transcript, Voice, Written
 from tests.faults.neighbour import Talkative, undisturbed
 from tests.raw import TALK, TEXT, Raw, client

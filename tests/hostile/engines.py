@@ -17,12 +17,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from openlive.engines import scripted
 from openlive.engines.api import Resources
 from openlive.engines.llm import openai
-from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream, last_words
 from openlive.engines.stt import openai as openai_stt
 from openlive.engines.tts import openai as openai_tts
+from openlive.testing import scripted
+from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream, last_words
 from openlive.types import (
     INPUT_RATE,
     OUTPUT_RATE,

@@ -10,7 +10,7 @@ from google.genai import types
 from google.genai.live import AsyncSession
 
 from openlive.core.calls import STARTED
-from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
+from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
 from tests.sdk import live
 from tests.sdk.live import user
 from tests.serving import Scripted

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soxr
 
-from openlive.engines.scripted import ScriptedLLM
 from openlive.engines.stt.prosody import measure
 from openlive.engines.tts.espeak import EspeakVoice
 from openlive.engines.tts.g2p.phonemes import Espeak
+from openlive.testing.scripted import ScriptedLLM
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Heard, Prosody
 from tests.bench.affectset import Manner, said
 from tests.sdk.live import AUDIO, pcm, receive, session

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from openlive.audio import write_wav
 from openlive.config import ServerSettings
-from openlive.engines.scripted import ScriptedAddressee, ScriptedLLM, ScriptedSTT
 from openlive.profiles import PROFILES
 from openlive.server.auth import Key
+from openlive.testing.scripted import ScriptedAddressee, ScriptedLLM, ScriptedSTT
 from openlive.types import Heard, Voice
 from tests.engines.vision.signs import encoded, picture
 from tests.serving import MODEL, Scripted, Server, certificates, serving, tone

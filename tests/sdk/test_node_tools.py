@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from openlive.core.calls import CANCELLED
-from openlive.engines.scripted import ScriptedLLM
+from openlive.testing.scripted import ScriptedLLM
 from openlive.types import FunctionResponse, Image, Message
 from tests.sdk.functions import ANSWERS, SUNNY, engines
 from tests.sdk.test_node import Seen, address, packages, run  # noqa: F401 - a fixture

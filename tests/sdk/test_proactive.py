@@ -8,7 +8,7 @@ import pytest
 from google.genai import types
 from msgspec.structs import replace
 
-from openlive.engines.scripted import ScriptedAddressee, ScriptedLLM, ScriptedSTT
+from openlive.testing.scripted import ScriptedAddressee, ScriptedLLM, ScriptedSTT
 from openlive.types import Request
 from tests.engines.vision.signs import encoded, picture
 from tests.sdk.live import AUDIO, BOTH, TEXT, pcm, receive, session

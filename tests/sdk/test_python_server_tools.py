@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from openlive.config import Config, ToolSettings
 from openlive.engines.api import Resources, Tool
 from openlive.engines.registry import load
-from openlive.engines.scripted import ScriptedLLM
 from openlive.models import ensure
 from openlive.server.engines import Engines
+from openlive.testing.scripted import ScriptedLLM
 from tests.sdk.live import AUDIO, BOTH, TEXT, session, user
 from tests.serving import Scripted, serving
 from tests.tools.site import PUBLIC, reply, site

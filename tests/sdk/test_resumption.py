@@ -10,7 +10,7 @@ from google.genai.errors import APIError
 from google.genai.live import AsyncSession
 from msgspec.structs import replace
 
-from openlive.engines.scripted import ScriptedLLM, ScriptedTTS
+from openlive.testing.scripted import ScriptedLLM, ScriptedTTS
 from tests.sdk.live import AUDIO, BOTH, TEXT, session, user
 from tests.serving import LIMITS, Scripted, serving
 

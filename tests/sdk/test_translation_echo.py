@@ -8,9 +8,9 @@ import pytest
 from google.genai import types
 from msgspec.structs import replace
 
-from openlive.engines.cascade import Cascade
 from openlive.engines.llm.translation import Translating
-from openlive.engines.scripted import ScriptedLLM, ScriptedTTS
+from openlive.engines.responder.cascade import Cascade
+from openlive.testing.scripted import ScriptedLLM, ScriptedTTS
 from tests.sdk.live import receive, session
 from tests.serving import Scripted, serving
 

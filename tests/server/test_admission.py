@@ -18,13 +18,13 @@ from openlive.core.events import ClientSaid
 from openlive.core.profile import Profile
 from openlive.core.session import Session
 from openlive.core.settings import Settings, from_setup
-from openlive.engines.scripted import ScriptedLLM
 from openlive.server.admission import MINUTE, Admission, Places, Visit
 from openlive.server.auth import Credential, Key, Keyring, KeysError, Principal, Reread, parse_keys
 from openlive.server.doors import Door
 from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import Tokens
 from openlive.server.waits import Waits
+from openlive.testing.scripted import ScriptedLLM
 from openlive.wire.client import ClientMessage
 from openlive.wire.errors import API_KEY_INVALID, Refusal, Status, quota, server_booked, server_busy, server_full
 from openlive.wire.json import parse

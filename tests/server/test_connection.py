@@ -15,7 +15,6 @@ import pytest
 from openlive.core.events import Event, Opened
 from openlive.core.session import Session
 from openlive.engines.runtime.speculation import Hold, current
-from openlive.engines.scripted import ScriptedLLM, ScriptedTTS
 from openlive.server import connection
 from openlive.server.admission import Admission, Places, Visit
 from openlive.server.app import profiles
@@ -32,6 +31,7 @@ from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
 from openlive.server.waits import Waits
 from openlive.server.work import BOUNDS, Bounds
+from openlive.testing.scripted import ScriptedLLM, ScriptedTTS
 from openlive.types import OUTPUT_RATE, Request, Speech, Text, Thought, Voice, Written
 from tests.core.world import PROFILES
 from tests.raw import TALK, TEXT, kind

@@ -11,9 +11,9 @@ from openlive.config import ServerSettings
 from openlive.core.activity import MS
 from openlive.core.profile import Profile
 from openlive.core.settings import from_setup
-from openlive.engines.scripted import ScriptedLLM, ScriptedSTT
 from openlive.server.auth import Key
 from openlive.server.doors import Door, door
+from openlive.testing.scripted import ScriptedLLM, ScriptedSTT
 from openlive.wire.json import parse
 from openlive.wire.setup import Setup
 from tests.raw import TALK, TEXT, client, contents, kinds, text

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from openlive.config import Config, ServerSettings, StoreSettings
-from openlive.engines.scripted import ScriptedLLM, ScriptedTTS
+from openlive.testing.scripted import ScriptedLLM, ScriptedTTS
 from tests.core.test_resumption import TOOLS
 from tests.raw import MANUAL, TALK, TEXT, Raw, client
 from tests.server.test_resumption import answered, handle, resumable, said, until

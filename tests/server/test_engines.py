@@ -13,10 +13,10 @@ from openlive.config import Config, EngineSettings, ServerSettings, ToolSettings
 from openlive.engines.api import EngineError
 from openlive.engines.llm.image_captions import Seeing
 from openlive.engines.llm.openai import OpenAI
-from openlive.engines.scripted import ScriptedEyes, ScriptedLLM, ScriptedTTS
 from openlive.server import engines
 from openlive.server.engines import Engines, load_engines
 from openlive.server.run import run
+from openlive.testing.scripted import ScriptedEyes, ScriptedLLM, ScriptedTTS
 from openlive.types import FunctionDeclaration, Request, Voice
 from tests.serving import certificates
 

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from openlive.config import LimitSettings, ServerSettings
-from openlive.engines.scripted import ScriptedLLM
 from openlive.server.auth import Key
+from openlive.testing.scripted import ScriptedLLM
 from tests.raw import TALK, client
 from tests.serving import SECONDS, Scripted, Server, serving, silence, tone, trust
 

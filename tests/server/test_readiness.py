@@ -12,12 +12,12 @@ import pytest
 from msgspec.structs import replace
 
 from openlive.config import Config
-from openlive.engines.cascade import Cascade
-from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
+from openlive.engines.responder.cascade import Cascade
 from openlive.server.app import App
 from openlive.server.engines import Engines
 from openlive.server.readiness import Readiness
 from openlive.server.waits import ASSUMED
+from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 from tests.serving import SECONDS, Scripted, Server, serving, trust
 
 Told = Callable[[int, int], None]

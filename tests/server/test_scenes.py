@@ -8,8 +8,8 @@ import anyio
 import PIL.Image
 import pytest
 
-from openlive.engines.scripted import ScriptedLLM
 from openlive.server.scenes import Scenes
+from openlive.testing.scripted import ScriptedLLM
 from openlive.types import Image, Message, Request
 from tests.engines.vision.signs import encoded, picture
 

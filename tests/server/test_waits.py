@@ -14,7 +14,6 @@ from openlive.core.commands import Flush, Listen, Respond
 from openlive.core.events import Event, Finished, Produced, RecogniserMoved, Transcribed
 from openlive.core.limits import Limits
 from openlive.engines.api import Emit
-from openlive.engines.scripted import ScriptedSTT, ScriptedVAD
 from openlive.server.admission import Places
 from openlive.server.auth import Principal
 from openlive.server.buffer import Audio
@@ -24,6 +23,7 @@ from openlive.server.metrics import Metrics
 from openlive.server.outbox import Outbox
 from openlive.server.waits import ASSUMED, FRESH, PATIENCE, Waits
 from openlive.server.work import BOUNDS, Work
+from openlive.testing.scripted import ScriptedSTT, ScriptedVAD
 from openlive.types import Message, Progress, Request, Speech, Text, Transcript, Voice
 from openlive.wire.errors import server_booked
 from openlive.wire.server import TurnCompleteReason

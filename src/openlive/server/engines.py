@@ -18,10 +18,10 @@ from msgspec.structs import replace
 
 from openlive.config import Config
 from openlive.engines.api import LLM, STT, VAD, Addressee, Eyes, Resources, Responder, Tool, TurnDetector, Watcher
-from openlive.engines.cascade import Cascade
 from openlive.engines.llm.image_captions import Seeing
 from openlive.engines.llm.translation import Translating
 from openlive.engines.registry import Kind, load
+from openlive.engines.responder.cascade import Cascade
 from openlive.engines.tts.voice_router import load_cast
 from openlive.memory import choose_llm, usable_memory
 from openlive.server.readiness import Prepare

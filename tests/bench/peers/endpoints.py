@@ -31,10 +31,10 @@ from openlive.audio import AudioError, read_wav
 from openlive.cli.bench.server import CHARACTER, DELAYS, REPLY
 from openlive.engines.api import LLM, STT, TTS, Resources
 from openlive.engines.llm.llamacpp import engine as llamacpp
-from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
 from openlive.engines.stt import moonshine
 from openlive.engines.tts.kokoro import engine as kokoro
 from openlive.models import ensure
+from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
 from openlive.types import Message, Request, Role, Sampling, Speech, Text, Usage, Voice
 
 MODELS = ("model", "ears", "voice")

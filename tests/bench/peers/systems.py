@@ -16,7 +16,7 @@ from openlive.cli.bench import client as public
 from openlive.cli.bench.clips import Clip
 from openlive.cli.bench.server import CHARACTER, DELAYS, REPLY, Measured, own, scripted
 from openlive.cli.conversation import Address
-from openlive.engines.cascade import SPOKEN
+from openlive.engines.responder.cascade import SPOKEN
 from openlive.types import OUTPUT_RATE
 from tests.bench.peers.client import Bare, Dialect, Realtime, connected, translated
 

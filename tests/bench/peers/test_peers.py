@@ -22,7 +22,7 @@ from openlive.cli.bench.clips import clip
 from openlive.cli.bench.figures import Spread
 from openlive.engines.api import Resources
 from openlive.engines.registry import load
-from openlive.engines.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
+from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
 from openlive.types import INPUT_RATE, Message, Request, Text, Transcript, Voice
 from tests.bench.peers.client import Bare, Realtime, connected, translated
 from tests.bench.peers.endpoints import Endpoints, conversation

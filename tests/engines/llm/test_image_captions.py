@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from openlive.engines.cascade import Cascade
 from openlive.engines.llm import image_captions
 from openlive.engines.llm.image_captions import PASSED_OVER, Seeing
 from openlive.engines.llm.prompt import conversation
-from openlive.engines.scripted import ScriptedEyes, ScriptedLLM, ScriptedTTS
+from openlive.engines.responder.cascade import Cascade
+from openlive.testing.scripted import ScriptedEyes, ScriptedLLM, ScriptedTTS
 from openlive.types import FunctionResponse, Image, Message, Request, Text
 from tests.serving import Told
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from openlive.engines.llm.translation import EXAMPLES, Translating
-from openlive.engines.scripted import ScriptedLLM
+from openlive.testing.scripted import ScriptedLLM
 from openlive.types import FunctionDeclaration, Heard, Message, Request, Text, Translation
 
 pytestmark = pytest.mark.anyio

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from openlive.engines import output_checks
-from openlive.engines.cascade import Cascade
-from openlive.engines.scripted import ScriptedLLM, ScriptedTTS
+from openlive.engines.responder.cascade import Cascade
 from openlive.engines.text.control_tokens import Marks, without_marks
+from openlive.testing.scripted import ScriptedLLM, ScriptedTTS
 from openlive.types import Message, Output, Request, Speech, Text, Voice, Written
 from tests.serving import Told
 

@@ -21,9 +21,8 @@ import soxr
 
 from openlive.core.languages import LANGUAGES
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.cascade import Cascade
+from openlive.engines.responder.cascade import Cascade
 from openlive.engines.runtime.workers import Abort
-from openlive.engines.scripted import ScriptedLLM
 from openlive.engines.text.languages import bare
 from openlive.engines.text.scripts import language_of
 from openlive.engines.tts.g2p.phonemes import Dialect, dialect
@@ -31,6 +30,7 @@ from openlive.engines.tts.kokoro.engine import MOST, Kokoro, create
 from openlive.engines.tts.kokoro.voices import NATIVE, VOICES, Styles, canonical, shared, timbre
 from openlive.engines.tts.silence import FRAME, LEAD, LEVEL
 from openlive.engines.tts.text.normalise import speakable
+from openlive.testing.scripted import ScriptedLLM
 from openlive.types import OUTPUT_RATE, Heard, Message, Request, Speech, Text, Voice
 from tests.serving import Told
 

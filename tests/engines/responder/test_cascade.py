@@ -6,11 +6,11 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from openlive.engines import cascade
-from openlive.engines.cascade import LATEST, SPOKEN, Cascade, conversed
 from openlive.engines.llm.functions.routing import told
 from openlive.engines.llm.translation import Translating
-from openlive.engines.scripted import ScriptedError, ScriptedLLM, ScriptedTTS
+from openlive.engines.responder import cascade
+from openlive.engines.responder.cascade import LATEST, SPOKEN, Cascade, conversed
+from openlive.testing.scripted import ScriptedError, ScriptedLLM, ScriptedTTS
 from openlive.types import (
     FunctionCall,
     Heard,

@@ -10,13 +10,7 @@ import pytest
 
 from openlive.engines.api import LLM, STT, TTS, VAD, EngineError, Resources
 from openlive.engines.registry import Kind, load
-from openlive.engines.scripted import (
-    ScriptedError,
-    ScriptedLLM,
-    ScriptedSTT,
-    ScriptedTTS,
-    ScriptedVAD,
-)
+from openlive.testing.scripted import ScriptedError, ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 from openlive.types import (
     FunctionCall,
     FunctionResponse,

@@ -1,0 +1,1 @@
+"""What tests of engines, of programs and of openlive itself use."""
