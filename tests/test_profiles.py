@@ -9,10 +9,10 @@ import pytest
 
 from openlive.config import Config
 from openlive.core.commands import Prefill
-from openlive.core.languages import LANGUAGES
+from openlive.core.setup.languages import LANGUAGES
 from openlive.server.app import profiles
 from openlive.types import Image
-from tests.core.test_calls import SUNNY, WEATHER, answer, asked, cancelled, respond, tools
+from tests.core.replying.test_function_calls import SUNNY, WEATHER, answer, asked, cancelled, respond, tools
 from tests.core.world import TALK, World, words
 from tests.serving import Scripted
 

@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from openlive.core.profile import HALF_CASCADE_VOICES, NATIVE_VOICES
+from openlive.core.setup.profile import HALF_CASCADE_VOICES, NATIVE_VOICES
 
 Kind = Literal["half-cascade", "native-audio", "thinking", "translation"]
 Modality = Literal["TEXT", "AUDIO"]

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from openlive.audio import read_wav
-from openlive.core.affect import NOBODY, Usual, learned, mood
+from openlive.core.listening.affect import NOBODY, Usual, learned, mood
 from openlive.engines.api import Resources
 from openlive.engines.stt.prosody import measure
 from openlive.engines.tts.kokoro import engine as kokoro

@@ -14,10 +14,10 @@ import numpy as np
 from msgspec import Struct
 from rich.table import Table
 
-from openlive.core.backchannel import wants_the_floor
 from openlive.core.commands import Command, Flush, HangUp, Hear, JudgeTurn, Listen, Respond
 from openlive.core.events import Transcribed
-from openlive.core.profile import Profile
+from openlive.core.listening.backchannel import wants_the_floor
+from openlive.core.setup.profile import Profile
 from openlive.engines.runtime.workers import Workers
 from openlive.engines.stt.auto import Listener
 from openlive.engines.stt.incremental import Hints, Threads, Utterance

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from openlive import models
-from openlive.core.watching import NOTEWORTHY
+from openlive.core.replying.proactive_video import NOTEWORTHY
 from openlive.engines.api import Resources
 from openlive.engines.llm.image_captions import NOTHING, SHOWN, Seeing
 from openlive.engines.registry import load

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from openlive.cli.bench.plot import Curve, plot
-from openlive.core.activity import MS, Activity, Change, Policy
-from openlive.core.endpoint import LONGEST, SHORTEST, silence
-from openlive.core.hearing import PREROLL
+from openlive.core.listening.activity import MS, Activity, Change, Policy
+from openlive.core.listening.endpointing import LONGEST, SHORTEST, silence
+from openlive.core.listening.user_turn import PREROLL
 from openlive.engines.api import Resources
 from openlive.engines.stt import auto as auto_stt
 from openlive.engines.turn_detection import smart_turn

@@ -2,7 +2,7 @@
 
 Not finished is a recording up to a pause inside it, and the first part of a sentence that is written with a `|`: once
 with a comma after it, once as if it were all. Finished are whole recordings and whole sentences. The silence that ends
-a turn (core/endpoint.py) was first chosen on `tuned`; `fresh` was written afterwards.
+a turn (core/listening/endpointing.py) was first chosen on `tuned`; `fresh` was written afterwards.
 """
 
 from __future__ import annotations

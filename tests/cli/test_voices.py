@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from openlive.audio import read_wav
 from openlive.cli import main
 from openlive.cli.voices import CHARACTERS
-from openlive.core.profile import NATIVE_VOICES
+from openlive.core.setup.profile import NATIVE_VOICES
 
 
 def test_every_voice_has_its_character() -> None:

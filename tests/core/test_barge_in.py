@@ -8,7 +8,7 @@ import pytest
 
 from openlive.core.commands import Listen, Respond, Stop
 from openlive.core.events import Failed, Transcribed
-from openlive.core.profile import Profile
+from openlive.core.setup.profile import Profile
 from openlive.types import FunctionCall, Transcript
 from tests.core.world import MODEL, TALK, Script, Word, World, speech, words
 

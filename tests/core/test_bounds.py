@@ -33,9 +33,9 @@ from openlive.core.events import (
     Transcribed,
     TurnJudged,
 )
-from openlive.core.limits import Limits
-from openlive.core.profile import Profile
 from openlive.core.session import EARLY, Session
+from openlive.core.setup.limits import Limits
+from openlive.core.setup.profile import Profile
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,

@@ -9,11 +9,22 @@ import pytest
 from openlive import types
 from openlive.core.commands import Close, Detect, Listen, Prefill
 from openlive.core.events import AudioArrived, Constraints, Draining, Opened
-from openlive.core.limits import Limits
-from openlive.core.profile import Profile
+from openlive.core.setup.limits import Limits
+from openlive.core.setup.profile import Profile
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Speech, Text
 from openlive.wire.setup import Setup
-from tests.core.test_calls import NATIVE, SUNNY, WEATHER, answer, asked, call, cancelled, respond, shapes, tools
+from tests.core.replying.test_function_calls import (
+    NATIVE,
+    SUNNY,
+    WEATHER,
+    answer,
+    asked,
+    call,
+    cancelled,
+    respond,
+    shapes,
+    tools,
+)
 from tests.core.world import MODEL, TALK, Script, Word, World, speech, spoken, words
 
 TEXT: dict[str, Any] = {**TALK, "generationConfig": {"responseModalities": ["TEXT"]}}

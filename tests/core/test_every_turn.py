@@ -14,19 +14,19 @@ from hypothesis.stateful import initialize, invariant, precondition, rule, run_s
 from msgspec import Struct
 from msgspec.structs import replace
 
-from openlive.core.answering import Answering
-from openlive.core.backchannel import wants_the_floor
-from openlive.core.calls import Calls
 from openlive.core.commands import Command, Flush, HangUp, Respond, RunTool, Send
-from openlive.core.context import Context
 from openlive.core.events import ClientSaid, Left, Produced, Transcribed, TurnJudged
-from openlive.core.floor import Floor
-from openlive.core.hearing import Hearing
-from openlive.core.limits import Limits
-from openlive.core.reply import Reply
-from openlive.core.utterance import Utterance
+from openlive.core.listening.backchannel import wants_the_floor
+from openlive.core.listening.user_turn import Hearing
+from openlive.core.listening.utterance import Utterance
+from openlive.core.memory.context import Context
+from openlive.core.replying.answering import Answering
+from openlive.core.replying.function_calls import Calls
+from openlive.core.replying.reply import Reply
+from openlive.core.setup.limits import Limits
+from openlive.core.turn_taking import Floor
 from openlive.types import FunctionCall, Progress
-from tests.core.test_resumption import reconnected
+from tests.core.memory.test_resumption import reconnected
 from tests.core.test_state_machine import BY_WORDS, OUTPUTS, PROFILE, RAN, SCRIPTS, SETUPS, AnyOrder, seconds
 from tests.core.world import Script, Word, World, kind, words
 

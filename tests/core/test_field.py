@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from openlive.core.profile import Profile
+from openlive.core.setup.profile import Profile
 from openlive.types import FunctionCall, FunctionResponse, Speech, Text
-from tests.core.test_calls import SUNNY, WEATHER, asked, tools
+from tests.core.replying.test_function_calls import SUNNY, WEATHER, asked, tools
 from tests.core.world import MODEL, TALK, World, conversation, spoken, words
 
 HISTORY = {"historyConfig": {"initialHistoryInClientContent": True}}

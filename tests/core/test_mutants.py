@@ -9,15 +9,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from openlive.core import floor, tokens
-from openlive.core.activity import Activity
+from openlive.core import turn_taking
 from openlive.core.commands import Command, Stop
-from openlive.core.context import Context
-from openlive.core.dialogue import Dialogue
-from openlive.core.hearing import Hearing
-from openlive.core.reply import Reply
+from openlive.core.listening.activity import Activity
+from openlive.core.listening.user_turn import Hearing
+from openlive.core.listening.utterance import Utterance
+from openlive.core.memory import tokens
+from openlive.core.memory.context import Context
+from openlive.core.replying.dialogue import Dialogue
+from openlive.core.replying.reply import Reply
 from openlive.core.session import Session
-from openlive.core.utterance import Utterance
 from tests.core.test_state_machine import AnyOrder
 
 Mutate = Callable[[pytest.MonkeyPatch], None]
@@ -115,11 +116,11 @@ def interrupts_by_the_onset(patch: pytest.MonkeyPatch) -> None:
 
 
 def takes_back_channels_for_words(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(floor, "wants_the_floor", lambda text, *, final: text != "")
+    patch.setattr(turn_taking, "wants_the_floor", lambda text, *, final: text != "")
 
 
 def loses_words_beside_an_answer(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(floor, "wants_the_floor", lambda text, *, final: False)
+    patch.setattr(turn_taking, "wants_the_floor", lambda text, *, final: False)
 
 
 MUTANTS: list[Mutate] = [

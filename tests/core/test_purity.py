@@ -13,7 +13,7 @@ BANNED = {
     *("asyncio", "anyio", "threading", "socket", "subprocess", "os", "pathlib", "io"),
     *("time", "datetime", "random", "secrets", "uuid", "logging"),
 }
-MODULES = sorted(Path(openlive.core.__file__).parent.glob("*.py"))
+MODULES = sorted(Path(openlive.core.__file__).parent.rglob("*.py"))
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)

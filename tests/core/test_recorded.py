@@ -14,7 +14,7 @@ from openlive import models
 from openlive.audio import read_wav
 from openlive.core.commands import JudgeTurn
 from openlive.core.events import TurnJudged
-from openlive.core.profile import Profile
+from openlive.core.setup.profile import Profile
 from openlive.engines.api import Resources
 from openlive.engines.turn_detection import smart_turn
 from openlive.engines.vad.silero import engine as silero

@@ -6,8 +6,8 @@ import pytest
 
 from openlive.core.commands import Close, Flush, Hear, Listen, Overdue, Prefill, Respond, Stop
 from openlive.core.events import AudioArrived, BadRequest, Detected, Failed, Finished, Opened, Produced, Transcribed
-from openlive.core.limits import Limits
-from openlive.core.profile import Profile
+from openlive.core.setup.limits import Limits
+from openlive.core.setup.profile import Profile
 from openlive.types import Heard, Progress, Speech, Text, Thought, Transcript
 from openlive.wire import errors
 from tests.core.world import MODEL, TALK, Script, World, conversation, speech, spoken, words

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
-from openlive.core.backchannel import wants_the_floor
 from openlive.core.commands import Command, Flush, HangUp, Hear, Listen, Respond, Send, Stop
 from openlive.core.events import (
     ClientSaid,
@@ -26,9 +25,10 @@ from openlive.core.events import (
     SceneJudged,
     Transcribed,
 )
-from openlive.core.limits import Limits
-from openlive.core.profile import Profile
+from openlive.core.listening.backchannel import wants_the_floor
 from openlive.core.session import Session
+from openlive.core.setup.limits import Limits
+from openlive.core.setup.profile import Profile
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,

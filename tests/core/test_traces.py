@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from openlive.core.commands import Close
-from openlive.core.limits import Limits
-from openlive.core.profile import Profile
+from openlive.core.setup.limits import Limits
+from openlive.core.setup.profile import Profile
 from openlive.types import FunctionCall, Text
 from openlive.wire.server import encode
 from tests.core.world import MODEL, TALK, Script, World, speech, spoken, words

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from openlive import types
-from openlive.core import backchannel
 from openlive.core.commands import (
     CallMark,
     Close,
@@ -54,10 +53,11 @@ from openlive.core.events import (
     Transcribed,
     TurnJudged,
 )
-from openlive.core.limits import Limits
-from openlive.core.profile import Profile
+from openlive.core.listening import backchannel
+from openlive.core.memory.snapshot import Snapshot
 from openlive.core.session import Session
-from openlive.core.snapshot import Snapshot
+from openlive.core.setup.limits import Limits
+from openlive.core.setup.profile import Profile
 from openlive.types import (
     INPUT_RATE,
     OUTPUT_RATE,

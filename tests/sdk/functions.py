@@ -9,7 +9,7 @@ import pytest
 from google.genai import types
 from google.genai.live import AsyncSession
 
-from openlive.core.calls import STARTED
+from openlive.core.replying.function_calls import STARTED
 from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
 from tests.sdk import live
 from tests.sdk.live import user

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from openlive.core.calls import CANCELLED
+from openlive.core.replying.function_calls import CANCELLED
 from openlive.testing.scripted import ScriptedLLM
 from openlive.types import FunctionResponse, Image, Message
 from tests.sdk.functions import ANSWERS, SUNNY, engines

@@ -14,7 +14,7 @@ from google.genai import _mcp_utils, types
 from google.genai.errors import APIError
 from google.genai.live import AsyncSession
 
-from openlive.core.calls import CANCELLED
+from openlive.core.replying.function_calls import CANCELLED
 from openlive.types import FunctionCall, FunctionResponse, Image, Message
 from tests.sdk.functions import BESIDE, SUNNY, WEATHER, Talk, answer, engines
 from tests.sdk.live import AUDIO, BOTH, TEXT, pcm, session, user

@@ -15,9 +15,9 @@ import pytest
 from openlive.config import Config, LimitSettings, ServerSettings, keyring, load
 from openlive.core.commands import Send
 from openlive.core.events import ClientSaid
-from openlive.core.profile import Profile
 from openlive.core.session import Session
-from openlive.core.settings import Settings, from_setup
+from openlive.core.setup.profile import Profile
+from openlive.core.setup.settings import Settings, from_setup
 from openlive.server.admission import MINUTE, Admission, Places, Visit
 from openlive.server.auth import Credential, Key, Keyring, KeysError, Principal, Reread, parse_keys
 from openlive.server.doors import Door

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from openlive.config import ServerSettings
-from openlive.core.activity import MS
-from openlive.core.profile import Profile
-from openlive.core.settings import from_setup
+from openlive.core.listening.activity import MS
+from openlive.core.setup.profile import Profile
+from openlive.core.setup.settings import from_setup
 from openlive.server.auth import Key
 from openlive.server.doors import Door, door
 from openlive.testing.scripted import ScriptedLLM, ScriptedSTT

@@ -19,7 +19,7 @@ import pytest
 
 from openlive.config import Config, ServerSettings, StoreSettings
 from openlive.testing.scripted import ScriptedLLM, ScriptedTTS
-from tests.core.test_resumption import TOOLS
+from tests.core.memory.test_resumption import TOOLS
 from tests.raw import MANUAL, TALK, TEXT, Raw, client
 from tests.server.test_resumption import answered, handle, resumable, said, until
 from tests.serving import PATH, SECONDS, Scripted, Server, serving, tone, trust

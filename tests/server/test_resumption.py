@@ -15,15 +15,15 @@ from msgspec.structs import replace
 from openlive.config import Config, ServerSettings, StoreSettings
 from openlive.core.commands import Save
 from openlive.core.events import Event
-from openlive.core.snapshot import Snapshot
+from openlive.core.memory.snapshot import Snapshot
 from openlive.server import live
 from openlive.server.auth import Key
 from openlive.server.store import StoreError
 from openlive.server.store.memory import MemoryStore
 from openlive.testing.scripted import ScriptedLLM, ScriptedTTS
 from openlive.types import FunctionCall, FunctionResponse, Message, Request, Text
-from tests.core.test_resumption import TOOLS
-from tests.core.test_snapshot import EMPTY
+from tests.core.memory.test_resumption import TOOLS
+from tests.core.memory.test_snapshot import EMPTY
 from tests.raw import TALK, TEXT, Raw, client
 from tests.serving import LIMITS, MODEL, Scripted, Server, serving, silence, trust
 

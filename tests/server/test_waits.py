@@ -12,7 +12,7 @@ import pytest
 
 from openlive.core.commands import Flush, Listen, Respond
 from openlive.core.events import Event, Finished, Produced, RecogniserMoved, Transcribed
-from openlive.core.limits import Limits
+from openlive.core.setup.limits import Limits
 from openlive.engines.api import Emit
 from openlive.server.admission import Places
 from openlive.server.auth import Principal

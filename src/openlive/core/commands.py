@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from openlive.core.snapshot import Snapshot
+from openlive.core.memory.snapshot import Snapshot
 from openlive.types import FunctionCall, Request
 from openlive.wire.server import ServerMessage
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from openlive.core.settings import Settings
-from openlive.core.snapshot import Snapshot
+from openlive.core.memory.snapshot import Snapshot
+from openlive.core.setup.settings import Settings
 from openlive.types import Output, ToolResult, Transcript
 from openlive.wire.client import ClientMessage
 from openlive.wire.errors import Refusal

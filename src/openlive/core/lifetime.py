@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openlive.core.limits import Limits
+from openlive.core.setup.limits import Limits
 from openlive.wire import errors
 from openlive.wire.errors import Refusal
 

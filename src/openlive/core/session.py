@@ -7,11 +7,8 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from openlive.core import history, masks, tell
-from openlive.core.activity import MS
+from openlive.core import messages
 from openlive.core.commands import Close, Command, Restore, Save
-from openlive.core.declarations import functions, missing
-from openlive.core.dialogue import Dialogue
 from openlive.core.events import (
     AddresseeJudged,
     AudioArrived,
@@ -34,17 +31,22 @@ from openlive.core.events import (
     Transcribed,
     TurnJudged,
 )
-from openlive.core.floor import Floor
-from openlive.core.hearing import Hearing
-from openlive.core.history import ContextFullError
-from openlive.core.kept import Kept
 from openlive.core.lifetime import Lifetime, earliest
-from openlive.core.limits import Limits
-from openlive.core.profile import Profile
-from openlive.core.settings import Settings, from_setup, instructions
-from openlive.core.signals import Overrun, Signal
-from openlive.core.snapshot import Snapshot
-from openlive.core.watching import Watching
+from openlive.core.listening.activity import MS
+from openlive.core.listening.signals import Overrun, Signal
+from openlive.core.listening.user_turn import Hearing
+from openlive.core.memory import history
+from openlive.core.memory.history import ContextFullError
+from openlive.core.memory.resumption import Kept
+from openlive.core.memory.snapshot import Snapshot
+from openlive.core.replying.dialogue import Dialogue
+from openlive.core.replying.proactive_video import Watching
+from openlive.core.setup import masks
+from openlive.core.setup.declarations import functions, missing
+from openlive.core.setup.limits import Limits
+from openlive.core.setup.profile import Profile
+from openlive.core.setup.settings import Settings, from_setup, instructions
+from openlive.core.turn_taking import Floor
 from openlive.types import FunctionDeclaration, Message
 from openlive.wire import errors
 from openlive.wire.client import ClientContent, ClientMessage, ContextUpdate, RealtimeInput, ToolResponse
@@ -153,7 +155,7 @@ class Session:
                 self._leave(event)
             case Saved(handle, consumed):
                 index = consumed if self._dialogue and self._dialogue.settings.transparent else None
-                self._out.append(tell.resumable(handle, index))
+                self._out.append(messages.resumable(handle, index))
                 self._go_away()
             case Failed("store"):
                 self._go_away()
@@ -265,7 +267,7 @@ class Session:
         dialogue = self._dialogue = Kept(settings, session, limits)
         self._floor, self._watching = Floor(dialogue), Watching(dialogue)
         dialogue.now = self._now
-        self._out.append(tell.setup_complete(session))
+        self._out.append(messages.setup_complete(session))
         if snapshot is not None:
             self._hearing.remember(snapshot.ears)
             dialogue.restore(snapshot, self._first)
@@ -489,7 +491,7 @@ class Session:
         end = self._lifetime.end
         if self._goodbye_waits and end is not None:
             self._goodbye_waits = False
-            self._out.append(tell.go_away(end[0] - self._now))
+            self._out.append(messages.go_away(end[0] - self._now))
 
     def _close(self, code: int, reason: str, about: str | None = None) -> None:
         """What was said so far is kept; of an answer in progress what was heard. Happens once."""

@@ -16,10 +16,10 @@ from functools import partial
 import anyio
 from msgspec.structs import replace
 
-from openlive.core import masks
 from openlive.core.events import Constraints, Opened
-from openlive.core.profile import Profile
-from openlive.core.settings import Settings, from_setup
+from openlive.core.setup import masks
+from openlive.core.setup.profile import Profile
+from openlive.core.setup.settings import Settings, from_setup
 from openlive.server.auth import LOCAL, Credential, Keyring, Principal
 from openlive.server.doors import Door
 from openlive.server.store import StoreError

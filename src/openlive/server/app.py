@@ -17,11 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from openlive.config import Config
-from openlive.core.declarations import SERVER_TOOLS
-from openlive.core.languages import LANGUAGES, NATIVE_LANGUAGES
-from openlive.core.limits import Limits
-from openlive.core.profile import Profile
 from openlive.core.session import Session
+from openlive.core.setup.declarations import SERVER_TOOLS
+from openlive.core.setup.languages import LANGUAGES, NATIVE_LANGUAGES
+from openlive.core.setup.limits import Limits
+from openlive.core.setup.profile import Profile
 from openlive.engines.images import reads_heic
 from openlive.engines.runtime.speculation import Hold, enter
 from openlive.server import cors, doors, entry, rest

@@ -15,7 +15,6 @@ import anyio
 from anyio.abc import TaskGroup
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from openlive.core.calls import PENDING
 from openlive.core.commands import (
     CallMark,
     Close,
@@ -30,6 +29,7 @@ from openlive.core.commands import (
     Send,
 )
 from openlive.core.events import AudioArrived, ClientSaid, Event, Left
+from openlive.core.replying.function_calls import PENDING
 from openlive.core.session import Session
 from openlive.server.admission import Visit
 from openlive.server.buffer import Audio

@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 def places(frame: FrameType | None, most: int = PLACES) -> str:
     """Where a thread is: the innermost frames of openlive's, after the innermost of all where that is another's.
-    `core/history.py:120 request < core/context.py:40 request`."""
+    `core/memory/history.py:120 request < core/memory/context.py:40 request`."""
     found: list[str] = []
     inner = frame
     while frame is not None and len(found) < most:

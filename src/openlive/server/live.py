@@ -23,7 +23,7 @@ import msgspec
 
 from openlive.core.commands import Save
 from openlive.core.events import Draining, Event, Failed, Restored, Saved, TakenOver
-from openlive.core.snapshot import Snapshot, with_newest_images
+from openlive.core.memory.snapshot import Snapshot, with_newest_images
 from openlive.server.mailbox import Mailbox
 from openlive.server.store import Change, Store, StoreError
 from openlive.wire.errors import ENTITY_NOT_FOUND, UNAVAILABLE, Refusal

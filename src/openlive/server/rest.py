@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from openlive.config import LimitSettings
-from openlive.core.profile import Profile
+from openlive.core.setup.profile import Profile
 from openlive.server.admission import Admission
 from openlive.server.auth import Principal, credentials
 from openlive.server.frames import is_dear

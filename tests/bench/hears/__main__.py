@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from openlive.audio import read_wav
-from openlive.core.profile import Profile
-from openlive.core.utterance import normalised
+from openlive.core.listening.utterance import normalised
+from openlive.core.setup.profile import Profile
 from openlive.types import INPUT_RATE
 from tests.bench.hears import names, words
 from tests.bench.hears.remembered import ears

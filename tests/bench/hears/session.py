@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from openlive.core.commands import Flush, HangUp, Hear, JudgeAddressee, JudgeScene, JudgeTurn, Listen
 from openlive.core.events import AddresseeJudged, Transcribed, TurnJudged
-from openlive.core.profile import Profile
+from openlive.core.setup.profile import Profile
 from openlive.engines.addressee import e5
 from openlive.engines.api import Resources
 from openlive.engines.runtime.workers import Workers

@@ -22,9 +22,9 @@ from openlive.cli.conversation import MODEL
 from openlive.cli.errors import verbose_option
 from openlive.core.commands import Detect
 from openlive.core.events import AudioArrived, ClientSaid, Detected, Event, Opened
-from openlive.core.limits import Limits
-from openlive.core.profile import Profile
 from openlive.core.session import Session
+from openlive.core.setup.limits import Limits
+from openlive.core.setup.profile import Profile
 from openlive.engines.api import VAD, Judged, Resources
 from openlive.engines.registry import load
 from openlive.server.buffer import Audio

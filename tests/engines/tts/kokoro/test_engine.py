@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pytest
 import soxr
 
-from openlive.core.languages import LANGUAGES
+from openlive.core.setup.languages import LANGUAGES
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.responder.cascade import Cascade
 from openlive.engines.runtime.workers import Abort

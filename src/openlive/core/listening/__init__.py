@@ -1,0 +1,1 @@
+"""The user: what is said and shown, and when it ends."""

@@ -1,0 +1,1 @@
+"""The model: its replies, the functions that it calls, and how its turns end."""
