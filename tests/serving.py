@@ -25,7 +25,7 @@ import psutil
 import pytest
 from msgspec.structs import replace
 
-from openlive.config import Config, LimitSettings, ServerSettings
+from openlive.config.model import Config, LimitSettings, ServerSettings
 from openlive.core.session import Session
 from openlive.engines.responder.cascade import Cascade
 from openlive.server import app, tls

@@ -8,7 +8,9 @@ from typing import Any, get_type_hints
 import msgspec
 import pytest
 
-from openlive.config import (
+from openlive.config.keys import Key
+from openlive.config.load import load, parse, variables
+from openlive.config.model import (
     Config,
     ConfigError,
     EngineSettings,
@@ -16,13 +18,9 @@ from openlive.config import (
     ServerSettings,
     StoreSettings,
     ToolSettings,
-    load,
-    parse,
-    variables,
 )
 from openlive.memory import COMFORTABLE_MEMORY, choose_llm, usable_memory
 from openlive.profiles import HALF_CASCADE_VOICES, NATIVE_VOICES, PROFILES, ProfileSettings
-from openlive.server.auth import Key
 from openlive.server.pending import Limits
 
 EXAMPLE = Path(__file__).parent.parent / "openlive.example.toml"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openlive.config import Config
+from openlive.config.model import Config
 from openlive.core.commands import Prefill
 from openlive.core.setup.languages import LANGUAGES
 from openlive.server.app import profiles

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from openlive.config import Config
-from openlive.server.auth import Key
+from openlive.config.keys import Key
+from openlive.config.model import Config
 
 TEXT = (Path(__file__).parent.parent / "docs" / "security.md").read_text()
 TABLES = TEXT.partition("\n## What is bounded\n")[2].partition("\n## ")[0]

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from openlive.cli import main
 from openlive.cli.check import WEIGHTS, needed
-from openlive.config import Config, EngineSettings
+from openlive.config.model import Config, EngineSettings
 from openlive.models import DEFAULT, catalogue
 from tests.cli.conftest import SCRIPTED, TOLD
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from openlive.cli import main, serve, state, stopping
-from openlive.config import load
+from openlive.config.load import load
 from openlive.models import ModelError
 from tests.cli.conftest import TOLD, serving
 from tests.serving import Scripted

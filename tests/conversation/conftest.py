@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openlive import models
-from openlive.config import Config
+from openlive.config.model import Config
 from openlive.server.engines import load_engines
 from tests.serving import Server, serving
 

@@ -11,8 +11,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from openlive.config import LimitSettings, ServerSettings
-from openlive.server.auth import Key
+from openlive.config.keys import Key
+from openlive.config.model import LimitSettings, ServerSettings
 from openlive.server.engines import Engines
 from tests.faults.neighbour import Talkative, undisturbed
 from tests.raw import MANUAL, TALK, TEXT, client, kinds, text

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import anyio
 import pytest
 
-from openlive.config import LimitSettings
+from openlive.config.model import LimitSettings
 from openlive.engines.api import Judged
 from openlive.server.engines import Engines
 from openlive.testing.scripted import Fault, ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from openlive.config import LimitSettings
+from openlive.config.model import LimitSettings
 from openlive.server import connection, listener, websocket
 from openlive.server.engines import Engines
 from openlive.testing.scripted import Fault, ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
-from openlive.config import LimitSettings
+from openlive.config.model import LimitSettings
 from tests.raw import MANUAL, TALK, TEXT, Raw, client, text
 from tests.serving import Server, serving
 

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from openlive.config import LimitSettings
+from openlive.config.model import LimitSettings
 from openlive.engines.api import Judged
 from openlive.server.engines import Engines
 from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, ScriptedVADStream

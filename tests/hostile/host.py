@@ -23,8 +23,10 @@ import anyio
 import psutil
 
 from openlive.cli.log import set_up_log
-from openlive.config import Config, keyring, load
+from openlive.config.load import load
+from openlive.config.model import Config
 from openlive.engines import registry
+from openlive.server.auth import keyring
 from openlive.server.engines import load_engines
 from openlive.server.run import Running, run
 from tests.callbacks import Callbacks, measured_callbacks

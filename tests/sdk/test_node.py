@@ -15,9 +15,9 @@ import pytest
 from msgspec.structs import replace
 
 from openlive.audio import write_wav
-from openlive.config import ServerSettings
+from openlive.config.keys import Key
+from openlive.config.model import ServerSettings
 from openlive.profiles import PROFILES
-from openlive.server.auth import Key
 from openlive.testing.scripted import ScriptedAddressee, ScriptedLLM, ScriptedSTT
 from openlive.types import Heard, Voice
 from tests.engines.vision.signs import encoded, picture

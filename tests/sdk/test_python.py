@@ -13,8 +13,8 @@ from google.genai.errors import APIError
 from google.genai.live import AsyncSession
 
 from openlive.audio import wav
-from openlive.config import ServerSettings
-from openlive.server.auth import Key
+from openlive.config.keys import Key
+from openlive.config.model import ServerSettings
 from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
 from tests.sdk.live import AUDIO, BOTH, MANUAL, TEXT, pcm, receive, session, user
 from tests.serving import MODEL, SECONDS, Scripted, Server, certificates, serving, silence, tone

@@ -14,9 +14,9 @@ from google.genai import types
 from google.genai.errors import APIError, ClientError
 from google.genai.live import AsyncSession
 
-from openlive.config import ServerSettings
+from openlive.config.keys import Key
+from openlive.config.model import ServerSettings
 from openlive.profiles import PROFILES
-from openlive.server.auth import Key
 from tests.sdk.live import AUDIO, BOTH, TEXT, client, receive, user
 from tests.serving import MODEL, SECONDS, Scripted, Server, certificates, serving, trust
 

@@ -11,7 +11,7 @@ from google.genai import types
 from google.genai.errors import APIError
 from msgspec.structs import replace
 
-from openlive.config import Config, ToolSettings
+from openlive.config.model import Config, ToolSettings
 from openlive.engines.api import Resources, Tool
 from openlive.engines.registry import load
 from openlive.models import ensure

@@ -12,14 +12,16 @@ import anyio
 import httpx
 import pytest
 
-from openlive.config import Config, LimitSettings, ServerSettings, keyring, load
+from openlive.config.keys import Key, KeysError, parse_keys
+from openlive.config.load import load
+from openlive.config.model import Config, LimitSettings, ServerSettings
 from openlive.core.commands import Send
 from openlive.core.events import ClientSaid
 from openlive.core.session import Session
 from openlive.core.setup.profile import Profile
 from openlive.core.setup.settings import Settings, from_setup
 from openlive.server.admission import MINUTE, Admission, Places, Visit
-from openlive.server.auth import Credential, Key, Keyring, KeysError, Principal, Reread, parse_keys
+from openlive.server.auth import Credential, Keyring, Principal, Reread, keyring
 from openlive.server.doors import Door
 from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import Tokens

@@ -13,10 +13,10 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from openlive.config import Config, ServerSettings, ToolSettings
+from openlive.config.keys import Key, KeysError
+from openlive.config.model import Config, ServerSettings, ToolSettings
 from openlive.server import tls
 from openlive.server.app import profiles
-from openlive.server.auth import Key, KeysError
 from openlive.server.doors import door
 from openlive.server.run import Running, run
 from openlive.wire.setup import Modality

@@ -4,19 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from openlive.config.keys import Key, KeysError, check_keys, parse_keys, read_keys
 from openlive.server.auth import (
     LOCAL,
     Credential,
-    Key,
     Keyring,
-    KeysError,
     Principal,
     Source,
-    check_keys,
     credentials,
     door,
-    parse_keys,
-    read_keys,
     require_keys_or_loopback,
 )
 from openlive.wire.errors import API_KEY_INVALID, UNREGISTERED_CALLER

@@ -462,6 +462,6 @@ class TestTurns:
 
 
 def test_the_profiles_of_these_tests_are_those_of_the_default() -> None:
-    from openlive.config import Config
+    from openlive.config.model import Config
 
     assert set(PROFILES) <= set(profiles(Config(), Scripted().engines))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from openlive.config import ServerSettings
-from openlive.server.auth import Key
+from openlive.config.keys import Key
+from openlive.config.model import ServerSettings
 from tests.raw import TEXT, client
 from tests.server.test_drain import stopping
 from tests.serving import MODEL, Server, serving, trust

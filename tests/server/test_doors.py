@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from openlive.config import ServerSettings
+from openlive.config.keys import Key
+from openlive.config.model import ServerSettings
 from openlive.core.listening.activity import MS
 from openlive.core.setup.profile import Profile
 from openlive.core.setup.settings import from_setup
-from openlive.server.auth import Key
 from openlive.server.doors import Door, door
 from openlive.testing.scripted import ScriptedLLM, ScriptedSTT
 from openlive.wire.json import parse

@@ -17,7 +17,7 @@ import anyio
 import httpx
 import pytest
 
-from openlive.config import Config, ServerSettings, StoreSettings
+from openlive.config.model import Config, ServerSettings, StoreSettings
 from openlive.testing.scripted import ScriptedLLM, ScriptedTTS
 from tests.core.memory.test_resumption import TOOLS
 from tests.raw import MANUAL, TALK, TEXT, Raw, client

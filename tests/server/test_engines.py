@@ -9,7 +9,7 @@ import psutil
 import pytest
 from msgspec.structs import replace
 
-from openlive.config import Config, EngineSettings, ServerSettings, ToolSettings
+from openlive.config.model import Config, EngineSettings, ServerSettings, ToolSettings
 from openlive.engines.api import EngineError
 from openlive.engines.llm.image_captions import Seeing
 from openlive.engines.llm.openai import OpenAI

@@ -13,9 +13,9 @@ import anyio
 import httpx
 import pytest
 
-from openlive.config import LimitSettings, ServerSettings
+from openlive.config.keys import Key
+from openlive.config.model import LimitSettings, ServerSettings
 from openlive.server import frames, framing
-from openlive.server.auth import Key
 from openlive.testing.scripted import ScriptedLLM
 from openlive.wire.errors import API_KEY_INVALID, NOT_IMPLEMENTED, TOKEN_EXPIRED, UNREGISTERED_CALLER, Refusal
 from tests.raw import TEXT, client, text

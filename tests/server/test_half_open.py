@@ -22,9 +22,9 @@ from typing import TypeVar
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from openlive.config import Config, LimitSettings, ServerSettings
+from openlive.config.keys import Key
+from openlive.config.model import Config, LimitSettings, ServerSettings
 from openlive.server import app, tls
-from openlive.server.auth import Key
 from openlive.server.framing import BINARY
 from openlive.server.listener import listening
 from openlive.server.pending import Limits

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from openlive.config import LimitSettings, ServerSettings
+from openlive.config.keys import Key
+from openlive.config.model import LimitSettings, ServerSettings
 from openlive.server import rest
-from openlive.server.auth import Key
 from tests.serving import SECONDS, Server, serving
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ import anyio
 import httpx
 import pytest
 
-from openlive.config import LimitSettings, ServerSettings
-from openlive.server.auth import Key
+from openlive.config.keys import Key
+from openlive.config.model import LimitSettings, ServerSettings
 from openlive.testing.scripted import ScriptedLLM
 from tests.raw import TALK, client
 from tests.serving import SECONDS, Scripted, Server, serving, silence, tone, trust

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from openlive.config import Config
+from openlive.config.model import Config
 from openlive.engines.responder.cascade import Cascade
 from openlive.server.app import App
 from openlive.server.engines import Engines

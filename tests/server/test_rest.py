@@ -9,9 +9,9 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from openlive.config import Config, ServerSettings
+from openlive.config.keys import Key
+from openlive.config.model import Config, ServerSettings
 from openlive.profiles import PROFILES, ProfileSettings
-from openlive.server.auth import Key
 from openlive.types import Sampling
 from tests.raw import TEXT, client
 from tests.serving import MODEL, Scripted, Server, serving, trust

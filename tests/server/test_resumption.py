@@ -12,12 +12,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from openlive.config import Config, ServerSettings, StoreSettings
+from openlive.config.keys import Key
+from openlive.config.model import Config, ServerSettings, StoreSettings
 from openlive.core.commands import Save
 from openlive.core.events import Event
 from openlive.core.memory.snapshot import Snapshot
 from openlive.server import live
-from openlive.server.auth import Key
 from openlive.server.store import StoreError
 from openlive.server.store.memory import MemoryStore
 from openlive.testing.scripted import ScriptedLLM, ScriptedTTS

@@ -18,7 +18,7 @@ import certifi
 import pytest
 from cryptography import x509
 
-from openlive.config import Config
+from openlive.config.model import Config
 from openlive.server import run, tls
 from openlive.server.listener import listening
 from openlive.server.pending import Limits

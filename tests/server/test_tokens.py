@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from openlive.config import LimitSettings, ServerSettings
-from openlive.server.auth import Key, Principal
+from openlive.config.keys import Key
+from openlive.config.model import LimitSettings, ServerSettings
+from openlive.server.auth import Principal
 from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import MAXIMUM, REMEMBERED, Token, Tokens
 from openlive.wire import errors

@@ -19,7 +19,7 @@ from openlive.cli.options import config_option
 from openlive.private import without_secrets
 
 if TYPE_CHECKING:
-    from openlive.config import Config
+    from openlive.config.model import Config
     from openlive.server.engines import Engines
 
 WEIGHTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {

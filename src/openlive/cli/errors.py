@@ -60,10 +60,10 @@ def explain(error: BaseException) -> str:
 
 def _expected() -> tuple[type[BaseException], ...]:
     from openlive.audio import AudioError
-    from openlive.config import ConfigError
+    from openlive.config.keys import KeysError
+    from openlive.config.model import ConfigError
     from openlive.engines.api import EngineError
     from openlive.models import ModelError
-    from openlive.server.auth import KeysError
     from openlive.server.listener import ListenError, StartupError
     from openlive.server.store import StoreError
     from openlive.server.tls import TLSError

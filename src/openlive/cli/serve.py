@@ -24,7 +24,7 @@ from openlive.cli.stopping import Stop, leave
 from openlive.private import readable_by_others, without_secrets
 
 if TYPE_CHECKING:
-    from openlive.config import Config
+    from openlive.config.model import Config
     from openlive.models import Update
     from openlive.server.engines import Engines
     from openlive.server.run import Running
@@ -88,7 +88,7 @@ def serve(host: str | None, port: int | None, config_file: Path | None, attached
 async def _serve(
     config: Config, config_file: Path | None, engines: Engines, stop: Stop, ready: Callable[[Running], None]
 ) -> None:
-    from openlive.config import keyring
+    from openlive.server.auth import keyring
     from openlive.server.run import run
 
     # A full collection that looks through all that was loaded holds up the event loop: 54 ms with the default engines.
@@ -107,7 +107,7 @@ def configured(config_file: Path | None, host: str | None = None, port: int | No
     """The configuration, with what the command line says instead. Raises `ConfigError`."""
     import msgspec
 
-    from openlive.config import load
+    from openlive.config.load import load
 
     config = load(config_file)
     changes: dict[str, str | int] = {}
@@ -127,7 +127,7 @@ def refuse_early(config: Config) -> None:
     from openlive.server import listener, tls
     from openlive.server.auth import require_keys_or_loopback
     from openlive.server.run import certificates
-    from openlive.server.store import open_store
+    from openlive.server.store import configured_bounds, open_store
 
     server = config.server
     require_keys_or_loopback(server.host, server.keys)
@@ -150,12 +150,12 @@ def refuse_early(config: Config) -> None:
                 f"openlive is already running at {running.url} (process {running.pid})."
             ) from None
         raise
-    anyio.run(open_store(config.store.location, config.store.bounds).close)
+    anyio.run(open_store(config.store.location, configured_bounds(config.store)).close)
 
 
 def warn_of_readers(config: Config, config_file: Path | None) -> None:
     """Files of the operator's are theirs to protect; some have reasons to leave them open (secrets in a container)."""
-    from openlive.config import secret_files
+    from openlive.config.load import secret_files
 
     for path in secret_files(config, config_file):
         if readable_by_others(path):

@@ -15,7 +15,7 @@ from openlive.private import without_secrets
 from openlive.types import OUTPUT_RATE, Voice
 
 if TYPE_CHECKING:
-    from openlive.config import Config
+    from openlive.config.model import Config
     from openlive.engines.api import TTS
 
 CHARACTERS = {
@@ -40,7 +40,7 @@ CHARACTERS = {
 @verbose_option
 def voices(say: str | None, out: Path, language: str, config_file: Path | None) -> None:
     """Show the voices that a client may ask for, or hear them."""
-    from openlive.config import load
+    from openlive.config.load import load
 
     config = load(config_file)
     if say is None:

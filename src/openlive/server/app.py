@@ -16,7 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from openlive.config import Config
+from openlive.config.model import Config
 from openlive.core.session import Session
 from openlive.core.setup.declarations import SERVER_TOOLS
 from openlive.core.setup.languages import LANGUAGES, NATIVE_LANGUAGES
@@ -34,7 +34,7 @@ from openlive.server.metrics import CONTENT_TYPE, Metrics
 from openlive.server.pending import Pending
 from openlive.server.readiness import Readiness
 from openlive.server.rest import Rest
-from openlive.server.store import Store
+from openlive.server.store import Store, configured_bounds
 from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import Tokens
 from openlive.server.turns import Turns
@@ -54,7 +54,7 @@ class App:
     ) -> None:
         self.metrics = Metrics()
         self.turns = Turns(observe=self.metrics.step)
-        store = MemoryStore(config.store.bounds) if store is None else store
+        store = MemoryStore(configured_bounds(config.store)) if store is None else store
         self.live = Live(store, engines.responder.forget, config.store.resumption_seconds)
         self._engines = engines
         self.waits = Waits(config.limits.reply_seconds)

@@ -16,7 +16,7 @@ import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from openlive.config import Config
+from openlive.config.model import Config
 from openlive.engines.api import LLM, STT, VAD, Addressee, Eyes, Resources, Responder, Tool, TurnDetector, Watcher
 from openlive.engines.llm.image_captions import Seeing
 from openlive.engines.llm.translation import Translating

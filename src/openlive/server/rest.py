@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from openlive.config import LimitSettings
+from openlive.config.model import LimitSettings
 from openlive.core.setup.profile import Profile
 from openlive.server.admission import Admission
 from openlive.server.auth import Principal, credentials

@@ -13,13 +13,13 @@ from typing import Any
 import anyio
 from msgspec import Struct
 
-from openlive.config import Config
+from openlive.config.model import Config
 from openlive.server import listener, pending, tls
 from openlive.server.app import App
 from openlive.server.auth import Keyring, require_keys_or_loopback
 from openlive.server.engines import Engines
 from openlive.server.lag import LoopWatch
-from openlive.server.store import PURGE, Store, StoreError, open_store
+from openlive.server.store import PURGE, Store, StoreError, configured_bounds, open_store
 
 GRACE = 5.0
 """Seconds that sessions may take to close after the core has ended them."""
@@ -96,7 +96,7 @@ async def _serve(
         ready(Running(f"https://{host}:{at.port}", at.port, ca, bundle))
 
     asyncio.get_running_loop().set_exception_handler(_loop_failed)
-    store = open_store(config.store.location, config.store.bounds)
+    store = open_store(config.store.location, configured_bounds(config.store))
     app = App(config, engines, keys, store)
     try:
         with LoopWatch(app.metrics.lag):

@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from openlive.server.auth import TOKEN_PREFIX, Principal
+from openlive.config.keys import TOKEN_PREFIX
+from openlive.server.auth import Principal
 from openlive.server.store import Store
 from openlive.wire.auth import AuthToken, mask_paths
 from openlive.wire.errors import (

@@ -19,6 +19,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from openlive.config.model import StoreSettings
+
 ITEM = 512
 """Bytes that a value counts beside its own and its key's: keeping one costs as much, so tiny ones are bounded too."""
 PURGE = 60.0
@@ -49,6 +51,10 @@ class Bounds(Struct, frozen=True):
 
 
 BOUNDS = Bounds()
+
+
+def configured_bounds(settings: StoreSettings) -> Bounds:
+    return Bounds(settings.total_bytes, settings.key_bytes)
 
 
 def size_of(key: str, value: bytes) -> int:
