@@ -28,9 +28,10 @@ from msgspec.structs import replace
 from openlive.config.model import Config, LimitSettings, ServerSettings
 from openlive.core.session import Session
 from openlive.engines.responder.cascade import Cascade
-from openlive.server import app, tls
+from openlive.server import app
 from openlive.server.auth import Keyring
 from openlive.server.engines import Engines
+from openlive.server.net import tls
 from openlive.server.run import Running, run
 from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 from openlive.types import INPUT_RATE, Output

@@ -21,7 +21,7 @@ from openlive.config.model import (
 )
 from openlive.memory import COMFORTABLE_MEMORY, choose_llm, usable_memory
 from openlive.profiles import HALF_CASCADE_VOICES, NATIVE_VOICES, PROFILES, ProfileSettings
-from openlive.server.pending import Limits
+from openlive.server.net.pending import Limits
 
 EXAMPLE = Path(__file__).parent.parent / "openlive.example.toml"
 

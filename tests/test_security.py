@@ -41,7 +41,7 @@ def bounds() -> dict[str, Any]:
 
 def valued(place: str) -> Any:
     """The value of an option (`limits.sessions`, of any section) or of a constant
-    (`core.setup.declarations:MAX_LEVELS`, `server.pending:Limits.request`)."""
+    (`core.setup.declarations:MAX_LEVELS`, `server.net.pending:Limits.request`)."""
     module, colon, path = place.partition(":")
     if not colon:
         if place in bounds():

@@ -11,7 +11,7 @@ from openlive.audio import read_wav
 from openlive.cli import main
 from openlive.cli.demo import shipped_question
 from openlive.cli.waterfall import STEPS, chart
-from openlive.server.turns import STEPS as MARKED
+from openlive.server.waterfall import STEPS as MARKED
 from openlive.types import INPUT_RATE, OUTPUT_RATE
 from tests.cli.conftest import TOLD
 

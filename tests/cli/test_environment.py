@@ -7,7 +7,7 @@ import certifi
 import pytest
 
 from openlive.cli.environment import for_program, joined
-from openlive.server import tls
+from openlive.server.net import tls
 
 URL = "https://localhost:1234"
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from openlive.config.model import LimitSettings
-from openlive.server import connection, listener, websocket
+from openlive.server import connection
 from openlive.server.engines import Engines
+from openlive.server.net import listener, websocket
 from openlive.testing.scripted import Fault, ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 from tests.faults.neighbour import Talkative, undisturbed
 from tests.raw import MANUAL, TALK, TEXT, Raw, client, reason, text

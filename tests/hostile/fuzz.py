@@ -22,7 +22,7 @@ from openlive.core.commands import Close, Command, JudgeTurn, Respond
 from openlive.core.events import AudioArrived, Event, Finished, Opened, Produced, TurnJudged
 from openlive.core.session import Session
 from openlive.core.setup.profile import Profile
-from openlive.server.frames import Frames
+from openlive.server.inbound import Frames
 from openlive.types import FunctionCall, Text, Usage
 from tests.hostile.mutations import MODEL, SAID, SETUPS, mutated
 

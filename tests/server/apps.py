@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from openlive.server import tls
-from openlive.server.listener import Listener, listening
-from openlive.server.pending import Limits, Pending
+from openlive.server.net import tls
+from openlive.server.net.listener import Listener, listening
+from openlive.server.net.pending import Limits, Pending
 
 MIB = 1024 * 1024
 QUICK = Limits(first_byte=0.1, handshake=0.1, request=0.15, setup=0.1, grace=0.05)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from openlive.server import tls
+from openlive.server.net import tls
 
 
 @pytest.fixture(scope="session")

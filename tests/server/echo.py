@@ -11,8 +11,8 @@ import argparse
 import asyncio
 from typing import Any
 
-from openlive.server.listener import serve
-from openlive.server.pending import Limits
+from openlive.server.net.listener import serve
+from openlive.server.net.pending import Limits
 
 LIMITS = Limits(
     setup_bytes=16 * 1024 * 1024,

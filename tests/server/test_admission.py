@@ -22,10 +22,10 @@ from openlive.core.setup.profile import Profile
 from openlive.core.setup.settings import Settings, from_setup
 from openlive.server.admission import MINUTE, Admission, Places, Visit
 from openlive.server.auth import Credential, Keyring, Principal, Reread, keyring
-from openlive.server.doors import Door
+from openlive.server.load_shedding import Waits
+from openlive.server.paths import Door
 from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import Tokens
-from openlive.server.waits import Waits
 from openlive.testing.scripted import ScriptedLLM
 from openlive.wire.client import ClientMessage
 from openlive.wire.errors import API_KEY_INVALID, Refusal, Status, quota, server_booked, server_busy, server_full

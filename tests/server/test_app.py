@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from openlive.config.keys import Key, KeysError
 from openlive.config.model import Config, ServerSettings, ToolSettings
-from openlive.server import tls
 from openlive.server.app import profiles
-from openlive.server.doors import door
+from openlive.server.net import tls
+from openlive.server.paths import door
 from openlive.server.run import Running, run
 from openlive.wire.setup import Modality
 from tests.raw import TALK, TEXT, client, text

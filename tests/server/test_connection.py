@@ -21,15 +21,15 @@ from openlive.server.app import profiles
 from openlive.server.auth import Keyring
 from openlive.server.buffer import Audio
 from openlive.server.connection import Connection
-from openlive.server.doors import Door
-from openlive.server.frames import LARGE
-from openlive.server.live import Live
+from openlive.server.inbound import LARGE
+from openlive.server.load_shedding import Waits
 from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics
+from openlive.server.paths import Door
+from openlive.server.session_registry import Live
 from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import Tokens
-from openlive.server.turns import Turns
-from openlive.server.waits import Waits
+from openlive.server.waterfall import Turns
 from openlive.server.work import BOUNDS, Bounds
 from openlive.testing.scripted import ScriptedLLM, ScriptedTTS
 from openlive.types import OUTPUT_RATE, Request, Speech, Text, Thought, Voice, Written

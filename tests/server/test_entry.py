@@ -15,11 +15,12 @@ import pytest
 
 from openlive.config.keys import Key
 from openlive.config.model import LimitSettings, ServerSettings
-from openlive.server import frames, framing
+from openlive.server import inbound
+from openlive.server.net import framing
 from openlive.testing.scripted import ScriptedLLM
 from openlive.wire.errors import API_KEY_INVALID, NOT_IMPLEMENTED, TOKEN_EXPIRED, UNREGISTERED_CALLER, Refusal
 from tests.raw import TEXT, client, text
-from tests.server.test_framing import sent
+from tests.server.net.test_framing import sent
 from tests.serving import MODEL, PATH, SECONDS, Scripted, Server, serving, trust
 
 pytestmark = pytest.mark.anyio
@@ -40,8 +41,8 @@ def server() -> Iterator[Server]:
 def unread(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was parsed."""
     read: list[Any] = []
-    original = frames.parse_message
-    monkeypatch.setattr(frames, "parse_message", lambda *a: (read.append(a), original(*a))[1])
+    original = inbound.parse_message
+    monkeypatch.setattr(inbound, "parse_message", lambda *a: (read.append(a), original(*a))[1])
     return read
 
 

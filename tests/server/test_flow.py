@@ -13,9 +13,9 @@ from openlive.core.commands import Close, Save, Send
 from openlive.core.events import Event, Finished, Saved
 from openlive.engines.runtime.speculation import Hold
 from openlive.server.flow import PIECES, Flow
-from openlive.server.live import Live
 from openlive.server.mailbox import Mailbox
 from openlive.server.outbox import OVERHEAD, Outbox, weight
+from openlive.server.session_registry import Live
 from openlive.server.store.memory import MemoryStore
 from openlive.types import OUTPUT_RATE, Output, Progress, Speech, Text
 from openlive.wire.content import Blob, Content, FunctionCall, Part

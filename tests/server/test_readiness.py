@@ -15,8 +15,8 @@ from openlive.config.model import Config
 from openlive.engines.responder.cascade import Cascade
 from openlive.server.app import App
 from openlive.server.engines import Engines
+from openlive.server.load_shedding import ASSUMED
 from openlive.server.readiness import Readiness
-from openlive.server.waits import ASSUMED
 from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 from tests.serving import SECONDS, Scripted, Server, serving, trust
 

@@ -17,7 +17,7 @@ from openlive.config.model import Config, ServerSettings, StoreSettings
 from openlive.core.commands import Save
 from openlive.core.events import Event
 from openlive.core.memory.snapshot import Snapshot
-from openlive.server import live
+from openlive.server import session_registry
 from openlive.server.store import StoreError
 from openlive.server.store.memory import MemoryStore
 from openlive.testing.scripted import ScriptedLLM, ScriptedTTS
@@ -294,11 +294,11 @@ async def test_what_another_version_stored(monkeypatch: pytest.MonkeyPatch) -> N
         async with client(server, resumable(TEXT)) as raw:
             key = await answered(raw, "I am Anna.")
         assert await server.comes_to(lambda: server.tasks_now() == idle), "its last state is stored"
-        monkeypatch.setattr(live, "VERSION", b"\xff")
+        monkeypatch.setattr(session_registry, "VERSION", b"\xff")
         async with client(server) as raw:
             await raw.say({"setup": resumable(TEXT, key)})
             code, reason = await raw.closed()
-            assert (code, reason) == (1008, live.OTHER_VERSION.reason)
+            assert (code, reason) == (1008, session_registry.OTHER_VERSION.reason)
 
 
 async def test_what_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ async def test_what_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
         async with client(server, resumable(TEXT)) as raw:
             key = await answered(raw, "I am Anna.")
         assert await server.comes_to(lambda: server.tasks_now() == idle), "its last state is stored"
-        monkeypatch.setattr(live, "_decoder", msgspec.msgpack.Decoder(int))
+        monkeypatch.setattr(session_registry, "_decoder", msgspec.msgpack.Decoder(int))
         async with client(server) as raw:
             await raw.say({"setup": resumable(TEXT, key)})
             assert (await raw.closed())[0] == 1008
@@ -333,16 +333,16 @@ async def test_no_key_pushes_out_the_sessions_of_another(location: str, tmp_path
 
 
 async def test_a_large_state_is_stored_less_often_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "LARGE", 100)
-    monkeypatch.setattr(live, "RATE", 0.001)  # the next one would be stored in days
+    monkeypatch.setattr(session_registry, "LARGE", 100)
+    monkeypatch.setattr(session_registry, "RATE", 0.001)  # the next one would be stored in days
     store, told = MemoryStore(), list[Event]()
-    sessions = live.Live(store, lambda _: None)
+    sessions = session_registry.Live(store, lambda _: None)
     seat = sessions.enter("s", told.append)
     seat.principal = "me"
 
     async def held() -> float:
-        value = await store.get(live.NAMESPACE, seat.key)
-        state = None if value is None else live.decode(value)
+        value = await store.get(session_registry.NAMESPACE, seat.key)
+        state = None if value is None else session_registry.decode(value)
         return state.age if isinstance(state, Snapshot) else -1
 
     async with anyio.create_task_group() as group:
@@ -362,9 +362,9 @@ async def test_a_large_state_is_stored_less_often_and_at_the_end(monkeypatch: py
 async def test_of_sessions_without_a_connection_only_so_many_are_kept_in_engines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(live, "PARTED", 2)
+    monkeypatch.setattr(session_registry, "PARTED", 2)
     forgotten: list[str] = []
-    sessions = live.Live(MemoryStore(), forgotten.append)
+    sessions = session_registry.Live(MemoryStore(), forgotten.append)
     for name in "abcd":
         seat = sessions.enter(name, lambda _: None)
         seat.principal, seat.stored = name, True

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from openlive.server import tls
+from openlive.server.net import tls
 from openlive.tools.addresses import Allowed, plain
 from openlive.tools.web import REDIRECTS, PageError, UnsafeError, Web
 from openlive.types import ToolResult

@@ -125,7 +125,7 @@ def _door(config: Config) -> tuple[None, str]:
 
 
 def _certificate(config: Config) -> tuple[None, str]:
-    from openlive.server import tls
+    from openlive.server.net import tls
     from openlive.server.run import certificates
 
     own = certificates(config)
@@ -139,7 +139,7 @@ def _certificate(config: Config) -> tuple[None, str]:
 
 def _port(config: Config) -> tuple[None, str]:
     from openlive.cli import state
-    from openlive.server import listener
+    from openlive.server.net import listener
 
     running = state.find()
     port = config.server.port

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import certifi
 
-from openlive.server.tls import TLSError
+from openlive.server.net.tls import TLSError
 
 ANY_KEY = "openlive"
 """What is shown to a server that accepts any key; both SDKs insist on one."""

@@ -64,9 +64,9 @@ def _expected() -> tuple[type[BaseException], ...]:
     from openlive.config.model import ConfigError
     from openlive.engines.api import EngineError
     from openlive.models import ModelError
-    from openlive.server.listener import ListenError, StartupError
+    from openlive.server.net.listener import ListenError, StartupError
+    from openlive.server.net.tls import TLSError
     from openlive.server.store import StoreError
-    from openlive.server.tls import TLSError
 
     ours = (AudioError, ConfigError, EngineError, KeysError, ListenError, ModelError)
     return (*ours, StartupError, StoreError, TLSError)

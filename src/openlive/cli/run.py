@@ -69,7 +69,7 @@ def key_for(config_file: Path | None) -> str:
 
 def environment(server: Server, config_file: Path | None, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     from openlive.cli.environment import for_program
-    from openlive.server.tls import default_folder
+    from openlive.server.net.tls import default_folder
 
     return for_program(environ or os.environ, server.url, key_for(config_file), server.ca, default_folder())
 

@@ -124,8 +124,8 @@ def refuse_early(config: Config) -> None:
 
     from openlive.cli import state
     from openlive.engines import registry
-    from openlive.server import listener, tls
     from openlive.server.auth import require_keys_or_loopback
+    from openlive.server.net import listener, tls
     from openlive.server.run import certificates
     from openlive.server.store import configured_bounds, open_store
 

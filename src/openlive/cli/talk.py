@@ -96,7 +96,7 @@ def _address(url: str | None, key: str | None, config_file: Path | None) -> Abst
     if url is None:
         return local_address(config_file)
     from openlive.cli.environment import ANY_KEY
-    from openlive.server.tls import default_folder
+    from openlive.server.net.tls import default_folder
 
     ca = default_folder() / "ca.pem"  # should the server be one of this user's own
     return nullcontext(Address(url.rstrip("/"), key or ANY_KEY, ca if ca.is_file() else None))

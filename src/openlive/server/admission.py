@@ -21,10 +21,10 @@ from openlive.core.setup import masks
 from openlive.core.setup.profile import Profile
 from openlive.core.setup.settings import Settings, from_setup
 from openlive.server.auth import LOCAL, Credential, Keyring, Principal
-from openlive.server.doors import Door
+from openlive.server.load_shedding import Waits
+from openlive.server.paths import Door
 from openlive.server.store import StoreError
 from openlive.server.tokens import Token, Tokens
-from openlive.server.waits import Waits
 from openlive.wire.errors import (
     API_KEY_EXPIRED,
     NOT_IMPLEMENTED,

@@ -24,21 +24,21 @@ from openlive.core.setup.limits import Limits
 from openlive.core.setup.profile import Profile
 from openlive.engines.images import reads_heic
 from openlive.engines.runtime.speculation import Hold, enter
-from openlive.server import cors, doors, entry, rest
+from openlive.server import cors, entry, paths, rest
 from openlive.server.admission import Admission, Places, Visit
 from openlive.server.auth import Keyring, Principal, credentials, door
 from openlive.server.connection import Connection
 from openlive.server.engines import Engines, sound_once
-from openlive.server.live import Live
+from openlive.server.load_shedding import Waits
 from openlive.server.metrics import CONTENT_TYPE, Metrics
-from openlive.server.pending import Pending
+from openlive.server.net.pending import Pending
 from openlive.server.readiness import Readiness
 from openlive.server.rest import Rest
+from openlive.server.session_registry import Live
 from openlive.server.store import Store, configured_bounds
 from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import Tokens
-from openlive.server.turns import Turns
-from openlive.server.waits import Waits
+from openlive.server.waterfall import Turns
 from openlive.server.work import Bounds
 from openlive.wire.errors import UNAVAILABLE, Refusal
 from openlive.wire.setup import Modality
@@ -162,7 +162,7 @@ class App:
 
     async def _live(self, socket: WebSocket) -> None:
         scope = socket.scope
-        entrance = doors.door(scope["path"])
+        entrance = paths.door(scope["path"])
         if entrance is None:
             await _reject(socket, 404, f"There is nothing at {scope['path']}.\n")
             return
@@ -275,7 +275,7 @@ class _Guard:
         elif why is not None:
             await _reject(WebSocket(scope, receive, send), 403, why + "\n")
             return
-        await self._app({**scope, "path": doors.single_slashes(scope["path"])}, receive, send)
+        await self._app({**scope, "path": paths.single_slashes(scope["path"])}, receive, send)
 
     def _answer(self, scope: Scope, why: str | None) -> Response | None:
         """What an HTTP request is told here, or None where the app has the answer. A browser that asks first is

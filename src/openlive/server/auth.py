@@ -22,7 +22,7 @@ from msgspec import Struct
 from openlive.config.keys import TOKEN_PREFIX, Key, KeysError
 from openlive.config.load import find_file, load
 from openlive.config.model import Config, ConfigError
-from openlive.server.listener import is_loopback
+from openlive.server.net.listener import is_loopback
 from openlive.wire.errors import API_KEY_INVALID, UNREGISTERED_CALLER, Refusal
 
 _LOG = logging.getLogger(__name__)

@@ -34,13 +34,13 @@ from openlive.core.session import Session
 from openlive.server.admission import Visit
 from openlive.server.buffer import Audio
 from openlive.server.engines import Engines
-from openlive.server.frames import Frames, is_dear
-from openlive.server.live import Live
+from openlive.server.inbound import Frames, is_dear
+from openlive.server.load_shedding import Waits
 from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics
 from openlive.server.outbox import Outbox
-from openlive.server.turns import Turns
-from openlive.server.waits import Waits
+from openlive.server.session_registry import Live
+from openlive.server.waterfall import Turns
 from openlive.server.work import BOUNDS, Bounds, Work
 from openlive.wire import vertex
 from openlive.wire.errors import INTERNAL, close_reason

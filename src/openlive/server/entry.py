@@ -11,7 +11,7 @@ from contextlib import suppress
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from openlive.server.pending import Pending
+from openlive.server.net.pending import Pending
 from openlive.wire.errors import Refusal, close_reason, setup_late
 
 

@@ -24,7 +24,7 @@ from openlive.config.model import LimitSettings
 from openlive.core.setup.profile import Profile
 from openlive.server.admission import Admission
 from openlive.server.auth import Principal, credentials
-from openlive.server.frames import is_dear
+from openlive.server.inbound import is_dear
 from openlive.server.store import StoreError
 from openlive.types import Sampling
 from openlive.wire.auth import AuthToken

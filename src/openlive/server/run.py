@@ -14,11 +14,11 @@ import anyio
 from msgspec import Struct
 
 from openlive.config.model import Config
-from openlive.server import listener, pending, tls
 from openlive.server.app import App
 from openlive.server.auth import Keyring, require_keys_or_loopback
 from openlive.server.engines import Engines
 from openlive.server.lag import LoopWatch
+from openlive.server.net import listener, pending, tls
 from openlive.server.store import PURGE, Store, StoreError, configured_bounds, open_store
 
 GRACE = 5.0

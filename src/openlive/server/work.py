@@ -57,11 +57,11 @@ from openlive.engines.stt.prosody import measured
 from openlive.server.buffer import SAMPLE, Audio
 from openlive.server.engines import Engines
 from openlive.server.flow import PIECES, Flow
+from openlive.server.load_shedding import Wait, Waits
 from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics
 from openlive.server.outbox import Outbox
 from openlive.server.scenes import Scenes
-from openlive.server.waits import Wait, Waits
 from openlive.types import FunctionCall, Output, Progress, Request, Speech, ToolResult, Usage
 
 _LOG = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 
-from openlive.server import tls
-from openlive.server.http import READ
-from openlive.server.listener import Listener
-from openlive.server.pending import Limits
-from openlive.server.websocket import WebSocketProtocol
+from openlive.server.net import tls
+from openlive.server.net.http import READ
+from openlive.server.net.listener import Listener
+from openlive.server.net.pending import Limits
+from openlive.server.net.websocket import WebSocketProtocol
 from tests.server.apps import MIB, QUICK, UPGRADE, Echo, reset_or_closed, running, through, trusting, until
 
 # --- WebSocket --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from openlive.core.events import BadRequest
-from openlive.server.frames import LARGE, MANY, SHORT, Frames, is_dear
+from openlive.server.inbound import LARGE, MANY, SHORT, Frames, is_dear
 
 AUDIO = '{"realtimeInput":{"audio":{"data":"' + "A" * 60_000 + '","mimeType":"audio/pcm"}}}'
 FEW = json.dumps({"clientContent": {"turns": [{"parts": [{"text": "a, b, c " * 400}]}]}})

@@ -18,10 +18,10 @@ from openlive.server.admission import Places
 from openlive.server.auth import Principal
 from openlive.server.buffer import Audio
 from openlive.server.engines import Engines
+from openlive.server.load_shedding import ASSUMED, FRESH, PATIENCE, Waits
 from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics
 from openlive.server.outbox import Outbox
-from openlive.server.waits import ASSUMED, FRESH, PATIENCE, Waits
 from openlive.server.work import BOUNDS, Work
 from openlive.testing.scripted import ScriptedSTT, ScriptedVAD
 from openlive.types import Message, Progress, Request, Speech, Text, Transcript, Voice

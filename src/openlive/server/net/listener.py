@@ -23,9 +23,9 @@ import anyio
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from openlive.server.http import App, Door, HTTPProtocol
-from openlive.server.pending import Limits, Pace, Pending, PendingSockets
-from openlive.server.websocket import WebSocketProtocol
+from openlive.server.net.http import App, Door, HTTPProtocol
+from openlive.server.net.pending import Limits, Pace, Pending, PendingSockets
+from openlive.server.net.websocket import WebSocketProtocol
 
 KEEP_ALIVE = 5
 """Seconds that an idle HTTP connection is kept."""

@@ -24,10 +24,11 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from openlive.config.keys import Key
 from openlive.config.model import Config, LimitSettings, ServerSettings
-from openlive.server import app, tls
-from openlive.server.framing import BINARY
-from openlive.server.listener import listening
-from openlive.server.pending import Limits
+from openlive.server import app
+from openlive.server.net import tls
+from openlive.server.net.framing import BINARY
+from openlive.server.net.listener import listening
+from openlive.server.net.pending import Limits
 from tests.raw import TEXT, Raw
 from tests.serving import PATH, Scripted, certificates, trust
 

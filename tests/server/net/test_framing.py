@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from websockets.frames import Frame, Opcode
 
-from openlive.server.framing import (
+from openlive.server.net.framing import (
     BINARY,
     CLOSE,
     CONT,

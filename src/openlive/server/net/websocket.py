@@ -22,7 +22,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
-from openlive.server.framing import (
+from openlive.server.net.framing import (
     BINARY,
     CLOSE,
     CONT,
@@ -34,7 +34,7 @@ from openlive.server.framing import (
     frame,
     read_close,
 )
-from openlive.server.pending import Pending
+from openlive.server.net.pending import Pending
 from openlive.wire.errors import INTERNAL, UNAVAILABLE, close_reason
 
 Message = MutableMapping[str, Any]

@@ -19,9 +19,10 @@ import pytest
 from cryptography import x509
 
 from openlive.config.model import Config
-from openlive.server import run, tls
-from openlive.server.listener import listening
-from openlive.server.pending import Limits
+from openlive.server import run
+from openlive.server.net import tls
+from openlive.server.net.listener import listening
+from openlive.server.net.pending import Limits
 from tests.server.echo import echo
 
 NOW = datetime.now(UTC)
@@ -265,7 +266,7 @@ def serial(file: Path) -> int:
 
 def test_a_certificate_whose_file_changes_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Of an operator's: a certificate and a key, which are never replaced in the same moment."""
-    caplog.set_level("INFO", "openlive.server.tls")
+    caplog.set_level("INFO", "openlive.server.net.tls")
     certificate, key = tmp_path / "own.crt", tmp_path / "own.key"
 
     def replace(*, only_certificate: bool = False) -> None:

@@ -13,13 +13,13 @@ from websockets.asyncio.client import connect
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-from openlive.server.framing import BINARY, CLOSE, CONT, PING, PONG, TEXT
-from openlive.server.listener import listening
-from openlive.server.pending import Limits, Pending, PendingSockets
-from openlive.server.websocket import CLOSE_TIMEOUT, FRAMES, LINGER, QUIET, UNANSWERED, WebSocketProtocol
+from openlive.server.net.framing import BINARY, CLOSE, CONT, PING, PONG, TEXT
+from openlive.server.net.listener import listening
+from openlive.server.net.pending import Limits, Pending, PendingSockets
+from openlive.server.net.websocket import CLOSE_TIMEOUT, FRAMES, LINGER, QUIET, UNANSWERED, WebSocketProtocol
 from tests.server.apps import through
 from tests.server.echo import echo
-from tests.server.test_framing import sent
+from tests.server.net.test_framing import sent
 from tests.server.virtual import timeless
 
 HANDSHAKE = Request(

@@ -9,8 +9,8 @@ from contextlib import suppress
 import pytest
 from websockets.asyncio.client import connect
 
-from openlive.server.listener import listening
-from openlive.server.pending import Limits, Pace, Pending, PendingSockets, origin
+from openlive.server.net.listener import listening
+from openlive.server.net.pending import Limits, Pace, Pending, PendingSockets, origin
 from tests.server.apps import Echo, through
 from tests.server.echo import echo
 from tests.server.virtual import timeless

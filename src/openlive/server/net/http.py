@@ -23,8 +23,8 @@ from uvicorn.server import ServerState
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-from openlive.server.pending import Pending
-from openlive.server.websocket import LINGER, QUIET, WebSocketProtocol
+from openlive.server.net.pending import Pending
+from openlive.server.net.websocket import LINGER, QUIET, WebSocketProtocol
 
 READ = 32 * 1024
 """Bytes of a connection that are read at once, and decrypted in one call. asyncio takes 256 KiB: of TLS key updates

@@ -17,9 +17,9 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from openlive.server import tls
-from openlive.server.listener import ListenError, StartupError, bind, is_loopback, listening, serve
-from openlive.server.pending import Limits, PendingSockets
+from openlive.server.net import tls
+from openlive.server.net.listener import ListenError, StartupError, bind, is_loopback, listening, serve
+from openlive.server.net.pending import Limits, PendingSockets
 from tests.server.apps import QUICK, UPGRADE, Echo, reset_or_closed, running, through, trusting, until
 
 # --- both kinds on one port -------------------------------------------------------------------------------------------

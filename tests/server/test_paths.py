@@ -12,7 +12,7 @@ from openlive.config.model import ServerSettings
 from openlive.core.listening.activity import MS
 from openlive.core.setup.profile import Profile
 from openlive.core.setup.settings import from_setup
-from openlive.server.doors import Door, door
+from openlive.server.paths import Door, door
 from openlive.testing.scripted import ScriptedLLM, ScriptedSTT
 from openlive.wire.json import parse
 from openlive.wire.setup import Setup
