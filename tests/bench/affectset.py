@@ -53,7 +53,7 @@ class Clip(Struct, frozen=True):
 
 
 def affect_set() -> AffectSet:
-    return msgspec.json.decode(Path(__file__).with_name("affect.json").read_bytes(), type=AffectSet)
+    return msgspec.json.decode((Path(__file__).parent / "sets" / "affect.json").read_bytes(), type=AffectSet)
 
 
 def clips(speaker: Renders, table: AffectSet) -> Iterator[Clip]:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-FILE = Path(__file__).with_name("calls.json")
+FILE = Path(__file__).parent / "sets" / "calls.json"
 LANGUAGES = {"en": "en-US", "de": "de-DE", "es": "es-ES", "pt": "pt-BR"}
 """How a client names them to the server."""
 

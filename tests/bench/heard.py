@@ -48,7 +48,7 @@ class Row(Struct, frozen=True):
 
 def load(name: str = "heard", part: str = "all") -> list[Row]:
     """The rows of a set. Its part `aside` is every second one, beginning with the second; `seen` are the others."""
-    rows = json.loads(Path(__file__).with_name(f"{name}.json").read_text("utf-8"))
+    rows = json.loads((Path(__file__).parent / "sets" / f"{name}.json").read_text("utf-8"))
     return [Row(**row) for row in rows[PARTS[part]]]
 
 

@@ -37,7 +37,9 @@ from openlive.engines.tts.kokoro.voices import VOICES, timbre
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 
-SENTENCES: Mapping[str, Sequence[str]] = json.loads(Path(__file__).with_name("languages.json").read_text("utf-8"))
+SENTENCES: Mapping[str, Sequence[str]] = json.loads(
+    (Path(__file__).parent / "sets" / "languages.json").read_text("utf-8")
+)
 CAST = ("Kore", "Puck", "Aoede", "Fenrir", "Leda")
 SCRIPTS = {
     "hi": "नमस्ते, आप कैसे हैं?",

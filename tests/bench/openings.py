@@ -27,7 +27,7 @@ from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure
 from openlive.types import Message, Request, Sampling, Text, Voice
 
-SET: Sequence[dict[str, Any]] = json.loads(Path(__file__).with_name("openings.json").read_text("utf-8"))
+SET: Sequence[dict[str, Any]] = json.loads((Path(__file__).parent / "sets" / "openings.json").read_text("utf-8"))
 
 
 @click.command()

@@ -29,7 +29,7 @@ from openlive.engines.vision.rapidocr import RapidOCREyes, told
 from openlive.types import Image
 from tests.engines.vision.signs import encoded, picture
 
-SET = Path(__file__).parent / "pictures.json"
+SET = Path(__file__).parent / "sets" / "pictures.json"
 ORIENTATION = 0x0112
 UNDONE = {
     2: (True, 0),

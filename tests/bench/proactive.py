@@ -31,9 +31,9 @@ from openlive.engines.tts.kokoro import engine as kokoro
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Heard, Message, Request, Text, Voice
 
-SET = Path(__file__).parent / "proactive.txt"
-EXAMPLES = Path(__file__).parent / "proactive_examples.txt"
-FITTED = Path(e5.__file__).with_name("addressee.json")
+SET = Path(__file__).parent / "sets" / "proactive.txt"
+EXAMPLES = Path(__file__).parent / "sets" / "proactive_examples.txt"
+FITTED = Path(e5.__file__).with_name("e5.json")
 ROUNDS = 3
 """Times that each line is spoken, each time by another voice."""
 VOICES = ("Kore", "Puck", "Aoede", "Fenrir")

@@ -28,7 +28,7 @@ from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure
 from openlive.types import Message, Request, Sampling, Text
 
-SET: Sequence[dict[str, Any]] = json.loads(Path(__file__).with_name("requests.json").read_text("utf-8"))
+SET: Sequence[dict[str, Any]] = json.loads((Path(__file__).parent / "sets" / "requests.json").read_text("utf-8"))
 
 
 @click.command()

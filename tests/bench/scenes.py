@@ -27,7 +27,7 @@ from openlive.engines.registry import load
 from openlive.types import Image, Message, Request, Text
 from tests.engines.vision.signs import encoded, picture
 
-SET = Path(__file__).parent / "scenes.json"
+SET = Path(__file__).parent / "sets" / "scenes.json"
 
 
 class Scene(Struct, frozen=True, forbid_unknown_fields=True):

@@ -33,7 +33,7 @@ RUN = re.compile(r"\[([a-z|]+) ([^\]]+)\]")
 
 def load(part: str = "all") -> list[Row]:
     """The rows of the set. Its part `aside` is every second one, beginning with the second; `seen` are the others."""
-    rows = json.loads(Path(__file__).with_name("scripts.json").read_text("utf-8"))
+    rows = json.loads((Path(__file__).parent / "sets" / "scripts.json").read_text("utf-8"))
     return [Row(**row) for row in rows[PARTS[part]]]
 
 

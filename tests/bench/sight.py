@@ -24,7 +24,7 @@ from openlive.engines.responder.cascade import prepared
 from openlive.types import Image, Message, Request, Sampling, Text
 from tests.engines.vision.signs import encoded, picture
 
-SET = Path(__file__).parent / "sight.json"
+SET = Path(__file__).parent / "sets" / "sight.json"
 
 
 class Sign(Struct, frozen=True, forbid_unknown_fields=True):

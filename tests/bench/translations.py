@@ -29,7 +29,7 @@ from openlive.models import ensure
 from openlive.types import Heard, Message, Request, Sampling, Text, Translation, Voice
 from tests.bench.languages import listen, plain, recogniser, speech
 
-SET: Sequence[dict[str, Any]] = json.loads(Path(__file__).with_name("translations.json").read_text("utf-8"))
+SET: Sequence[dict[str, Any]] = json.loads((Path(__file__).parent / "sets" / "translations.json").read_text("utf-8"))
 
 
 @click.command()

@@ -61,7 +61,7 @@ class Clip(Struct, frozen=True):
 
 
 def turn_set() -> TurnSet:
-    return msgspec.json.decode(Path(__file__).with_name("turns.json").read_bytes(), type=TurnSet)
+    return msgspec.json.decode((Path(__file__).parent / "sets" / "turns.json").read_bytes(), type=TurnSet)
 
 
 def recordings() -> Iterator[Clip]:

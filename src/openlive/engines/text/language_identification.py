@@ -17,7 +17,7 @@ SURE_WORD, SURE = 0.7, 0.35
 STAYS = 4.0
 """How much likelier another language has to be than the one that is expected: a conversation rarely changes its own.
 Only one of the 220 is then taken for another one than expected; where another one is expected, 94 % of those with three
-words or more are told all the same, and 99.8 % of the longer ones in `tests/bench/languages.json`."""
+words or more are told all the same, and 99.8 % of the longer ones in `tests/bench/sets/languages.json`."""
 ENOUGH = 300
 """Characters that show it."""
 

@@ -332,7 +332,9 @@ def test_the_language_of_a_text(text: str, hint: str, language: str) -> None:
     assert language_of(text, hint) == language
 
 
-SENTENCES: dict[str, list[str]] = json.loads((Path(__file__).parents[3] / "bench/languages.json").read_text("utf-8"))
+SENTENCES: dict[str, list[str]] = json.loads(
+    (Path(__file__).parents[3] / "bench/sets/languages.json").read_text("utf-8")
+)
 NATIVES = {"en": "a", "zh": "z", "es": "e", "fr": "f", "hi": "h", "ja": "j", "ko": "j", "pt": "p"}
 NATIVES |= dict.fromkeys(("bn", "gu", "kn", "ml", "mr", "ta", "te"), "h")
 """Where a voice of Kokoro's comes from, by its first letter; Italian stands in elsewhere."""
