@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from openlive.audio import (
     AudioError,
     InputAudio,
-    from_ms,
+    count_samples,
+    ms_to_samples,
     parse_mime,
     read_wav,
-    samples,
-    to_ms,
-    wav,
+    samples_to_ms,
+    to_wav,
     write_wav,
 )
 
@@ -115,9 +115,11 @@ def test_other_rates_keep_their_pitch_and_length(rate: int) -> None:
     audio, pcm = InputAudio(), tone(rate)
     step = rate // 50 * 2
     out = b"".join(audio.push(pcm[i : i + step], f"audio/pcm;rate={rate}") for i in range(0, len(pcm), step))
-    assert to_ms(16000 - samples(out), 16000) < 100, "a resampler that holds back more would delay every turn"
+    assert samples_to_ms(16000 - count_samples(out), 16000) < 100, (
+        "a resampler that holds back more would delay every turn"
+    )
     out += audio.flush()
-    assert abs(samples(out) - 16000) <= 2
+    assert abs(count_samples(out) - 16000) <= 2
     assert loudest_hz(out) == pytest.approx(440, abs=2)
 
 
@@ -132,7 +134,7 @@ def test_a_change_of_rate_loses_nothing() -> None:
     out = audio.push(tone(48000), "audio/pcm;rate=48000")
     out += audio.push(tone(16000), "audio/pcm;rate=16000")
     out += audio.push(tone(24000), "audio/pcm;rate=24000") + audio.flush()
-    assert abs(samples(out) - 48000) <= 3
+    assert abs(count_samples(out) - 48000) <= 3
 
 
 @given(cuts=st.lists(st.integers(0, 3200), max_size=12), bits=st.sampled_from(["", ";channels=2"]))
@@ -179,7 +181,7 @@ def test_a_wav_files_own_rate_and_channels_win() -> None:
     both = np.stack([np.frombuffer(left, "<i2"), np.frombuffer(right, "<i2")], axis=1).tobytes()
     audio = InputAudio()
     out = audio.push(riff(both, channels=2, rate=48000), "audio/pcm;rate=16000") + audio.flush()
-    assert abs(samples(out) - 16000) <= 2
+    assert abs(count_samples(out) - 16000) <= 2
     assert loudest_hz(out) == pytest.approx(440, abs=2)
 
 
@@ -260,22 +262,22 @@ def test_every_kind_of_wav_file(tmp_path: Path) -> None:
         path.write_bytes(data)
         got = np.frombuffer(read_wav(path), "<i2").astype(float)
         assert np.abs(got - want).max() <= (256 if name == "8" else 1), name
-        assert abs(samples(read_wav(data, 24000)) - 24000) <= 1
+        assert abs(count_samples(read_wav(data, 24000)) - 24000) <= 1
 
 
 def test_files_are_written_and_named_in_errors(tmp_path: Path) -> None:
     path, pcm = tmp_path / "a.wav", tone(24000)
     write_wav(path, pcm, 24000)
     assert read_wav(path, 24000) == pcm
-    assert read_wav(wav(pcm, 24000), 24000) == pcm
+    assert read_wav(to_wav(pcm, 24000), 24000) == pcm
     (tmp_path / "b.wav").write_text("hello")
     with pytest.raises(AudioError, match=r"b\.wav: not a WAV file"):
         read_wav(tmp_path / "b.wav")
     with pytest.raises(AudioError, match="ends before its samples"):
-        read_wav(wav(pcm, 24000)[:30])
+        read_wav(to_wav(pcm, 24000)[:30])
 
 
 def test_samples_and_time() -> None:
-    assert to_ms(samples(tone(16000)), 16000) == 1000
-    assert from_ms(20, 16000) == 320
-    assert from_ms(33.3333, 24000) == 800
+    assert samples_to_ms(count_samples(tone(16000)), 16000) == 1000
+    assert ms_to_samples(20, 16000) == 320
+    assert ms_to_samples(33.3333, 24000) == 800

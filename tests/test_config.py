@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from openlive.config.keys import Key
-from openlive.config.load import load, parse, variables
+from openlive.config.load import load_config, option_variables, parse_config
 from openlive.config.model import (
     Config,
     ConfigError,
@@ -27,7 +27,7 @@ EXAMPLE = Path(__file__).parent.parent / "openlive.example.toml"
 
 
 def test_nothing_configured() -> None:
-    config = parse("")
+    config = parse_config("")
     assert config == Config()
     assert (config.server.host, config.server.port) == ("127.0.0.1", 9080)
     assert config.models == PROFILES
@@ -37,7 +37,7 @@ def test_nothing_configured() -> None:
 
 
 def test_the_example_is_the_default() -> None:
-    assert parse(EXAMPLE.read_text()) == Config()
+    assert parse_config(EXAMPLE.read_text()) == Config()
 
 
 def test_the_example_holds_every_option_and_nothing_else() -> None:
@@ -139,16 +139,16 @@ def test_the_example_names_every_built_in_model_and_the_listener_agrees_with_the
 )
 def test_errors_name_the_place(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse(text)
+        parse_config(text)
     assert message in str(caught.value)
 
 
 def test_errors_show_no_key() -> None:
     for text in ("[[server.keys]]\nname = 'a'\nkey = 's3cret'\n" * 2, "[server]\nkeys = ['s3cret']"):
         with pytest.raises(ConfigError) as caught:
-            parse(text)
+            parse_config(text)
         assert "s3cret" not in str(caught.value)
-    assert "s3cret" not in repr(parse("[[server.keys]]\nname = 'a'\nkey = 's3cret'"))
+    assert "s3cret" not in repr(parse_config("[[server.keys]]\nname = 'a'\nkey = 's3cret'"))
 
 
 # --- models -----------------------------------------------------------------------------------------------------------
@@ -178,14 +178,14 @@ def test_the_names_of_the_guide_and_current_ones_are_there() -> None:
 
 
 def test_a_table_changes_what_it_names() -> None:
-    config = parse('[models."gemini-3.8-live"]\nhistory = "sent"\naliases = ["live"]')
+    config = parse_config('[models."gemini-3.8-live"]\nhistory = "sent"\naliases = ["live"]')
     changed = config.models["gemini-3.8-live"]
     assert changed == msgspec.structs.replace(PROFILES["gemini-3.8-live"], history="sent", aliases=("live",))
     assert config.models["gemini-2.0-flash-live-001"] == PROFILES["gemini-2.0-flash-live-001"]
 
 
 def test_a_new_model_begins_with_what_its_kind_implies() -> None:
-    config = parse('[models.mine]\nkind = "native-audio"\nmodalities = ["AUDIO"]\n[models.other]')
+    config = parse_config('[models.mine]\nkind = "native-audio"\nmodalities = ["AUDIO"]\n[models.other]')
     assert config.models["mine"].voices == NATIVE_VOICES
     assert config.models["mine"].modalities == ("AUDIO",)
     assert config.models["other"] == ProfileSettings()
@@ -193,11 +193,13 @@ def test_a_new_model_begins_with_what_its_kind_implies() -> None:
 
 
 def test_a_built_in_model_of_another_kind_is_that_kind() -> None:
-    assert parse('[models."gemini-3.8-live"]\nkind = "half-cascade"').models["gemini-3.8-live"] == ProfileSettings()
+    assert (
+        parse_config('[models."gemini-3.8-live"]\nkind = "half-cascade"').models["gemini-3.8-live"] == ProfileSettings()
+    )
 
 
 def test_names_of_the_file_win_over_built_in_aliases() -> None:
-    config = parse('[models.mine]\naliases = ["gemini-2.0-flash-exp"]\n[models."gemini-3.1-flash-live-preview"]')
+    config = parse_config('[models.mine]\naliases = ["gemini-2.0-flash-exp"]\n[models."gemini-3.1-flash-live-preview"]')
     assert (config.profile("gemini-2.0-flash-exp") or ("",))[0] == "mine"
     assert (config.profile("gemini-3.1-flash-live-preview") or ("",))[0] == "gemini-3.1-flash-live-preview"
     assert "gemini-3.1-flash-live-preview" not in config.models["gemini-3.8-live"].aliases
@@ -215,7 +217,7 @@ def test_the_environment_wins() -> None:
         "OPENLIVE_DATA": "what others use",
         "PORT": "1",
     }
-    config = parse("[server]\nport = 1\nhost = '::1'", environ=environ)
+    config = parse_config("[server]\nport = 1\nhost = '::1'", environ=environ)
     assert (config.server.port, config.server.host) == (0, "::1")
     assert config.server.names == ("a.example", "b.example")
     assert config.engines.llm == "gguf:/x.gguf"
@@ -223,7 +225,7 @@ def test_the_environment_wins() -> None:
 
 
 def test_a_preset_fills_in_what_is_not_set() -> None:
-    limits = parse("[limits]\npreset = 'documented'\nsession_seconds = 1e9").limits
+    limits = parse_config("[limits]\npreset = 'documented'\nsession_seconds = 1e9").limits
     durations = [limits.duration(name) for name in ("connection_seconds", "session_seconds", "video_seconds")]
     assert durations == [600, 1e9, 120]
     assert LimitSettings().duration("connection_seconds") == 0
@@ -231,8 +233,8 @@ def test_a_preset_fills_in_what_is_not_set() -> None:
 
 def test_the_store_is_beside_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "openlive.toml").write_text("[store]\nlocation = 'sqlite:data/sessions.db'")
-    assert load(tmp_path / "openlive.toml").store.location == f"sqlite:{tmp_path}/data/sessions.db"
-    assert parse("", environ={"OPENLIVE_STORE_LOCATION": "sqlite:/x.db"}).store.location == "sqlite:/x.db"
+    assert load_config(tmp_path / "openlive.toml").store.location == f"sqlite:{tmp_path}/data/sessions.db"
+    assert parse_config("", environ={"OPENLIVE_STORE_LOCATION": "sqlite:/x.db"}).store.location == "sqlite:/x.db"
 
 
 @pytest.mark.parametrize(
@@ -246,13 +248,13 @@ def test_the_store_is_beside_the_configuration(tmp_path: Path) -> None:
 )
 def test_errors_of_the_environment(variable: str, value: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse("", environ={variable: value})
+        parse_config("", environ={variable: value})
     assert message in str(caught.value)
 
 
 def test_every_plain_option_has_a_variable() -> None:
-    assert len(variables()) == len(set(variables()))
-    plain: set[Any] = set(variables().values())
+    assert len(option_variables()) == len(set(option_variables()))
+    plain: set[Any] = set(option_variables().values())
     assert ("server", "host") in plain
     every = {
         (section, name)
@@ -265,27 +267,27 @@ def test_every_plain_option_has_a_variable() -> None:
 def test_keys_come_together(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("ben:k2\n")
     (tmp_path / "my.toml").write_text("[server]\nkeys = [{ name = 'anna', key = 'k1' }]\nkey_file = 'keys'\n")
-    config = load(tmp_path / "my.toml", {"OPENLIVE_KEYS": "carl:k3"})
+    config = load_config(tmp_path / "my.toml", {"OPENLIVE_KEYS": "carl:k3"})
     assert config.server.keys == (Key("anna", "k1"), Key("ben", "k2"), Key("carl", "k3"))
     with pytest.raises(ConfigError, match=r"all keys together: there are two keys named 'anna'"):
-        load(tmp_path / "my.toml", {"OPENLIVE_KEYS": "anna:k3"})
+        load_config(tmp_path / "my.toml", {"OPENLIVE_KEYS": "anna:k3"})
     (tmp_path / "keys").unlink()
     with pytest.raises(ConfigError, match=r"key file .*keys cannot be read"):
-        load(tmp_path / "my.toml", {})
+        load_config(tmp_path / "my.toml", {})
 
 
 def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load(environ={}) == Config()
+    assert load_config(environ={}) == Config()
     (tmp_path / "openlive.toml").write_text("[server]\nport = 1\n")
-    assert load(environ={}).server.port == 1
+    assert load_config(environ={}).server.port == 1
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "other.toml").write_text("[server]\nport = 2\ncertificate = 'own.pem'\n")
-    config = load(environ={"OPENLIVE_CONFIG": "sub/other.toml"})
+    config = load_config(environ={"OPENLIVE_CONFIG": "sub/other.toml"})
     assert (config.server.port, config.server.certificate) == (2, "sub/own.pem")
-    assert load(tmp_path / "openlive.toml", {"OPENLIVE_CONFIG": "sub/other.toml"}).server.port == 1
+    assert load_config(tmp_path / "openlive.toml", {"OPENLIVE_CONFIG": "sub/other.toml"}).server.port == 1
     with pytest.raises(ConfigError, match=r"gone\.toml: cannot be read"):
-        load(Path("gone.toml"), {})
+        load_config(Path("gone.toml"), {})
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -322,7 +324,7 @@ def test_a_cgroups_limit_counts(tmp_path: Path) -> None:
 
 
 def test_one_kind_of_an_engine_may_have_settings_of_its_own() -> None:
-    config = parse(
+    config = parse_config(
         '[engines.settings.openai]\nmodel = "llama"\napi_key = "k"\n'
         '[engines.settings.openai.tts]\nmodel = "kokoro"\nvoices = { Puck = "am_puck" }\n',
         "openlive.toml",

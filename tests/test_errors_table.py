@@ -100,7 +100,16 @@ def literals() -> list[tuple[str, str]]:
             texts = [text for argument in node.args if (text := template(argument, names))]
             if name == "AudioError":  # those that begin with a hole name a file, not a field
                 found += [(f"{path.name}:{node.lineno}", text) for text in texts if not text.startswith(HOLE)]
-            if name in ("ProtocolError", "Refusal", "ContextFullError", "_close", "_fail", "close", "FramingError"):
+            if name in (
+                "ProtocolError",
+                "Refusal",
+                "ContextFullError",
+                "_close_session",
+                "_close",
+                "_fail",
+                "close",
+                "FramingError",
+            ):
                 found += [(f"{path.name}:{node.lineno}", text) for text in texts]
     return found
 

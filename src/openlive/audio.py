@@ -38,7 +38,7 @@ class AudioError(ValueError):
     """Audio that cannot be taken. The message is a close reason: it names the field and the cause."""
 
 
-class Format(Struct, frozen=True):
+class PCMFormat(Struct, frozen=True):
     """How samples lie in a stream of bytes: signed little-endian integers, or IEEE floats (8 bits: unsigned)."""
 
     rate: int = INPUT_RATE
@@ -49,12 +49,12 @@ class Format(Struct, frozen=True):
     """A WAV header is expected, whose own format then counts."""
 
     @property
-    def frame(self) -> int:
+    def frame_bytes(self) -> int:
         """Bytes of one sample of all channels."""
         return self.channels * self.bits // 8
 
     @property
-    def plain(self) -> bool:
+    def is_mono_16_bit(self) -> bool:
         """Nothing has to be done to it but resampling."""
         return self.channels == 1 and self.bits == 16 and not self.floating
 
@@ -62,7 +62,7 @@ class Format(Struct, frozen=True):
 # --- mime types -------------------------------------------------------------------------------------------------------
 
 
-def parse_mime(mime: str, path: str = "realtime_input.audio") -> Format:
+def parse_mime(mime: str, path: str = "realtime_input.audio") -> PCMFormat:
     """What a mime type says. '' and a type without a rate mean 16 kHz mono; parameters we do not know are passed over.
 
     `audio/l16` is read as little-endian, as the API's users send it, not as RFC 2586 has it. `path` names the blob in
@@ -82,11 +82,11 @@ def parse_mime(mime: str, path: str = "realtime_input.audio") -> Format:
         if not (value.isascii() and value.isdigit()):
             raise AudioError(f"{field}: {name} {value[:20]!r} is not a number.")
         values[name] = int(value[:9])
-    _check(field, values["rate"], values["channels"])
-    return Format(rate=values["rate"], channels=values["channels"], wav=kind in _WAV_TYPES)
+    _check_rate_and_channels(field, values["rate"], values["channels"])
+    return PCMFormat(rate=values["rate"], channels=values["channels"], wav=kind in _WAV_TYPES)
 
 
-def _check(field: str, rate: int, channels: int) -> None:
+def _check_rate_and_channels(field: str, rate: int, channels: int) -> None:
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise AudioError(f"{field}: rate {rate} is outside {LOWEST_RATE} to {HIGHEST_RATE} Hz.")
     if not 1 <= channels <= 8:
@@ -96,11 +96,11 @@ def _check(field: str, rate: int, channels: int) -> None:
 # --- WAV headers ------------------------------------------------------------------------------------------------------
 
 
-class _Header(Struct, frozen=True):
+class _WavHeader(Struct, frozen=True):
     """A WAV header: the format, where the samples begin, how many bytes of them follow (None: to the end), and of tags
     after those."""
 
-    format: Format
+    format: PCMFormat
     start: int
     length: int | None
     tags: int
@@ -110,9 +110,9 @@ def _is_wav(data: bytes) -> bool:
     return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
 
 
-def _read_header(data: bytes, field: str) -> _Header | None:
+def _read_header(data: bytes, field: str) -> _WavHeader | None:
     """The header that `data` begins with, or None while it is incomplete."""
-    found: Format | None = None
+    found: PCMFormat | None = None
     at = 12
     while len(data) >= at + 8:
         name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
@@ -121,9 +121,9 @@ def _read_header(data: bytes, field: str) -> _Header | None:
             if found is None:
                 raise AudioError(f"{field}: a WAV file whose samples come before their format.")
             if not 0 < size < _UNKNOWN_LENGTH:
-                return _Header(found, body, None, 0)
+                return _WavHeader(found, body, None, 0)
             tags = int.from_bytes(data[4:8], "little") + 8 - body - size
-            return _Header(found, body, size, tags if 0 < tags <= _HEADER_LIMIT else 0)
+            return _WavHeader(found, body, size, tags if 0 < tags <= _HEADER_LIMIT else 0)
         if name == b"fmt ":
             if len(data) < body + min(size, 40):
                 return None
@@ -136,7 +136,7 @@ def _read_header(data: bytes, field: str) -> _Header | None:
     return None
 
 
-def _read_format(chunk: bytes, field: str) -> Format:
+def _read_format(chunk: bytes, field: str) -> PCMFormat:
     if len(chunk) < 16:
         raise AudioError(f"{field}: a WAV file with a format of {len(chunk)} bytes.")
     code, channels = int.from_bytes(chunk[:2], "little"), int.from_bytes(chunk[2:4], "little")
@@ -145,14 +145,14 @@ def _read_format(chunk: bytes, field: str) -> Format:
         code = int.from_bytes(chunk[24:26], "little")
     if (code, bits) not in {(1, 8), (1, 16), (1, 24), (1, 32), (3, 32), (3, 64)}:
         raise AudioError(f"{field}: WAV encoding {code} with {bits} bits is not supported; send 16-bit PCM.")
-    _check(f"{field} (WAV header)", rate, channels)
-    return Format(rate=rate, channels=channels, bits=bits, floating=code == 3, wav=True)
+    _check_rate_and_channels(f"{field} (WAV header)", rate, channels)
+    return PCMFormat(rate=rate, channels=channels, bits=bits, floating=code == 3, wav=True)
 
 
 # --- samples ----------------------------------------------------------------------------------------------------------
 
 
-def _to_floats(data: bytes, form: Format) -> NDArray[Any]:
+def _to_floats(data: bytes, form: PCMFormat) -> NDArray[Any]:
     """Whole frames as float32[n] mono between -1 and 1."""
     if form.floating:
         samples = np.frombuffer(data, f"<f{form.bits // 8}").astype(np.float32)
@@ -172,9 +172,9 @@ def _to_pcm(floats: NDArray[Any]) -> NDArray[Any]:
     return np.clip(np.rint(floats * 32768.0), -32768, 32767).astype("<i2")
 
 
-def _mono(data: bytes, form: Format) -> bytes:
+def _to_mono(data: bytes, form: PCMFormat) -> bytes:
     """Whole frames as s16le mono at their own rate; `data` itself where that is what it is."""
-    return data if form.plain else _to_pcm(_to_floats(data, form)).tobytes()
+    return data if form.is_mono_16_bit else _to_pcm(_to_floats(data, form)).tobytes()
 
 
 class InputAudio:
@@ -189,11 +189,11 @@ class InputAudio:
         self._stream: soxr.ResampleStream | None = None
         self._stream_rate = rate
         self._head: bytes | None = None  # the beginning of a WAV file while its header is incomplete
-        self._wav: Format | None = None  # the format of the WAV file whose samples are being read
+        self._wav: PCMFormat | None = None  # the format of the WAV file whose samples are being read
         self._left: int | None = None  # bytes of its samples still to come; None: until the end of the stream
         self._rest = b""  # the beginning of a sample
         self._tags = 0  # bytes to pass over after its samples
-        self._mime = ("", Format())
+        self._mime = ("", PCMFormat())
 
     def push(self, data: bytes, mime: str, path: str = "realtime_input.audio") -> bytes:
         """What can be given out once `data` has come; at 16 kHz mono, `data` itself. Raises `AudioError`."""
@@ -206,11 +206,11 @@ class InputAudio:
         field = f"Invalid value at '{path}.data'"
         if self._head is not None:
             data = self._head + data
-            return self._open(data, field)
+            return self._open_wav(data, field)
         if _is_wav(data):
-            return self._open(data, field)
+            return self._open_wav(data, field)
         if self._wav is not None:
-            return self._continue(data)
+            return self._continue_wav(data)
         if self._tags:
             skipped = min(self._tags, len(data))
             self._tags -= skipped
@@ -218,15 +218,15 @@ class InputAudio:
         if form.wav and data:
             if not b"RIFF".startswith(data[:4]):
                 raise AudioError(f"{field}: no RIFF header although the type says WAV.")
-            return self._open(data, field)
-        return self._resample(_mono(self._whole(data, form), form), form.rate)
+            return self._open_wav(data, field)
+        return self._resample_pcm(_to_mono(self._take_whole_frames(data, form), form), form.rate)
 
     def flush(self) -> bytes:
         """The end of the stream (`audioStreamEnd`): what was held back. The next `push` begins anew."""
         self._head, self._wav, self._left, self._rest, self._tags = None, None, None, b"", 0
-        return self._drain()
+        return self._drain_resampler()
 
-    def _open(self, data: bytes, field: str) -> bytes:
+    def _open_wav(self, data: bytes, field: str) -> bytes:
         self._wav, self._rest, self._tags = None, b"", 0
         if len(data) >= 12 and not _is_wav(data):
             self._head = None
@@ -236,33 +236,33 @@ class InputAudio:
             self._head = data
             return b""
         self._head, self._wav, self._left, self._tags = None, header.format, header.length, header.tags
-        return self._continue(data[header.start :])
+        return self._continue_wav(data[header.start :])
 
-    def _continue(self, data: bytes) -> bytes:
+    def _continue_wav(self, data: bytes) -> bytes:
         form = self._wav
         assert form is not None
         if self._left is not None:
             data, tags = data[: self._left], data[self._left :]
             self._left -= len(data)
             self._tags = max(0, self._tags - len(tags))
-        data = self._whole(data, form)
+        data = self._take_whole_frames(data, form)
         if self._left == 0:
             self._wav, self._left, self._rest = None, None, b""
-        return self._resample(_mono(data, form), form.rate)
+        return self._resample_pcm(_to_mono(data, form), form.rate)
 
-    def _whole(self, data: bytes, form: Format) -> bytes:
+    def _take_whole_frames(self, data: bytes, form: PCMFormat) -> bytes:
         """The samples that are complete with `data`."""
         if self._rest:
             data = self._rest + data
-        over = len(data) % form.frame
+        over = len(data) % form.frame_bytes
         if not over:
             self._rest = b""
             return data
         self._rest = data[-over:]
         return data[:-over]
 
-    def _resample(self, pcm: bytes, rate: int) -> bytes:
-        before = self._drain() if rate != self._stream_rate else b""
+    def _resample_pcm(self, pcm: bytes, rate: int) -> bytes:
+        before = self._drain_resampler() if rate != self._stream_rate else b""
         self._stream_rate = rate
         if rate == self._rate:
             return before + pcm if before else pcm
@@ -273,7 +273,7 @@ class InputAudio:
         made: bytes = self._stream.resample_chunk(np.frombuffer(pcm, "<i2")).tobytes()
         return before + made
 
-    def _drain(self) -> bytes:
+    def _drain_resampler(self) -> bytes:
         stream, self._stream = self._stream, None
         if stream is None:
             return b""
@@ -284,17 +284,17 @@ class InputAudio:
 # --- time -------------------------------------------------------------------------------------------------------------
 
 
-def samples(pcm: bytes) -> int:
+def count_samples(pcm: bytes) -> int:
     """How many samples s16le mono audio has."""
     return len(pcm) // 2
 
 
-def to_ms(count: int, rate: int) -> float:
+def samples_to_ms(count: int, rate: int) -> float:
     """Milliseconds that `count` samples last."""
     return count * 1000 / rate
 
 
-def from_ms(ms: float, rate: int) -> int:
+def ms_to_samples(ms: float, rate: int) -> int:
     """Samples of `ms` milliseconds, to the nearest."""
     return round(ms * rate / 1000)
 
@@ -314,8 +314,8 @@ def read_wav(source: Path | bytes, rate: int = INPUT_RATE) -> bytes:
     form = header.format
     end = len(data) if header.length is None else header.start + header.length
     body = data[header.start : end]
-    body = body[: len(body) - len(body) % form.frame]
-    if form.plain and form.rate == rate:
+    body = body[: len(body) - len(body) % form.frame_bytes]
+    if form.is_mono_16_bit and form.rate == rate:
         return body
     floats = _to_floats(body, form)
     if form.rate != rate:
@@ -323,7 +323,7 @@ def read_wav(source: Path | bytes, rate: int = INPUT_RATE) -> bytes:
     return _to_pcm(floats).tobytes()
 
 
-def wav(pcm: bytes, rate: int) -> bytes:
+def to_wav(pcm: bytes, rate: int) -> bytes:
     """A WAV file of s16le mono audio."""
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
@@ -336,4 +336,4 @@ def wav(pcm: bytes, rate: int) -> bytes:
 
 def write_wav(path: Path, pcm: bytes, rate: int) -> None:
     """Writes s16le mono audio as a WAV file."""
-    path.write_bytes(wav(pcm, rate))
+    path.write_bytes(to_wav(pcm, rate))

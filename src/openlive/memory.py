@@ -12,19 +12,21 @@ COMFORTABLE_MEMORY = 3_500_000_000
 LARGE_LLM, SMALL_LLM = "qwen2.5-1.5b", "qwen2.5-0.5b"
 
 
-class Choice(Struct, frozen=True):
+class LLMChoice(Struct, frozen=True):
     """An engine that was chosen, and why, in words for the log."""
 
     spec: str
     reason: str
 
 
-def choose_llm(memory: int) -> Choice:
+def choose_llm(memory: int) -> LLMChoice:
     """What `llm = "auto"` stands for: the 1.5B model where at least 3.5 GB may be used, else the 0.5B one."""
     gigabytes, needed = memory // 100_000_000 / 10, COMFORTABLE_MEMORY / 1e9  # rounded down: 3.49 are not 3.5
     if memory >= COMFORTABLE_MEMORY:
-        return Choice(LARGE_LLM, f"{LARGE_LLM}: {gigabytes:.1f} GB of memory may be used, {needed:.1f} GB are enough")
-    return Choice(
+        return LLMChoice(
+            LARGE_LLM, f"{LARGE_LLM}: {gigabytes:.1f} GB of memory may be used, {needed:.1f} GB are enough"
+        )
+    return LLMChoice(
         SMALL_LLM,
         f"{SMALL_LLM}: only {gigabytes:.1f} GB of memory may be used, {LARGE_LLM} wants {needed:.1f} GB "
         f'(engines.llm = "{LARGE_LLM}" takes it all the same)',

@@ -26,10 +26,10 @@ def make_private(path: Path) -> None:
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, MODE))
-    tighten(path)
+    restrict_permissions(path)
 
 
-def tighten(path: Path) -> None:
+def restrict_permissions(path: Path) -> None:
     """The same for a file that need not be there."""
     try:
         status = path.lstat()

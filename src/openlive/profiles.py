@@ -59,7 +59,7 @@ _NATIVE = ProfileSettings(
 )
 
 
-def _third(profile: ProfileSettings) -> ProfileSettings:
+def _third_generation(profile: ProfileSettings) -> ProfileSettings:
     """The generation 3.x: no turn ends with a call, every frame counts, more is told of what the user says, and history
     can be loaded (docs/protocol.md#message-fields, #turns-and-vad, #contents, #function-calling,
     #the-end-of-a-transcript). None of them has affective dialog (docs/protocol.md#native-audio)."""
@@ -119,18 +119,18 @@ PROFILES: dict[str, ProfileSettings] = {
         description="The native audio generation that thinks before it speaks",
     ),
     "gemini-3.8-live": replace(
-        _third(default_profile("native-audio")),
+        _third_generation(default_profile("native-audio")),
         display_name="Gemini 3.8 Live",
         description="The current generation",
         aliases=("gemini-3.1-flash-live-preview",),
     ),
     "gemini-3.8-live-extended-thinking": replace(
-        _third(default_profile("thinking")),
+        _third_generation(default_profile("thinking")),
         display_name="Gemini 3.8 Live Extended Thinking",
         description="The current generation that thinks before it speaks",
     ),
     "gemini-3.5-live-translate-preview": replace(
-        _third(default_profile("translation")),
+        _third_generation(default_profile("translation")),
         display_name="Gemini 3.5 Live Translate",
         description="Says again in another language what it hears",
     ),

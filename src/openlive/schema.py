@@ -21,7 +21,7 @@ DEFINITIONS = ("$defs", "definitions")
 _HOLDING = frozenset((*MAPS, *LISTS, *SINGLE))
 
 
-def inside(schema: Schema) -> Iterator[tuple[str, str | int | None, Any]]:
+def iterate_subschemas(schema: Schema) -> Iterator[tuple[str, str | int | None, Any]]:
     """What stands right within a schema where schemas may: the keyword, the name or number there, and the schema."""
     for keyword in _HOLDING & schema.keys() if len(schema) > len(_HOLDING) else schema:
         if keyword not in _HOLDING:
@@ -39,7 +39,7 @@ def inside(schema: Schema) -> Iterator[tuple[str, str | int | None, Any]]:
             yield keyword, None, held
 
 
-def changed(schema: Schema, change: Callable[[Any], Any]) -> Schema:
+def map_subschemas(schema: Schema, change: Callable[[Any], Any]) -> Schema:
     """A copy with each schema right within it changed; what is not where a schema may be stays as it is."""
     copy = dict(schema)
     for keyword in _HOLDING & schema.keys():
@@ -53,19 +53,19 @@ def changed(schema: Schema, change: Callable[[Any], Any]) -> Schema:
     return copy
 
 
-def copied(value: Any) -> Any:
+def copy_json(value: Any) -> Any:
     """A copy of JSON, lists and objects anew; several times as fast as `deepcopy`."""
     if type(value) is dict:
-        return {key: copied(item) if type(item) in _CONTAINERS else item for key, item in value.items()}
+        return {key: copy_json(item) if type(item) in _CONTAINERS else item for key, item in value.items()}
     if type(value) is list:
-        return [copied(item) if type(item) in _CONTAINERS else item for item in value]
+        return [copy_json(item) if type(item) in _CONTAINERS else item for item in value]
     return value
 
 
 _CONTAINERS = (dict, list)
 
 
-def find(reference: str, whole: Schema) -> Any:
+def resolve_reference(reference: str, whole: Schema) -> Any:
     """What a reference names in a schema (`#/$defs/NAME`, a JSON pointer), None where that is no schema."""
     if reference == "#":
         return whole
@@ -83,7 +83,7 @@ def find(reference: str, whole: Schema) -> Any:
     return place if isinstance(place, dict | bool) else None
 
 
-class Size:
+class SchemaSize:
     """How many schemas one comes to with all that it refers to, where each reference is replaced by what it leads to,
     and one that leads back to where it stands counts as one. `refer`: where a reference leads.
 
@@ -95,13 +95,13 @@ class Size:
         self._refer = refer
         self._sizes: dict[int, int] = {}
 
-    def of(self, schema: Any, most: int) -> tuple[int, list[Place]]:
+    def measure_schema(self, schema: Any, most: int) -> tuple[int, list[Place]]:
         """The size, and where it comes to more than `most`: the steps to the innermost such schema."""
         if not isinstance(schema, dict):
             return 1, []
         if id(schema) in self._sizes:
             return self._sizes[id(schema)], []
-        path = [_Step(schema, ("", None), self._within(schema))]
+        path = [_SizeStep(schema, ("", None), self._iterate_inner(schema))]
         open_ = {id(schema)}
         while True:
             step = path[-1]
@@ -111,7 +111,7 @@ class Size:
                 elif id(inner) in self._sizes:
                     step.size += self._sizes[id(inner)]
                 else:
-                    path.append(_Step(inner, place, self._within(inner)))
+                    path.append(_SizeStep(inner, place, self._iterate_inner(inner)))
                     open_.add(id(inner))
                     break
             else:
@@ -124,11 +124,11 @@ class Size:
                     return step.size, []
                 path[-1].size += step.size
 
-    def _within(self, schema: Schema) -> Iterator[tuple[Place, Any]]:
+    def _iterate_inner(self, schema: Schema) -> Iterator[tuple[Place, Any]]:
         reference = schema.get("$ref")
         if isinstance(reference, str):
             yield ("$ref", None), self._refer(reference)
-        for keyword, name, inner in inside(schema):
+        for keyword, name, inner in iterate_subschemas(schema):
             if keyword not in DEFINITIONS:  # what nobody refers to costs nobody anything
                 yield (keyword, name), inner
 
@@ -137,7 +137,7 @@ Place = tuple[str, str | int | None]
 """A keyword, and the name or the number in what it holds."""
 
 
-class _Step:
+class _SizeStep:
     def __init__(self, schema: Schema, place: Place, rest: Iterator[tuple[Place, Any]]) -> None:
         self.schema = schema
         self.place = place

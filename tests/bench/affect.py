@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from openlive.audio import read_wav
-from openlive.core.listening.affect import NOBODY, Usual, learned, mood
+from openlive.core.listening.affect import UNKNOWN_SPEAKER, SpeakerBaseline, judge_mood, update_baseline
 from openlive.engines.api import Resources
-from openlive.engines.stt.prosody import measure
+from openlive.engines.stt.prosody import measure_prosody
 from openlive.engines.tts.kokoro import engine as kokoro
 from openlive.models import ensure
 from openlive.types import Prosody
@@ -40,15 +40,15 @@ class Row(Struct, frozen=True):
 
 
 def judged(spoken: Iterable[Clip], *, verbose: bool) -> list[Row]:
-    usual: dict[str, Usual] = {}
+    usual: dict[str, SpeakerBaseline] = {}
     rows = []
     for clip in spoken:
-        heard = measure(clip.audio)
-        before = usual.get(clip.voice, NOBODY)
+        heard = measure_prosody(clip.audio)
+        before = usual.get(clip.voice, UNKNOWN_SPEAKER)
         if not clip.manner:
-            usual[clip.voice] = learned(before, heard)
+            usual[clip.voice] = update_baseline(before, heard)
             continue
-        rows.append(Row(clip.manner, mood(heard, before)[0], mood(heard, NOBODY)[0]))
+        rows.append(Row(clip.manner, judge_mood(heard, before)[0], judge_mood(heard, UNKNOWN_SPEAKER)[0]))
         if verbose:
             click.echo(f"{clip.voice:<8} {clip.manner:<16} {rows[-1].known or 'neutral':<8} {told(heard)} {clip.text}")
     return rows
@@ -84,13 +84,13 @@ def people(*, verbose: bool) -> Table:
     """Each recording as a stranger's, and after those of its speaker that come before it."""
     made = Table("people, reading", "neutral", "others", box=None)
     for name, files in (("as strangers", "*.wav"), ("one speaker, five clips", "sense*.wav")):
-        usual, found = NOBODY, Counter[str]()
+        usual, found = UNKNOWN_SPEAKER, Counter[str]()
         for file in sorted(HUMAN.glob(files)):
-            heard = measure(read_wav(file))
-            found[mood(heard, usual)[0]] += 1
+            heard = measure_prosody(read_wav(file))
+            found[judge_mood(heard, usual)[0]] += 1
             if verbose:
-                click.echo(f"{file.stem[-12:]:<12} {mood(heard, usual)[0] or 'neutral':<8} {told(heard)}")
-            usual = learned(usual, heard) if name.startswith("one") else usual
+                click.echo(f"{file.stem[-12:]:<12} {judge_mood(heard, usual)[0] or 'neutral':<8} {told(heard)}")
+            usual = update_baseline(usual, heard) if name.startswith("one") else usual
         made.add_row(name, str(found[""]), ", ".join(f"{n} {m}" for m, n in found.items() if m))
     return made
 

@@ -16,7 +16,7 @@ import numpy as np
 import soxr
 from msgspec import Struct
 
-from openlive.engines.stt.prosody import HOP, Array, semitones
+from openlive.engines.stt.prosody import HOP, Array, track_pitch
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Speech, Voice
 
 
@@ -40,7 +40,7 @@ class AffectSet(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Renders(Protocol):
-    def render(self, clause: str, voice: Voice, language: str) -> Speech: ...
+    def render_clause(self, clause: str, voice: Voice, language: str) -> Speech: ...
 
 
 class Clip(Struct, frozen=True):
@@ -68,7 +68,7 @@ def clips(speaker: Renders, table: AffectSet) -> Iterator[Clip]:
 
 def said(speaker: Renders, text: str, voice: str, manner: Manner) -> bytes:
     """`text` in that manner, s16le mono 16 kHz; peaks lie 12 dB below full scale where it is not louder or softer."""
-    speech = speaker.render(text, Voice(voice, "en-US", manner.speed, manner.pitch), "en")
+    speech = speaker.render_clause(text, Voice(voice, "en-US", manner.speed, manner.pitch), "en")
     samples = soxr.resample(np.frombuffer(speech.pcm, "<i2").astype(np.float32) / 32768, OUTPUT_RATE, INPUT_RATE)
     samples = ranged(samples, manner.range)
     samples *= 10 ** ((manner.gain - 12) / 20) / np.abs(samples).max()
@@ -77,7 +77,7 @@ def said(speaker: Renders, text: str, voice: str, manner: Manner) -> bytes:
 
 def ranged(samples: Array, factor: float) -> Array:
     """The same with a range of pitch that is `factor` as wide: played faster where it is to be higher."""
-    pitch = semitones(samples)
+    pitch = track_pitch(samples)
     voiced = np.flatnonzero(~np.isnan(pitch))
     if factor == 1 or not len(voiced):
         return samples.copy()

@@ -14,20 +14,28 @@ import numpy as np
 from msgspec import Struct
 from rich.table import Table
 
-from openlive.core.commands import Command, Flush, HangUp, Hear, JudgeTurn, Listen, Respond
+from openlive.core.commands import (
+    Command,
+    EndRecognition,
+    FeedRecognition,
+    FlushRecognition,
+    JudgeTurn,
+    StartRecognition,
+    StartReply,
+)
 from openlive.core.events import Transcribed
 from openlive.core.listening.backchannel import wants_the_floor
-from openlive.core.setup.profile import Profile
-from openlive.engines.runtime.workers import Workers
-from openlive.engines.stt.auto import Listener
-from openlive.engines.stt.incremental import Hints, Threads, Utterance
+from openlive.core.setup.profile import ModelProfile
+from openlive.engines.runtime.workers import WorkerPool
+from openlive.engines.stt.auto import AutoSTT
+from openlive.engines.stt.incremental import Hints, IncrementalUtterance, ThreadedPassRunner
 from openlive.engines.vad.silero.engine import SileroVAD
 from openlive.types import INPUT_RATE, Transcript
 from tests.bench.turnset import Speaker, TurnSet
 from tests.core.world import MODEL, TALK, World, speech
 from tests.engines.speech import Detector
 
-PROFILE = Profile(MODEL, barge_in="words")
+PROFILE = ModelProfile(MODEL, barge_in="words")
 BEFORE, AFTER = 2.0, 2.5
 """Seconds of silence around what is said; the answer plays all the time."""
 FRAME = 512
@@ -136,11 +144,11 @@ def _low(
 class Talking(World):
     """A world that hears `audio` with real engines while an answer plays."""
 
-    def __init__(self, remark: Remark, vad: SileroVAD, ears: Listener, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, remark: Remark, vad: SileroVAD, ears: AutoSTT, loop: asyncio.AbstractEventLoop) -> None:
         silence = bytes(2 * round(BEFORE * INPUT_RATE)), bytes(2 * round(AFTER * INPUT_RATE))
         self.audio = silence[0] + remark.audio + silence[1]
-        self._ears, self._loop, self._workers = ears, loop, Workers(1, "turns")
-        self._utterances: dict[int, Utterance] = {}
+        self._ears, self._loop, self._workers = ears, loop, WorkerPool(1, "turns")
+        self._utterances: dict[int, IncrementalUtterance] = {}
         self.told = ""
         self._frames = loop.run_until_complete(self._probabilities(vad))
         setup = {**TALK, "inputAudioTranscription": {"languageCodes": [remark.language]}}
@@ -158,28 +166,32 @@ class Talking(World):
         index = int(at * INPUT_RATE / FRAME)
         return self._frames[index] if index < len(self._frames) else 0.0
 
-    def _listen(self, command: Listen | Hear | Flush | HangUp | JudgeTurn) -> None:
+    def _listen(
+        self, command: StartRecognition | FeedRecognition | FlushRecognition | EndRecognition | JudgeTurn
+    ) -> None:
         match command:
-            case Listen(number, languages, phrases):
+            case StartRecognition(number, languages, phrases):
                 self.injected.add(number)
                 self._heard[number] = -1
-                self._utterances[number] = Utterance(Threads(self._ears, self._workers), Hints(languages, phrases))
-            case Hear(number, start, end):
+                self._utterances[number] = IncrementalUtterance(
+                    ThreadedPassRunner(self._ears, self._workers), Hints(languages, phrases)
+                )
+            case FeedRecognition(number, start, end):
                 self._heard[number] = end
                 self._loop.run_until_complete(self._pass(number, self.audio[2 * start : 2 * end]))
-            case Flush(number):
+            case FlushRecognition(number):
                 self._loop.run_until_complete(self._flush(number))
-            case HangUp(number):
-                self._utterances.pop(number).stop()
+            case EndRecognition(number):
+                self._utterances.pop(number).drop_pass()
                 self._heard.pop(number)
 
     async def _pass(self, number: int, audio: bytes) -> None:
         utterance, begun = self._utterances[number], time.process_time()
-        utterance.add(audio)
-        utterance.start_if_due()
+        utterance.add_audio(audio)
+        utterance.start_pass_if_due()
         if utterance.running is not None:
-            await asyncio.wait((utterance.running.awaited,))
-            self._tell(number, utterance.collect(), begun)
+            await asyncio.wait((utterance.running.pending_task,))
+            self._tell(number, utterance.collect_pass(), begun)
 
     async def _flush(self, number: int) -> None:
         begun = time.process_time()
@@ -192,12 +204,14 @@ class Talking(World):
             self.later(time.process_time() - begun, Transcribed(number, transcript))
 
 
-def outcome(remark: Remark, vad: SileroVAD, ears: Listener, loop: asyncio.AbstractEventLoop) -> Outcome:
+def outcome(remark: Remark, vad: SileroVAD, ears: AutoSTT, loop: asyncio.AbstractEventLoop) -> Outcome:
     world = Talking(remark, vad, ears, loop)
     at = world.at("interrupted")
     late = at[0] - BEFORE - remark.known / INPUT_RATE if at else -1.0
-    commands: list[Command] = world.of(Respond)
-    return Outcome(remark, bool(world.of(Listen)), max(late, 0.0) if at else -1.0, len(commands) > 1, world.told)
+    commands: list[Command] = world.of(StartReply)
+    return Outcome(
+        remark, bool(world.of(StartRecognition)), max(late, 0.0) if at else -1.0, len(commands) > 1, world.told
+    )
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:

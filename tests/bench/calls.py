@@ -18,7 +18,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from openlive.audio import read_wav, wav
+from openlive.audio import read_wav, to_wav
 from openlive.cli.conversation import MODEL, Address, spoken
 from openlive.cli.environment import ANY_KEY, pass_by_proxies
 from openlive.cli.private import private_server
@@ -74,8 +74,8 @@ def synthesise(everybody: Sequence[Conversation], chosen: Sequence[Conversation]
         for request in conversation:
             if conversation in chosen and request.how == "spoken":
                 voice = Voice(VOICES[number % len(VOICES)], LANGUAGES[request.language])
-                speech = engine.render(request.say, voice, request.language)
-                audio[request.id] = read_wav(wav(speech.pcm[: 2 * speech.words[-1].end], OUTPUT_RATE))
+                speech = engine.render_clause(request.say, voice, request.language)
+                audio[request.id] = read_wav(to_wav(speech.pcm[: 2 * speech.words[-1].end], OUTPUT_RATE))
     asyncio.run(engine.close())
     return audio
 

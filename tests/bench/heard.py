@@ -22,10 +22,10 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from openlive.engines.tts.chunking import Cutter
-from openlive.engines.tts.g2p.phonemes import Espeak, dialect
+from openlive.engines.tts.chunking import ClauseChunker
+from openlive.engines.tts.g2p.phonemes import EspeakPhonemizer, find_dialect
 from openlive.engines.tts.text.digits import LETTERS
-from openlive.engines.tts.text.normalise import speakable
+from openlive.engines.tts.text.normalise import normalise_text
 
 PIECES = (10_000, 4, 1)
 """Characters that arrive at once."""
@@ -56,7 +56,7 @@ class Ear:
     """Compares words by their sounds. Close it."""
 
     def __init__(self) -> None:
-        self._espeak = Espeak()
+        self._espeak = EspeakPhonemizer()
 
     def close(self) -> None:
         self._espeak.close()
@@ -72,7 +72,7 @@ class Ear:
         code = "en-us" if language == "en" else language
         names = LETTERS.get(language, {})
         words = LONE.sub(lambda m: names.get(m[0], m[0]), words)
-        clauses = self._espeak.ask(dialect(code).espeak, PAUSES.sub(" ", words))
+        clauses = self._espeak.text_to_ipa(find_dialect(code).espeak, PAUSES.sub(" ", words))
         return re.sub(r"[^\w\u0300-\u036f]|[ˈˌː_]", "", "".join(ipa for ipa, _ in clauses))
 
 
@@ -83,12 +83,12 @@ def alternatives(heard: str) -> Iterator[str]:
 
 def said(text: str, language: str, size: int) -> str:
     """What the voice is given of a reply that arrives in pieces of `size` characters."""
-    cutter = Cutter()
+    cutter = ClauseChunker()
     pieces = (text[i : i + size] for i in range(0, len(text), size))
     clauses = [clause for piece in pieces for clause in cutter.feed(piece)]
-    clauses.append(cutter.rest())
+    clauses.append(cutter.flush())
     pairs = itertools.pairwise(["", *clauses])
-    return " ".join(filter(None, (speakable(clause, language, "", before) for before, clause in pairs)))
+    return " ".join(filter(None, (normalise_text(clause, language, "", before) for before, clause in pairs)))
 
 
 @click.command()

@@ -28,12 +28,12 @@ from rich.console import Console
 from rich.table import Table
 
 from openlive.engines.api import TTS, Resources
-from openlive.engines.text.languages import bare
-from openlive.engines.tts.espeak import EspeakVoice
-from openlive.engines.tts.g2p.phonemes import Espeak
+from openlive.engines.text.languages import bare_language
+from openlive.engines.tts.espeak import EspeakTTS
+from openlive.engines.tts.g2p.phonemes import EspeakPhonemizer
 from openlive.engines.tts.kokoro import engine as kokoro
-from openlive.engines.tts.kokoro.engine import Kokoro
-from openlive.engines.tts.kokoro.voices import VOICES, timbre
+from openlive.engines.tts.kokoro.engine import KokoroTTS
+from openlive.engines.tts.kokoro.voices import VOICES, find_kokoro_voice
 from openlive.models import ensure
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 
@@ -69,11 +69,11 @@ UNSPACED = frozenset({"ja", "zh", "th"})
 def main(only: Sequence[str], engine: Sequence[str], voice: Sequence[str], verbose: bool) -> None:
     """Measure the round trip of every language."""
     threads = os.cpu_count() or 1
-    engines: dict[str, Kokoro | EspeakVoice] = {}
+    engines: dict[str, KokoroTTS | EspeakTTS] = {}
     if voice or "espeak" not in engine:
         engines["kokoro"] = kokoro.create("", Resources(ensure, threads, 0))
     if not voice and "kokoro" not in engine:
-        engines["espeak"] = EspeakVoice(Espeak())
+        engines["espeak"] = EspeakTTS(EspeakPhonemizer())
     whisper = recogniser(threads)
     console = Console(soft_wrap=True, highlight=False)
     table = Table(
@@ -92,7 +92,7 @@ def main(only: Sequence[str], engine: Sequence[str], voice: Sequence[str], verbo
                 console.print("  " + " | ".join(row))
         scores = [f"{score(said, heard, code):.0%}" for heard in lines]
         console.print(code, *scores)
-        table.add_row(code, "CER" if bare(code) in UNSPACED else "WER", *scores)
+        table.add_row(code, "CER" if bare_language(code) in UNSPACED else "WER", *scores)
     console.print(table)
     for one in engines.values():
         asyncio.run(one.close())
@@ -104,7 +104,7 @@ def casts(code: str, names: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
     if not names:
         yield list(zip(SENTENCES[code], itertools.cycle(CAST)))
     for name in names:
-        for one in (name, timbre(name, bare(code))):
+        for one in (name, find_kokoro_voice(name, bare_language(code))):
             yield [(text, one) for text in SENTENCES[code]]
 
 
@@ -132,8 +132,8 @@ def listen(whisper: Any, pcm: bytes, code: str) -> str:
     audio = np.pad(soxr.resample(samples, OUTPUT_RATE, INPUT_RATE), INPUT_RATE // 4)
     segments, _ = whisper.transcribe(
         audio,
-        language=bare(code),
-        initial_prompt=SCRIPTS.get(bare(code)),
+        language=bare_language(code),
+        initial_prompt=SCRIPTS.get(bare_language(code)),
         beam_size=1,
         temperature=0.0,
         max_new_tokens=64,
@@ -144,12 +144,12 @@ def listen(whisper: Any, pcm: bytes, code: str) -> str:
 def plain(text: str, code: str) -> str:
     """Without case and marks; vowel signs stay, and so do no spaces where the script has none."""
     kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in unicodedata.normalize("NFC", text.lower()))
-    return ("" if bare(code) in UNSPACED else " ").join("".join(kept).split())
+    return ("" if bare_language(code) in UNSPACED else " ").join("".join(kept).split())
 
 
 def score(said: Sequence[str], heard: Sequence[str], code: str) -> float:
     """The share of words (or characters) that came back wrong; above 1 where more came back than was said."""
-    return float((jiwer.cer if bare(code) in UNSPACED else jiwer.wer)(list(said), list(heard)))
+    return float((jiwer.cer if bare_language(code) in UNSPACED else jiwer.wer)(list(said), list(heard)))
 
 
 if __name__ == "__main__":

@@ -13,37 +13,37 @@ from typing import Any
 
 from openlive import models
 from openlive.engines.api import Resources
-from openlive.engines.llm.llamacpp.engine import Llama, create_qwen_1_5b
+from openlive.engines.llm.llamacpp.engine import LlamaCppLLM, create_qwen_1_5b
 from openlive.types import Message, Progress, Request, Sampling, Text
 
 TIMES = 6
 TOKENS = 24
 LONG = "The quick brown fox jumps over the lazy dog. " * 100
-Work = Callable[[Llama, int, asyncio.Event], Coroutine[Any, Any, None]]
+Work = Callable[[LlamaCppLLM, int, asyncio.Event], Coroutine[Any, Any, None]]
 
 
 def asks(name: str, text: str, tokens: int) -> Request:
     return Request(name, (Message("user", (Text(text),)),), sampling=Sampling(temperature=0, max_tokens=tokens))
 
 
-async def write(llm: Llama, number: int, begun: asyncio.Event, tokens: int = 200) -> None:
+async def write(llm: LlamaCppLLM, number: int, begun: asyncio.Event, tokens: int = 200) -> None:
     request = asks(f"{number}", f"{number}. Write the numbers from one to fifty in words.", tokens)
     async for piece in llm.generate(request):
         if not isinstance(piece, Progress):
             begun.set()
 
 
-async def compute(llm: Llama, number: int, begun: asyncio.Event) -> None:
+async def compute(llm: LlamaCppLLM, number: int, begun: asyncio.Event) -> None:
     asyncio.get_running_loop().call_later(0.5 + 0.3 * number, begun.set)  # in the middle of a step, or anywhere
     await llm.prefill(asks(f"long {number}", f"{number} {LONG}", 1))
 
 
-async def idle(llm: Llama) -> None:
+async def idle(llm: LlamaCppLLM) -> None:
     while llm._runs:  # noqa: ASYNC110 - the runs end in threads
         await asyncio.sleep(0.0005)
 
 
-async def stopped(llm: Llama, work: Work) -> list[int]:
+async def stopped(llm: LlamaCppLLM, work: Work) -> list[int]:
     """Milliseconds from the cancellation to the end of the work."""
     took = []
     for number in range(TIMES):
@@ -57,7 +57,7 @@ async def stopped(llm: Llama, work: Work) -> list[int]:
     return sorted(took)
 
 
-async def measure(llm: Llama) -> None:
+async def measure(llm: LlamaCppLLM) -> None:
     print(f"stopped while decoding, ms: {await stopped(llm, write)}", flush=True)
     print(f"stopped in a prefill, ms: {await stopped(llm, compute)}", flush=True)
     for count in (1, 2, 4):

@@ -19,9 +19,9 @@ from typing import Any
 import click
 
 from openlive.engines.api import Resources
-from openlive.engines.llm.llamacpp.engine import Llama
-from openlive.engines.registry import load
-from openlive.engines.responder.cascade import prepared
+from openlive.engines.llm.llamacpp.engine import LlamaCppLLM
+from openlive.engines.registry import load_engine
+from openlive.engines.responder.cascade import prepare_request
 from openlive.engines.text.scripts import language_of
 from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure
@@ -38,12 +38,14 @@ SET: Sequence[dict[str, Any]] = json.loads((Path(__file__).parent / "sets" / "op
 @click.option("--only", multiple=True, help="The beginning of an id, such as made.")
 def main(runs: int, aside: bool, text: bool, llm: str, only: Sequence[str]) -> None:
     """Measure the answers to the committed openings."""
-    model: Llama = load("llm", llm or choose_llm(usable_memory()).spec, Resources(ensure, 2, usable_memory()))
+    model: LlamaCppLLM = load_engine(
+        "llm", llm or choose_llm(usable_memory()).spec, Resources(ensure, 2, usable_memory())
+    )
     rows = [row for row in SET if row["aside"] == aside and (not only or row["id"].startswith(tuple(only)))]
     asyncio.run(measure(model, rows, runs, spoken=not text))
 
 
-async def measure(model: Llama, rows: Sequence[dict[str, Any]], runs: int, *, spoken: bool) -> None:
+async def measure(model: LlamaCppLLM, rows: Sequence[dict[str, Any]], runs: int, *, spoken: bool) -> None:
     scores: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
         for run in range(runs):
@@ -57,7 +59,7 @@ async def measure(model: Llama, rows: Sequence[dict[str, Any]], runs: int, *, sp
         click.echo(f"{group}: {sum(results)} of {len(results)}")
 
 
-async def ask(model: Llama, row: dict[str, Any], run: int, *, spoken: bool) -> str:
+async def ask(model: LlamaCppLLM, row: dict[str, Any], run: int, *, spoken: bool) -> str:
     """`run` is the seed: another one, another answer."""
     request = Request(
         f"{row['id']}-{run}",
@@ -66,7 +68,7 @@ async def ask(model: Llama, row: dict[str, Any], run: int, *, spoken: bool) -> s
         voice=Voice("Kore") if spoken else None,
         sampling=Sampling(seed=run, max_tokens=80),
     )
-    pieces = model.generate(prepared(request, model.about))
+    pieces = model.generate(prepare_request(request, model.about))
     answer = "".join([piece.text async for piece in pieces if isinstance(piece, Text)])
     model.forget(request.conversation)
     return answer

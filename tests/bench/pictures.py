@@ -24,8 +24,8 @@ from msgspec import Struct
 from PIL import ImageDraw, ImageFont
 
 from openlive.engines.api import Resources
-from openlive.engines.registry import load
-from openlive.engines.vision.rapidocr import RapidOCREyes, told
+from openlive.engines.registry import load_engine
+from openlive.engines.vision.rapidocr import RapidOCREyes, describe_lines
 from openlive.types import Image
 from tests.engines.vision.signs import encoded, picture
 
@@ -183,7 +183,7 @@ def main(groups: tuple[str, ...]) -> None:
 
 
 async def score(cases: list[Picture]) -> None:
-    eyes = load("eyes", "rapidocr", Resources(Path, 1, 1 << 33))
+    eyes = load_engine("eyes", "rapidocr", Resources(Path, 1, 1 << 33))
     assert isinstance(eyes, RapidOCREyes)
     await eyes.describe(Image("image/jpeg", encoded(picture("first"))))
     right: dict[str, list[bool]] = {}
@@ -196,7 +196,7 @@ async def score(cases: list[Picture]) -> None:
         except ValueError as error:
             words = str(error)
         took = time.process_time() - begun
-        correct = "".join(words.split()) == "".join(told(case.text.split("\n")).split())
+        correct = "".join(words.split()) == "".join(describe_lines(case.text.split("\n")).split())
         name = case.kind.split()[0]
         slowest[name] = max(slowest.get(name, 0.0), took)
         for key in (name, case.group):

@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from openlive.audio import read_wav, wav
+from openlive.audio import read_wav, to_wav
 from openlive.engines.addressee import e5
-from openlive.engines.addressee.e5 import E5Addressee, Vector, Weights, facts
+from openlive.engines.addressee.e5 import E5Addressee, RegressionWeights, Vector, conversation_features
 from openlive.engines.api import STT, Resources
 from openlive.engines.stt import auto as auto_stt
 from openlive.engines.tts.kokoro import engine as kokoro
@@ -78,7 +78,7 @@ def main(*, spoken: bool, fitting: bool, examples: bool) -> None:
     resources = Resources(ensure, os.cpu_count() or 1, 0)
     if fitting or examples:
         lines = list(load(EXAMPLES))
-        judge = E5Addressee(Weights((0.0,) * 384, (0.0,) * 6, 0.0))
+        judge = E5Addressee(RegressionWeights((0.0,) * 384, (0.0,) * 6, 0.0))
         table, plain = features(judge, lines, lambda said: said), features(judge, lines, unmarked)
         if examples:
             report(lines, [line.said for line in lines], crossed(lines, table, plain))
@@ -89,12 +89,12 @@ def main(*, spoken: bool, fitting: bool, examples: bool) -> None:
     lines = list(load(SET)) * (ROUNDS if spoken else 1)
     heard = anyio.run(hear, lines, resources) if spoken else [line.said for line in lines]
     engine = e5.create("", resources)
-    engine.judge(lines[0].request("warm"))
+    engine.score_request(lines[0].request("warm"))
     judged: list[float] = []
     took: list[float] = []
     for line, said in zip(lines, heard, strict=True):
         begun = time.process_time()
-        judged.append(engine.judge(line.request(said)) if said else 0.0)
+        judged.append(engine.score_request(line.request(said)) if said else 0.0)
         took.append(1000 * (time.process_time() - begun))
     report(lines, heard, judged)
     p95 = statistics.quantiles(took, n=20)[-1]
@@ -125,8 +125,8 @@ async def hear(lines: Sequence[Line], resources: Resources) -> list[str]:
     for number, line in enumerate(lines):
         click.echo(f"\r{number + 1}/{len(lines)} ", nl=False, err=True)
         spoken_by = Voice(VOICES[(number + number // (len(lines) // ROUNDS)) % len(VOICES)], line.language)
-        speech = voice.render(line.said, spoken_by, line.language)
-        heard.append(await understand(ears, read_wav(wav(speech.pcm, OUTPUT_RATE)), line.language))
+        speech = voice.render_clause(line.said, spoken_by, line.language)
+        heard.append(await understand(ears, read_wav(to_wav(speech.pcm, OUTPUT_RATE)), line.language))
     click.echo(err=True)
     await voice.close()
     return heard
@@ -156,7 +156,7 @@ def features(engine: E5Addressee, lines: Sequence[Line], form: Callable[[str], s
     rows: list[Vector] = []
     for line in lines:
         said = form(line.said)
-        rows.append(np.concatenate((engine.embed(said), facts(said, line.message))))
+        rows.append(np.concatenate((engine.embed_text(said), conversation_features(said, line.message))))
     return np.array(rows, np.float64)
 
 
@@ -188,7 +188,7 @@ def crossed(lines: Sequence[Line], table: Array, plain: Array) -> list[float]:
 
 def write(weights: Array) -> None:
     rounded = [round(float(weight), 4) for weight in weights]
-    fitted = Weights(tuple(rounded[:384]), tuple(rounded[384:-1]), rounded[-1])
+    fitted = RegressionWeights(tuple(rounded[:384]), tuple(rounded[384:-1]), rounded[-1])
     FITTED.write_bytes(msgspec.json.encode(fitted) + b"\n")
 
 

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from openlive.engines.api import Resources
-from openlive.engines.llm.llamacpp.engine import Llama
-from openlive.engines.registry import load
-from openlive.engines.responder.cascade import prepared
+from openlive.engines.llm.llamacpp.engine import LlamaCppLLM
+from openlive.engines.registry import load_engine
+from openlive.engines.responder.cascade import prepare_request
 from openlive.memory import choose_llm, usable_memory
 from openlive.models import ensure
 from openlive.types import Message, Request, Sampling, Text
@@ -38,12 +38,14 @@ SET: Sequence[dict[str, Any]] = json.loads((Path(__file__).parent / "sets" / "re
 @click.option("--only", multiple=True, help="The beginning of an id, such as greet.")
 def main(runs: int, aside: bool, llm: str, only: Sequence[str]) -> None:
     """Compare the answers to the committed requests with and without what the model is told of itself."""
-    model: Llama = load("llm", llm or choose_llm(usable_memory()).spec, Resources(ensure, 2, usable_memory()))
+    model: LlamaCppLLM = load_engine(
+        "llm", llm or choose_llm(usable_memory()).spec, Resources(ensure, 2, usable_memory())
+    )
     rows = [row for row in SET if row["aside"] == aside and (not only or row["id"].startswith(tuple(only)))]
     asyncio.run(measure(model, rows, runs))
 
 
-async def measure(model: Llama, rows: Sequence[dict[str, Any]], runs: int) -> None:
+async def measure(model: LlamaCppLLM, rows: Sequence[dict[str, Any]], runs: int) -> None:
     right: dict[str, int] = {"told": 0, "without a word": 0}
     lengths: dict[str, list[int]] = {"told": [], "without a word": []}
     for row in rows:
@@ -62,14 +64,14 @@ async def measure(model: Llama, rows: Sequence[dict[str, Any]], runs: int) -> No
     Console().print(table)
 
 
-async def ask(model: Llama, row: dict[str, Any], run: int, about: str) -> str:
+async def ask(model: LlamaCppLLM, row: dict[str, Any], run: int, about: str) -> str:
     """`run` is the seed: another one, another answer."""
     request = Request(
         f"{row['id']}-{run}-{bool(about)}",
         (Message("user", (Text(row["say"]),)),),
         sampling=Sampling(seed=run, max_tokens=200),
     )
-    pieces = model.generate(prepared(request, about))
+    pieces = model.generate(prepare_request(request, about))
     answer = "".join([piece.text async for piece in pieces if isinstance(piece, Text)])
     model.forget(request.conversation)
     return answer

@@ -22,8 +22,8 @@ from msgspec import Struct
 from openlive import models
 from openlive.core.replying.proactive_video import NOTEWORTHY
 from openlive.engines.api import Resources
-from openlive.engines.llm.image_captions import NOTHING, SHOWN, Seeing
-from openlive.engines.registry import load
+from openlive.engines.llm.image_captions import NOTHING, SHOWN, CaptioningLLM
+from openlive.engines.registry import load_engine
 from openlive.types import Image, Message, Request, Text
 from tests.engines.vision.signs import encoded, picture
 
@@ -61,7 +61,7 @@ def main(spec: str, groups: Sequence[str]) -> None:
     """Score the judgement whether a scene is worth a word."""
     scenes = msgspec.json.decode(SET.read_bytes(), type=dict[str, list[Scene]])
     resources = Resources(models.ensure, os.cpu_count() or 1, 1 << 33, {}, models.computed())
-    anyio.run(score, load("llm", spec, resources), {group: scenes[group] for group in groups or scenes})
+    anyio.run(score, load_engine("llm", spec, resources), {group: scenes[group] for group in groups or scenes})
 
 
 async def score(llm: Any, groups: dict[str, list[Scene]]) -> None:
@@ -70,7 +70,7 @@ async def score(llm: Any, groups: dict[str, list[Scene]]) -> None:
     await llm.notices(groups[next(iter(groups))][0].request())  # computes what all begin with
     for group, scenes in groups.items():
         for scene in scenes:
-            watcher = llm if getattr(llm, "sees", False) else Seeing(llm, Told())
+            watcher = llm if getattr(llm, "sees", False) else CaptioningLLM(llm, Told())
             begun = time.perf_counter()
             likely = await watcher.notices(scene.request())
             took.append(time.perf_counter() - begun)

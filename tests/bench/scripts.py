@@ -18,10 +18,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from openlive.engines.text.scripts import language_of, runs
-from openlive.engines.tts.chunking import Cutter
-from openlive.engines.tts.g2p.phonemes import Espeak, dialect
-from openlive.engines.tts.text.normalise import speakable
+from openlive.engines.text.scripts import language_of, split_runs
+from openlive.engines.tts.chunking import ClauseChunker
+from openlive.engines.tts.g2p.phonemes import EspeakPhonemizer, find_dialect
+from openlive.engines.tts.text.normalise import normalise_text
 from tests.bench.heard import PARTS, PAUSES, Row
 
 PIECES = (10_000, 1)
@@ -41,7 +41,7 @@ class Ear:
     """Compares phonemes. Close it."""
 
     def __init__(self) -> None:
-        self._espeak = Espeak()
+        self._espeak = EspeakPhonemizer()
 
     def close(self) -> None:
         self._espeak.close()
@@ -65,17 +65,17 @@ class Ear:
         return {"".join(one) for one in itertools.product(*ordered)}
 
     def given(self, row: Row, size: int) -> str:
-        cutter, language = Cutter(LONG), row.language
+        cutter, language = ClauseChunker(LONG), row.language
         clauses = [c for i in range(0, len(row.text), size) for c in cutter.feed(row.text[i : i + size])]
         spoken: list[str] = []
-        for clause in (*clauses, cutter.rest()):
+        for clause in (*clauses, cutter.flush()):
             language = language_of(clause, "", language)
-            if text := speakable(clause, language):
-                spoken += [self.phonemes(words, code) for code, words in runs(text, language)]
+            if text := normalise_text(clause, language):
+                spoken += [self.phonemes(words, code) for code, words in split_runs(text, language)]
         return " ".join(spoken)
 
     def phonemes(self, text: str, language: str) -> str:
-        return self._espeak.phonemes(PAUSES.sub(" ", text), dialect("en-us" if language == "en" else language))
+        return self._espeak.to_phonemes(PAUSES.sub(" ", text), find_dialect("en-us" if language == "en" else language))
 
 
 def bare(phonemes: str) -> str:

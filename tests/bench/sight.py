@@ -18,9 +18,9 @@ from msgspec import Struct
 
 from openlive import models
 from openlive.engines.api import Resources
-from openlive.engines.llm.image_captions import Seeing
-from openlive.engines.registry import load
-from openlive.engines.responder.cascade import prepared
+from openlive.engines.llm.image_captions import CaptioningLLM
+from openlive.engines.registry import load_engine
+from openlive.engines.responder.cascade import prepare_request
 from openlive.types import Image, Message, Request, Sampling, Text
 from tests.engines.vision.signs import encoded, picture
 
@@ -49,14 +49,14 @@ def main(spec: str) -> None:
 
 
 async def score(spec: str, resources: Resources, signs: list[Sign]) -> None:
-    eyes = load("eyes", "rapidocr", resources)
-    llm = load("llm", spec, resources)
-    writer = llm if getattr(llm, "sees", False) else Seeing(llm, eyes)
+    eyes = load_engine("eyes", "rapidocr", resources)
+    llm = load_engine("llm", spec, resources)
+    writer = llm if getattr(llm, "sees", False) else CaptioningLLM(llm, eyes)
     right: dict[str, list[bool]] = {}
     took = []
     for number, sign in enumerate(signs):
         begun = time.perf_counter()
-        pieces = writer.generate(prepared(sign.request(number)))
+        pieces = writer.generate(prepare_request(sign.request(number)))
         answer = "".join([piece.text async for piece in pieces if isinstance(piece, Text)])
         took.append(time.perf_counter() - begun)
         writer.forget(f"bench {number}")

@@ -19,8 +19,8 @@ from typing import Any
 import click
 
 from openlive.engines.api import STT, Resources
-from openlive.engines.llm.translation import Translating
-from openlive.engines.registry import load
+from openlive.engines.llm.translation import TranslatingLLM
+from openlive.engines.registry import load_engine
 from openlive.engines.stt import auto as auto_stt
 from openlive.engines.text.scripts import language_of
 from openlive.engines.tts.kokoro import engine as kokoro
@@ -44,8 +44,8 @@ def main(only: Sequence[str], spoken: bool, hints: bool) -> None:
 
 async def measure(rows: Sequence[dict[str, Any]], *, spoken: bool, hints: bool) -> None:
     resources = Resources(ensure, 2, usable_memory())
-    model = load("llm", choose_llm(usable_memory()).spec, resources)
-    interpreter = Translating(model)
+    model = load_engine("llm", choose_llm(usable_memory()).spec, resources)
+    interpreter = TranslatingLLM(model)
     voice = kokoro.create("", resources) if spoken else None
     ears = auto_stt.create("", resources) if spoken else None
     whisper = recogniser(1) if spoken else None
@@ -54,7 +54,9 @@ async def measure(rows: Sequence[dict[str, Any]], *, spoken: bool, hints: bool) 
         said = Heard(row["text"], 0, 0, row["from"])
         if voice is not None and ears is not None:
             languages = (row["from"], row["to"]) if hints else ()
-            said = await hear(ears, voice.render(row["text"], Voice("Kore", row["from"]), row["from"]).pcm, languages)
+            said = await hear(
+                ears, voice.render_clause(row["text"], Voice("Kore", row["from"]), row["from"]).pcm, languages
+            )
         translation = await interpret(interpreter, said, row["to"])
         heard = translation
         if voice is not None and translation:
@@ -84,7 +86,7 @@ async def hear(ears: STT, pcm: bytes, languages: Sequence[str]) -> Heard:
     return Heard("", 0, 0)
 
 
-async def interpret(interpreter: Translating, said: Heard, target: str) -> str:
+async def interpret(interpreter: TranslatingLLM, said: Heard, target: str) -> str:
     request = Request(
         target, (Message("user", (said,)),), sampling=Sampling(temperature=0), translation=Translation(target)
     )

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from openlive.cli.bench.plot import Curve, plot
-from openlive.core.listening.activity import MS, Activity, Change, Policy
-from openlive.core.listening.endpointing import LONGEST, SHORTEST, silence
+from openlive.core.listening.activity import MS, ActivityChange, ActivityPolicy, ActivityTracker
+from openlive.core.listening.endpointing import LONGEST, SHORTEST, required_silence
 from openlive.core.listening.user_turn import PREROLL
 from openlive.engines.api import Resources
 from openlive.engines.stt import auto as auto_stt
@@ -48,7 +48,7 @@ class Heard(Struct, frozen=True):
 
     def wait(self, *, transcript: bool = True, longest: int = LONGEST) -> float:
         """Samples of silence that end it; `longest` takes the place of the present one."""
-        judged = silence(self.finished, *((self.text, self.language) if transcript else ()))
+        judged = required_silence(self.finished, *((self.text, self.language) if transcript else ()))
         return SHORTEST + (judged - SHORTEST) * (longest - SHORTEST) / (LONGEST - SHORTEST)
 
 
@@ -72,9 +72,9 @@ class Engines:
 
     async def _last_pause(self, audio: bytes) -> tuple[int, int] | None:
         """The audio of the turn up to its last first silence, in samples."""
-        activity, stream, span = Activity(Policy(silence=AFTER)), Detector(self.vad), None
+        activity, stream, span = ActivityTracker(ActivityPolicy(silence=AFTER)), Detector(self.vad), None
         for probability, samples in await stream.push(audio):
-            if activity.push(probability, samples) is Change.PAUSED:
+            if activity.push_frame(probability, samples) is ActivityChange.PAUSED:
                 span = max(0, activity.onset - PREROLL), activity.position
         stream.close()
         return span

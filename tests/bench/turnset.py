@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from openlive.audio import read_wav, wav
+from openlive.audio import read_wav, to_wav
 from openlive.engines.api import Resources
 from openlive.engines.tts.kokoro import engine as kokoro
 from openlive.models import ensure
@@ -108,8 +108,8 @@ class Speaker:
         kept = self._folder / f"{voice} {language} {text}.wav".replace("/", "_") if self._folder else None
         if kept is not None and kept.exists():
             return read_wav(kept)
-        speech = self._engine.render(text, Voice(voice, language), language)
-        spoken = wav(speech.pcm[: 2 * speech.words[-1].end], OUTPUT_RATE)
+        speech = self._engine.render_clause(text, Voice(voice, language), language)
+        spoken = to_wav(speech.pcm[: 2 * speech.words[-1].end], OUTPUT_RATE)
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_bytes(spoken)

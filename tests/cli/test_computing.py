@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from openlive.cli.models import models
 from openlive.engines.api import Resources
-from openlive.engines.registry import load
+from openlive.engines.registry import load_engine
 from openlive.memory import usable_memory
 from openlive.models import DEFAULT_LLM, cache, computed, ensure
 
@@ -33,7 +33,7 @@ def test_fetching_computes_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     async def prepare() -> list[tuple[int, int]]:
         told: list[tuple[int, int]] = []
         resources = Resources(ensure, 2, usable_memory(), computed=computed())
-        model = await asyncio.to_thread(load, "llm", DEFAULT_LLM, resources)
+        model = await asyncio.to_thread(load_engine, "llm", DEFAULT_LLM, resources)
         await model.prepare(lambda done, total: told.append((done, total)))
         await model.close()
         return told

@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from openlive.cli.log import LINES, LONGEST, PERIOD, Formatter, Thinned, described, printable, set_up_log
-from openlive.engines.llm.openai import OpenAI
+from openlive.engines.llm.openai import OpenAILLM
 from openlive.engines.llm.prompt.conversation import LLMError, MalformedCallError
 from openlive.private import without_secrets
 from openlive.server.store import StoreError
-from openlive.wire.errors import ProtocolError, about, model_not_found
+from openlive.wire.errors import ProtocolError, describe_for_logs, model_not_found
 from tests.raw import TEXT, client
 from tests.serving import Scripted, serving
 
@@ -194,8 +194,8 @@ def test_threads_and_what_is_cleared_away_fail_into_the_log(monkeypatch: pytest.
     ],
 )
 def test_what_a_reason_is_about(reason: str, told: str) -> None:
-    assert about(reason) == told
-    assert model_not_found(SAID, "v1").error().about == "no such model"
+    assert describe_for_logs(reason) == told
+    assert model_not_found(SAID, "v1").to_error().about == "no such model"
 
 
 @pytest.mark.anyio
@@ -269,7 +269,7 @@ class Echo(BaseHTTPRequestHandler):
 async def test_an_endpoint_that_repeats_the_prompt_and_has_a_password() -> None:
     endpoint = HTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=endpoint.serve_forever, daemon=True).start()
-    llm = OpenAI(f"http://anna:password@127.0.0.1:{endpoint.server_port}/v1", "model")
+    llm = OpenAILLM(f"http://anna:password@127.0.0.1:{endpoint.server_port}/v1", "model")
     try:
         with logged() as lines, serving(Scripted(llm=llm).engines, fails=["failed"]) as server:
             async with client(server, TEXT) as raw:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from openlive.cli import main, serve, state, stopping
-from openlive.config.load import load
+from openlive.config.load import load_config
 from openlive.models import ModelError
 from tests.cli.conftest import TOLD, serving
 from tests.serving import Scripted
@@ -66,7 +66,7 @@ def test_what_was_loaded_is_not_collected_while_it_serves(monkeypatch: pytest.Mo
 
     monkeypatch.setattr("openlive.server.run.run", run)
     try:
-        asyncio.run(serve._serve(load(), None, Scripted().engines, stopping.Stop(), lambda _: None))
+        asyncio.run(serve._serve(load_config(), None, Scripted().engines, stopping.Stop(), lambda _: None))
     finally:
         gc.unfreeze()
     assert frozen[0] > 10_000
@@ -81,7 +81,7 @@ def test_files_with_keys_that_others_can_read_are_warned_of(tmp_path: Path, capl
 
     def warned(file: Path) -> list[str]:
         caplog.clear()
-        serve.warn_of_readers(load(file), file)
+        serve.warn_of_readers(load_config(file), file)
         return caplog.messages
 
     for file in (keys, own, inline):
@@ -160,7 +160,7 @@ def test_loading_stops_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr("openlive.server.engines.load_engines", load_engines)
     with pytest.raises(serve.StoppedError):
-        serve._load(load(), stop)
+        serve._load(load_config(), stop)
     assert told == ["begun"]
 
 

@@ -16,7 +16,7 @@ from google.genai.live import AsyncSession
 from openlive import models
 from openlive.engines.api import Resources
 from openlive.engines.tts.kokoro import engine as kokoro
-from openlive.engines.tts.kokoro.engine import Kokoro
+from openlive.engines.tts.kokoro.engine import KokoroTTS
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 from tests.conversation.test_conversation import MINUTE, plain, understood
 from tests.sdk.live import AUDIO, BOTH, Turn, pcm, session
@@ -37,16 +37,16 @@ INTERPRETER = "gemini-3.5-live-translate-preview"
 
 
 @pytest.fixture(scope="module")
-def voice() -> Iterator[Kokoro]:
+def voice() -> Iterator[KokoroTTS]:
     """The user's."""
     engine = kokoro.create("", Resources(models.ensure, threads=1, memory=0))
     yield engine
     asyncio.run(engine.close())
 
 
-async def say(opened: AsyncSession, voice: Kokoro, text: str, language: str) -> Turn:
+async def say(opened: AsyncSession, voice: KokoroTTS, text: str, language: str) -> Turn:
     """All of it in one message, and the turn that it leads to."""
-    speech = np.frombuffer(voice.render(text, Voice("Kore", language), language).pcm, "<i2").astype(np.float32)
+    speech = np.frombuffer(voice.render_clause(text, Voice("Kore", language), language).pcm, "<i2").astype(np.float32)
     samples = soxr.resample(speech, OUTPUT_RATE, INPUT_RATE).astype("<i2")
     await opened.send_realtime_input(audio=pcm(silence(0.3) + samples.tobytes() + silence(1.5)))
     await opened.send_realtime_input(audio_stream_end=True)
@@ -63,7 +63,7 @@ def in_words(text: str) -> str:
 
 
 @pytest.mark.parametrize("language", CONVERSATIONS)
-async def test_a_conversation(server: Server, voice: Kokoro, whisper: Any, language: str) -> None:
+async def test_a_conversation(server: Server, voice: KokoroTTS, whisper: Any, language: str) -> None:
     said, heard = [], []
     config = AUDIO | BOTH | {"input_audio_transcription": {"language_codes": [language]}, "temperature": 0.0}
     async with session(server, config, seconds=4 * MINUTE) as opened:
@@ -78,7 +78,7 @@ async def test_a_conversation(server: Server, voice: Kokoro, whisper: Any, langu
     assert wer <= 0.4, list(zip(said, heard, strict=True))
 
 
-async def test_an_interpreter(server: Server, voice: Kokoro, whisper: Any) -> None:
+async def test_an_interpreter(server: Server, voice: KokoroTTS, whisper: Any) -> None:
     config = AUDIO | BOTH | {"translation_config": {"target_language_code": "en"}}
     async with session(server, config, model=INTERPRETER, seconds=4 * MINUTE) as opened:
         turn = await say(opened, voice, "Ich habe meinen Pass im Hotel vergessen.", "de")

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from openlive.core.commands import Listen, Respond, Stop
-from openlive.core.events import Failed, Transcribed
-from openlive.core.setup.profile import Profile
+from openlive.core.commands import CancelReply, StartRecognition, StartReply
+from openlive.core.events import StageFailed, Transcribed
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import FunctionCall, Transcript
 from tests.core.world import MODEL, TALK, Script, Word, World, speech, words
 
-BY_WORDS = Profile(MODEL, barge_in="words", voice_activity=True, interim_transcripts=True)
+BY_WORDS = ModelProfile(MODEL, barge_in="words", voice_activity=True, interim_transcripts=True)
 COUNTED = "one two three four five six seven eight nine ten"
 LONG: Script = [(0.1, speech(10.0, COUNTED))]
 
 
-def answering(said: str = "", *, each: float = 0.3, profile: Profile = BY_WORDS, **more: Any) -> World:
+def answering(said: str = "", *, each: float = 0.3, profile: ModelProfile = BY_WORDS, **more: Any) -> World:
     """A world whose first answer plays for 10 s; from 2 s on the user says something."""
     replies = more.pop("replies", [LONG])
     world = World(more.pop("setup", TALK), plan=words(said, 2.0, each), profile=profile, replies=replies, **more)
@@ -36,7 +36,7 @@ def test_a_back_channel_leaves_no_trace_but_activity(said: str) -> None:
     assert not {"heard", "heardFinished", "interimInputTranscription"} & set(kinds)
     assert [role for role, _ in world.history] == ["user", "model"]
     assert world.history[-1][1].endswith("ten")
-    assert len(world.of(Respond)) == 1
+    assert len(world.of(StartReply)) == 1
     assert ("ACTIVITY_START" in kinds) == bool(said)
 
 
@@ -46,7 +46,7 @@ def test_a_noise_without_words_neither() -> None:
     world.stream(16)
     assert world.at("ACTIVITY_START")
     assert "interrupted" not in world.kinds()
-    assert len(world.of(Respond)) == 1
+    assert len(world.of(StartReply)) == 1
 
 
 @pytest.mark.parametrize("said", ["stop", "stop it please now", "okay stop", "yeah but how much is it"])
@@ -59,12 +59,12 @@ def test_words_interrupt_and_are_answered(said: str) -> None:
     assert world.transcript == said
     assert world.kinds().count("heardFinished") == 1
     assert world.history[-2] == ("user", said)
-    assert len([r for r in world.of(Respond) if r.turn not in {s.turn for s in world.of(Stop)}]) == 1
+    assert len([r for r in world.of(StartReply) if r.turn not in {s.turn for s in world.of(CancelReply)}]) == 1
     assert world.history[1][1].split() == COUNTED.split()[: int(interrupted - 0.1)]
 
 
 def test_the_onset_is_enough_elsewhere() -> None:
-    for profile, setup in [(Profile(MODEL), TALK), (BY_WORDS, manual())]:
+    for profile, setup in [(ModelProfile(MODEL), TALK), (BY_WORDS, manual())]:
         world = answering("mm-hm", profile=profile, setup=setup)
         world.stream(2.2)
         if setup is not TALK:
@@ -87,7 +87,7 @@ def test_one_that_ends_after_the_answer_is_dropped_too() -> None:
     world = answering("okay okay okay", replies=[[(0.1, speech(2.4, "two"))]], each=0.4)
     world.stream(8)
     assert world.at("turnComplete") == [pytest.approx(2.5, abs=0.1)]
-    assert len(world.of(Respond)) == 1
+    assert len(world.of(StartReply)) == 1
     world.text("Go on.")
     world.run(5)
     assert world.kinds().count("turnComplete") == 2
@@ -116,7 +116,7 @@ def test_typed_text_interrupts_beside_a_back_channel() -> None:
     assert world.at("interrupted") == [3.0]
     world.stream(8)
     assert world.history[-2] == ("user", "Stop.")
-    assert len(world.of(Respond)) == 2
+    assert len(world.of(StartReply)) == 2
 
 
 def test_words_beside_a_call_cancel_it_and_back_channels_do_not() -> None:
@@ -130,7 +130,7 @@ def test_words_beside_a_call_cancel_it_and_back_channels_do_not() -> None:
 def test_what_cannot_be_recognised_leaves_the_answer_alone() -> None:
     world = answering("stop it now", stt_delay=None)
     world.stream(3)
-    world.event(Failed("stt", 1, "it broke"))
+    world.event(StageFailed("stt", 1, "it broke"))
     world.stream(10)
     assert "interrupted" not in world.kinds()
     assert world.kinds().count("turnComplete") == 1
@@ -152,7 +152,7 @@ def test_the_recogniser_is_told_what_to_expect() -> None:
         plan = [*words("go on with it", 0.5), *words("okay", 6.0)]
         world = World(hints, plan=plan, replies=[LONG], profile=BY_WORDS)
         world.stream(8)
-        [first, beside] = world.of(Listen)
+        [first, beside] = world.of(StartRecognition)
         assert first.languages != (language,)
         assert beside.languages == (language,)
         assert beside.phrases[: len(first.phrases)] == first.phrases

@@ -10,32 +10,32 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from openlive.core.commands import Close, Command, Hear, Save
+from openlive.core.commands import CloseConnection, Command, FeedRecognition, SaveState
 from openlive.core.events import (
     AddresseeJudged,
     AudioArrived,
     BadRequest,
-    ClientSaid,
-    Detected,
-    Draining,
+    ClientLeft,
+    ConnectionOpened,
     Event,
-    Failed,
-    Finished,
-    Left,
-    Opened,
-    Produced,
-    Ran,
-    RecogniserMoved,
-    Restored,
-    Saved,
+    FramesJudged,
+    MessageReceived,
+    OutputProduced,
+    RecogniserProgressed,
+    ReplyFinished,
     SceneJudged,
+    ServerDraining,
+    StageFailed,
+    StateRestored,
+    StateSaved,
     TakenOver,
+    ToolFinished,
     Transcribed,
     TurnJudged,
 )
 from openlive.core.session import EARLY, Session
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,
@@ -56,7 +56,7 @@ from tests.core.world import MODEL, PROFILES, TALK, World, speech, words
 TEXT: dict[str, Any] = {"model": MODEL, "generationConfig": {"responseModalities": ["TEXT"]}}
 TOOL = {"tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "OBJECT"}}]}]}
 SLIDES = {"contextWindowCompression": {"triggerTokens": "800", "slidingWindow": {"targetTokens": "400"}}}
-SMALL = Profile(MODEL, input_token_limit=1000, queues_during_calls=True)
+SMALL = ModelProfile(MODEL, input_token_limit=1000, queues_during_calls=True)
 QUIET = {**TALK, "realtimeInputConfig": {"activityHandling": "NO_INTERRUPTION"}}
 FIRST = {"historyConfig": {"initialHistoryInClientContent": True}}
 
@@ -103,16 +103,16 @@ class TestLoading:
     def test_going_on_does_not_begin_anew(self) -> None:
         world = World({**TEXT, **FIRST, "sessionResumption": {}}, profile=SMALL)
         contents(world, "x" * 3000)
-        world.event(Left())
+        world.event(ClientLeft())
         again = World(None, profile=SMALL)
-        again.event(Opened("t"))
+        again.event(ConnectionOpened("t"))
         again.client({"setup": {**TEXT, **FIRST, "sessionResumption": {"handle": "h"}}})
-        again.event(Restored(world.saved))
+        again.event(StateRestored(world.saved))
         contents(again, "x" * 3000)
         assert again.closed is not None
 
     def test_images_count_in_bytes(self) -> None:
-        world = World({**TEXT, **FIRST}, limits=Limits(images=100_000))
+        world = World({**TEXT, **FIRST}, limits=SessionLimits(images=100_000))
         for _ in range(3):
             turns = [{"role": "user", "parts": [{"inlineData": picture(40_000)}]}]
             world.client({"clientContent": {"turns": turns, "turnComplete": False}})
@@ -120,7 +120,7 @@ class TestLoading:
         assert "images of 120012 bytes; 100000 are the most" in world.closed.reason
 
 
-def waiting_for_a_call(setup: dict[str, Any], limits: Limits | None = None) -> World:
+def waiting_for_a_call(setup: dict[str, Any], limits: SessionLimits | None = None) -> World:
     world = World({**setup, **TOOL}, replies=[[(0.1, FunctionCall("c", "f", {}))]], profile=SMALL, limits=limits)
     world.text("Do it.")
     world.run(1)
@@ -138,7 +138,7 @@ class TestWaiting:
         assert world.closed.reason == "1100 tokens wait for the end of a turn or a call: too many. Send less meanwhile."
 
     def test_images_behind_a_call(self) -> None:
-        world = waiting_for_a_call(TEXT, Limits(images=100_000))
+        world = waiting_for_a_call(TEXT, SessionLimits(images=100_000))
         for _ in range(3):
             turns = [{"role": "user", "parts": [{"inlineData": picture(40_000)}]}]
             world.client({"clientContent": {"turns": turns, "turnComplete": True}})
@@ -191,7 +191,7 @@ class TestWaiting:
         world = World(
             {**TEXT, "tools": [{"codeExecution": {}}]},
             replies=[[(0.1, FunctionCall("", "run_python", {"code": "1"}))]],
-            profile=Profile(MODEL, input_token_limit=1000, tools=tools),
+            profile=ModelProfile(MODEL, input_token_limit=1000, tools=tools),
             tools={"code_execution": (0.1, ToolResult({"output": "x" * 9000}, output="x"))},
         )
         world.text("Run it.")
@@ -207,7 +207,7 @@ def respond(world: World, response: dict[str, Any]) -> None:
 
 class TestImages:
     def test_the_oldest_of_the_history_go(self) -> None:
-        world = World(TEXT, limits=Limits(images=100_000), replies=[[(0.1, Text("I see."))]] * 9)
+        world = World(TEXT, limits=SessionLimits(images=100_000), replies=[[(0.1, Text("I see."))]] * 9)
         for number in range(9):
             parts = [{"inlineData": picture(30_000)}, *([{"text": f"Look {number}."}] if number % 2 else [])]
             world.client({"clientContent": {"turns": [{"role": "user", "parts": parts}], "turnComplete": True}})
@@ -220,7 +220,8 @@ class TestImages:
 
     def test_the_oldest_frames_go(self) -> None:
         world = World(
-            {**TALK, "realtimeInputConfig": {"turnCoverage": "TURN_INCLUDES_ALL_INPUT"}}, limits=Limits(images=100_000)
+            {**TALK, "realtimeInputConfig": {"turnCoverage": "TURN_INCLUDES_ALL_INPUT"}},
+            limits=SessionLimits(images=100_000),
         )
         for _ in range(9):
             world.client({"realtimeInput": {"video": picture(20_000)}})
@@ -238,18 +239,18 @@ class TestAudio:
         world.client({"realtimeInput": {"activityStart": {}}})
         for _ in range(16_000):
             world.event(AudioArrived(1))
-        assert len(world.of(Hear)) == 50
+        assert len(world.of(FeedRecognition)) == 50
         assert len(world.session._unsettled) <= 51
         world.client({"realtimeInput": {"activityEnd": {}}})
-        assert world.of(Hear)[-1].end == 16_000, "and what was left was heard at the end"
-        world.event(Left())
-        assert world.of(Save)[-1].consumed <= 3, "nothing of it has had its effect"
+        assert world.of(FeedRecognition)[-1].end == 16_000, "and what was left was heard at the end"
+        world.event(ClientLeft())
+        assert world.of(SaveState)[-1].consumed <= 3, "nothing of it has had its effect"
 
     @pytest.mark.parametrize("manual", [True, False])
     def test_what_comes_while_a_transcript_is_awaited(self, manual: bool) -> None:
         """It is kept for the utterance, which may yet go on, however soon the detector has judged it."""
         config = {"realtimeInputConfig": {"automaticActivityDetection": {"disabled": manual}}}
-        world = World({**TALK, **config}, plan=words("hello", 0.2), stt_delay=None, limits=Limits(backlog=20))
+        world = World({**TALK, **config}, plan=words("hello", 0.2), stt_delay=None, limits=SessionLimits(backlog=20))
         if manual:
             world.client({"realtimeInput": {"activityStart": {}}})
         world.stream(3)
@@ -264,11 +265,11 @@ class TestAudio:
 
     def test_what_comes_before_a_resumed_session_is_there(self) -> None:
         world = World(None)
-        world.event(Opened("s"))
+        world.event(ConnectionOpened("s"))
         world.client({"setup": {**TALK, "sessionResumption": {"handle": "h"}}})
         for _ in range(EARLY):
             world.event(AudioArrived(320))
-        assert not world.of(Close)
+        assert not world.of(CloseConnection)
         world.event(AudioArrived(320))
         assert world.closed is not None
         assert world.closed.reason == "64 messages came before the session was there; wait for setupComplete."
@@ -301,16 +302,22 @@ transcripts = st.builds(
     st.lists(st.builds(Word, st.text(max_size=5), spans, spans), max_size=3).map(tuple),
 )  # fmt: skip
 engines: st.SearchStrategy[Event] = st.one_of(
-    st.builds(Produced, small, outputs),
-    st.builds(Finished, small),
-    st.builds(Failed, st.sampled_from(["vad", "turn", "addressee", "scene", "stt", "reply", "call"]), small, st.text()),
-    st.builds(RecogniserMoved, small),
+    st.builds(OutputProduced, small, outputs),
+    st.builds(ReplyFinished, small),
+    st.builds(
+        StageFailed, st.sampled_from(["vad", "turn", "addressee", "scene", "stt", "reply", "call"]), small, st.text()
+    ),
+    st.builds(RecogniserProgressed, small),
     st.builds(Transcribed, small, transcripts),
     st.builds(TurnJudged, small, spans, likely),
     st.builds(AddresseeJudged, small, small, likely),
     st.builds(SceneJudged, small, likely),
-    st.builds(lambda stream, frames: Detected(stream, tuple(frames)), small, st.lists(st.tuples(likely, st.just(512)))),
-    st.builds(Ran, st.sampled_from(["function-call-1", "function-call-2", ""]), st.just(ToolResult({"output": "1"}))),
+    st.builds(
+        lambda stream, frames: FramesJudged(stream, tuple(frames)), small, st.lists(st.tuples(likely, st.just(512)))
+    ),
+    st.builds(
+        ToolFinished, st.sampled_from(["function-call-1", "function-call-2", ""]), st.just(ToolResult({"output": "1"}))
+    ),
 )
 ENGINE_SETUPS = [
     TALK,
@@ -318,7 +325,7 @@ ENGINE_SETUPS = [
     {**TALK, "tools": [{"codeExecution": {}}, *TOOL["tools"]], **SLIDES},
     {**QUIET, "generationConfig": {"responseModalities": ["AUDIO"], "thinkingConfig": {"includeThoughts": True}}},
 ]
-ROOMY = Profile(MODEL, input_token_limit=10**7, tools=(FunctionDeclaration("run_python", tool="code_execution"),))
+ROOMY = ModelProfile(MODEL, input_token_limit=10**7, tools=(FunctionDeclaration("run_python", tool="code_execution"),))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -351,21 +358,21 @@ messages = st.sampled_from(
         {"realtimeInput": {"text": "hi"}},
         {"toolResponse": {"functionResponses": [{}]}},
     ]
-).map(lambda message: ClientSaid(parse_message(msgspec.json.encode(message))))
+).map(lambda message: MessageReceived(parse_message(msgspec.json.encode(message))))
 
 
 ends: st.SearchStrategy[Event | None] = st.one_of(
     messages,
     messages,
     st.builds(AudioArrived, st.sampled_from([320, 16_000, 16_000 * 700])),
-    st.just(Restored(None)),
-    st.just(Restored(None, ENTITY_NOT_FOUND)),
-    st.just(Left()),
+    st.just(StateRestored(None)),
+    st.just(StateRestored(None, ENTITY_NOT_FOUND)),
+    st.just(ClientLeft()),
     st.just(TakenOver()),
-    st.just(Draining(3.0)),
+    st.just(ServerDraining(3.0)),
     st.just(BadRequest(1007, "no")),
-    st.just(Saved("handle", 1)),
-    st.just(Failed("store", 0, "full")),
+    st.just(StateSaved("handle", 1)),
+    st.just(StageFailed("store", 0, "full")),
     engines,
     st.none(),
 )
@@ -376,13 +383,13 @@ ends: st.SearchStrategy[Event | None] = st.one_of(
 def test_a_session_ends_once_and_nothing_follows(events: list[tuple[float, Event | None]], data: st.DataObject) -> None:
     """A state that cannot be had, one that can, and whatever came before it was there."""
     session, now = Session(PROFILES), 0.0
-    session.handle(Opened("s"), now)
+    session.handle(ConnectionOpened("s"), now)
     closes: list[Command] = []
     for wait, event in events:
-        there = isinstance(event, Restored) and data.draw(st.booleans())
+        there = isinstance(event, StateRestored) and data.draw(st.booleans())
         now += wait
-        commands = session.handle(Restored(stored()) if there else event, now)
-        closes += [command for command in commands if isinstance(command, Close)]
+        commands = session.handle(StateRestored(stored()) if there else event, now)
+        closes += [command for command in commands if isinstance(command, CloseConnection)]
         if closes:
             assert not commands or commands[-1] is closes[-1]
         assert len(closes) <= 1
@@ -399,10 +406,10 @@ def stored() -> Any:
 def test_two_overruns_before_the_session_is_there() -> None:
     """Each of them closes it; the second one found it closed."""
     session = Session(PROFILES)
-    session.handle(Opened("s"), 0.0)
+    session.handle(ConnectionOpened("s"), 0.0)
     first = parse_message(msgspec.json.encode({"setup": {**TALK, "sessionResumption": {"handle": "h"}}}))
-    session.handle(ClientSaid(first), 0.0)
+    session.handle(MessageReceived(first), 0.0)
     for _ in range(3):
         session.handle(AudioArrived(16_000 * 700), 0.0)
-    commands = session.handle(Restored(stored()), 0.0)
-    assert [c for c in commands if isinstance(c, Close)] == [commands[-1]]
+    commands = session.handle(StateRestored(stored()), 0.0)
+    assert [c for c in commands if isinstance(c, CloseConnection)] == [commands[-1]]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from openlive import types
-from openlive.core.commands import Close, Detect, Listen, Prefill
-from openlive.core.events import AudioArrived, Constraints, Draining, Opened
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
+from openlive.core.commands import CloseConnection, DetectSpeech, Prefill, StartRecognition
+from openlive.core.events import AudioArrived, ConnectionOpened, Constraints, ServerDraining
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Speech, Text
 from openlive.wire.setup import Setup
 from tests.core.replying.test_function_calls import (
@@ -41,7 +41,7 @@ class TestLocks:
 
     def world(self, setup: Setup | None, mask: tuple[str, ...] | None) -> World:
         world = World()
-        world.event(Opened("s", constraints=Constraints(setup, mask)))
+        world.event(ConnectionOpened("s", constraints=Constraints(setup, mask)))
         world.client({"setup": TALK})
         return world
 
@@ -129,7 +129,7 @@ class TestWhileTheUserSpeaks:
     @pytest.mark.parametrize("after", [6.5, 8.3])  # while words come, and in the silence after them
     def test_a_silent_result_is_in_the_next_request(self, waste: float, after: float) -> None:
         plan = words("and what about the trains to Rome", 6.0)
-        world = World(tools("weather", slow=True), replies=[WEATHER], plan=plan, limits=Limits(waste=waste))
+        world = World(tools("weather", slow=True), replies=[WEATHER], plan=plan, limits=SessionLimits(waste=waste))
         world.text("Weather?")
         world.stream(after)
         respond(world, answer(asked(world)[0], scheduling="SILENT"))
@@ -159,7 +159,7 @@ class TestManual:
         world.run(10)
         assert "interrupted" not in world.kinds()
         assert world.kinds().count("turnComplete") == 1
-        assert not world.of(Listen)
+        assert not world.of(StartRecognition)
 
     def test_where_nothing_interrupts_an_empty_activity_is_told_after_the_answer(self) -> None:
         setup = {
@@ -219,7 +219,7 @@ class TestSwallowed:
         assert [m.text for m in world.requests[-1].messages][-1] == "And you?"
 
     def test_a_bare_turn_complete_behind_a_call_is_answered_too(self) -> None:
-        world = World(tools("weather"), replies=[WEATHER, None], profile=Profile(MODEL, queues_during_calls=True))
+        world = World(tools("weather"), replies=[WEATHER, None], profile=ModelProfile(MODEL, queues_during_calls=True))
         world.text("Weather?")
         world.run(1)
         world.text("And tomorrow?", complete=False)
@@ -240,7 +240,7 @@ class TestSwallowed:
 class TestWindow:
     def test_frames_of_a_turn_take_no_more_than_the_window(self) -> None:
         setup = {**TALK, "realtimeInputConfig": {"turnCoverage": "TURN_INCLUDES_ALL_INPUT"}}
-        world = World(setup, profile=Profile(MODEL, input_token_limit=2580))
+        world = World(setup, profile=ModelProfile(MODEL, input_token_limit=2580))
         for _ in range(100):
             world.client({"realtimeInput": {"video": JPEG}})
         world.client({"realtimeInput": {"text": "What do you see?"}})
@@ -276,11 +276,11 @@ class TestWindow:
         assert world.closed is not None
 
     def test_the_engines_limit_holds_before_it_was_ever_measured(self) -> None:
-        world = World(TEXT, profile=Profile(MODEL, engine_token_limit=1000), replies=[[(0.1, Text("Yes."))]] * 9)
+        world = World(TEXT, profile=ModelProfile(MODEL, engine_token_limit=1000), replies=[[(0.1, Text("Yes."))]] * 9)
         for i in range(8):
             world.text(f"{i}" + "a" * 4 * 240, complete=False)
         world.text("Well?")
-        assert not world.of(Close)
+        assert not world.of(CloseConnection)
         assert sum(len(m.text) for m in world.requests[-1].messages) / 4 < 1000
         world.text("a" * 4 * 1100)
         assert world.closed is not None
@@ -344,7 +344,9 @@ class TestTranscripts:
         assert self.finished(world, "output_transcription") == 1
 
     def test_of_speech_whose_recogniser_fails_end_too(self) -> None:
-        world = World(TALK, plan=words("what is the capital of France then and now", 0.5), limits=Limits(recogniser=2))
+        world = World(
+            TALK, plan=words("what is the capital of France then and now", 0.5), limits=SessionLimits(recogniser=2)
+        )
         world.stream(2.8)
         assert world.transcript
         world.stt_delay = None
@@ -381,10 +383,10 @@ class TestTranscripts:
 
 
 def test_a_drain_is_told_even_after_another_end_was() -> None:
-    world = World({**TALK, "sessionResumption": {}}, limits=Limits(connection=100))
+    world = World({**TALK, "sessionResumption": {}}, limits=SessionLimits(connection=100))
     world.run(45)
     assert len(world.at("goAway")) == 1
-    world.event(Draining(10))
+    world.event(ServerDraining(10))
     world.run(1)
     assert len(world.at("goAway")) == 2
 
@@ -406,7 +408,7 @@ def test_usage_of_an_empty_turn_counts_the_instructions() -> None:
 
 @pytest.mark.parametrize(("third", "frames"), [(True, 2), (False, 1)])
 def test_every_frame_counts_where_the_profile_says_so(third: bool, frames: int) -> None:
-    world = World(TALK, profile=Profile(MODEL, all_video=third))
+    world = World(TALK, profile=ModelProfile(MODEL, all_video=third))
     for _ in range(2):
         world.client({"realtimeInput": {"video": JPEG}})
     world.client({"realtimeInput": {"text": "What do you see?"}})
@@ -433,11 +435,11 @@ def test_a_microphone_that_stops_within_a_frame_is_answered(samples: int) -> Non
     world.event(AudioArrived(samples))
     world.run(3)
     assert "said" in world.kinds()
-    assert len({command.stream for command in world.of(Detect)}) == 1
+    assert len({command.stream for command in world.of(DetectSpeech)}) == 1
 
 
 def test_less_than_a_second_of_speech_tells_no_language() -> None:
     plan = [*words("yes", 0.5), *words("what shall we do now", 5.0), *words("yes", 11.0)]
     world = World(TALK, plan=plan)
     world.stream(14)
-    assert [command.languages for command in world.of(Listen)] == [(), (), ("en", "")]
+    assert [command.languages for command in world.of(StartRecognition)] == [(), (), ("en", "")]

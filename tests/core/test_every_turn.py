@@ -14,23 +14,23 @@ from hypothesis.stateful import initialize, invariant, precondition, rule, run_s
 from msgspec import Struct
 from msgspec.structs import replace
 
-from openlive.core.commands import Command, Flush, HangUp, Respond, RunTool, Send
-from openlive.core.events import ClientSaid, Left, Produced, Transcribed, TurnJudged
+from openlive.core.commands import Command, EndRecognition, FlushRecognition, RunTool, Send, StartReply
+from openlive.core.events import ClientLeft, MessageReceived, OutputProduced, Transcribed, TurnJudged
 from openlive.core.listening.backchannel import wants_the_floor
-from openlive.core.listening.user_turn import Hearing
+from openlive.core.listening.user_turn import UserTurnTracker
 from openlive.core.listening.utterance import Utterance
 from openlive.core.memory.context import Context
 from openlive.core.replying.answering import Answering
-from openlive.core.replying.function_calls import Calls
+from openlive.core.replying.function_calls import FunctionCalls
 from openlive.core.replying.reply import Reply
-from openlive.core.setup.limits import Limits
-from openlive.core.turn_taking import Floor
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.turn_taking import TurnTaking
 from openlive.types import FunctionCall, Progress
 from tests.core.memory.test_resumption import reconnected
 from tests.core.test_state_machine import BY_WORDS, OUTPUTS, PROFILE, RAN, SCRIPTS, SETUPS, AnyOrder, seconds
 from tests.core.world import Script, Word, World, kind, words
 
-LIMITS = Limits(detector=3, recogniser=5, reply=7, call=9, tool=6)
+LIMITS = SessionLimits(detector=3, recogniser=5, reply=7, call=9, tool=6)
 BOUND = 90.0
 """Seconds in which a turn has to end once nobody says anything new: the limits, one after another, of what it may wait
 for. That is a detector, the pause, a recogniser, whom it was said to, the answer before it (one that makes calls, and
@@ -138,7 +138,7 @@ class EveryTurn(AnyOrder):
     @rule(number=st.integers(0, 2))
     def answer_call(self, number: int) -> None:
         dialogue = self.world.session._dialogue
-        pending = dialogue._calls.pending if dialogue is not None else ()
+        pending = dialogue._calls.pending_calls if dialogue is not None else ()
         for call in [p.call for p in pending if not p.tool][number : number + 1]:
             self.world.client({"toolResponse": {"functionResponses": [{"id": call.id, "response": {"is": 1}}]}})
 
@@ -146,18 +146,18 @@ class EveryTurn(AnyOrder):
     def judge_turn(self, utterance: int, finished: float) -> None:
         hearing = self.world.session._hearing
         if hearing is not None:
-            self.world.event(TurnJudged(utterance, hearing._asked, finished))
+            self.world.event(TurnJudged(utterance, hearing._judged_pause_end, finished))
 
     @rule(turn=st.integers(1, 4))
     def progress(self, turn: int) -> None:
-        self.world.event(Produced(turn, Progress()))
+        self.world.event(OutputProduced(turn, Progress()))
 
     @rule(length=seconds)
     def reconnect(self, length: float) -> None:
         """What was being answered is lost with the connection; what waited is answered on the next one."""
         if self.world.closed is not None:
             return
-        self.world.event(Left())
+        self.world.event(ClientLeft())
         assert self.world.saved is not None
         kept = [m.text for m, answered in self.world.saved.waiting if answered]
         self.owed = [Owed(o.text, self.count) for o in self.owed if o.text and any(o.text in text for text in kept)]
@@ -205,13 +205,13 @@ class EveryTurn(AnyOrder):
             if isinstance(event, Transcribed) and event.transcript.final:
                 self.unanswered[event.utterance] -= 1
                 self.understood[event.utterance] = event.transcript.text
-            for over in {c.utterance for c in out if isinstance(c, HangUp)} - self.world.injected:
+            for over in {c.utterance for c in out if isinstance(c, EndRecognition)} - self.world.injected:
                 text = self.understood.get(over, "")
                 lost = self.unanswered[over] > 0
                 meant = "go on" not in text and wants_the_floor(text, final=True)
-                if (lost or (text and meant)) and not isinstance(event, ClientSaid | Left):
+                if (lost or (text and meant)) and not isinstance(event, MessageReceived | ClientLeft):
                     self.owed.append(Owed("" if lost else text, self.checked - len(out)))
-            self.unanswered.update(c.utterance for c in out if isinstance(c, Flush))
+            self.unanswered.update(c.utterance for c in out if isinstance(c, FlushRecognition))
         for at, command in commands[self.checked - sum(len(out) for _, out in steps) :]:
             if isinstance(command, Send) and kind(command.message) == "audio":
                 content = command.message.server_content
@@ -225,7 +225,7 @@ class EveryTurn(AnyOrder):
         """The client has seen the end of a turn that answers it."""
         asked = False
         for i, (_, command) in enumerate(self.world.commands):
-            if isinstance(command, Respond):
+            if isinstance(command, StartReply):
                 asked = any(owed.text in message.text for message in command.request.messages)
             elif i >= owed.since and (asked or not owed.text) and told(command):
                 return True
@@ -236,9 +236,9 @@ class EveryTurn(AnyOrder):
         assert not left, f"{left} was never told"
         session = self.world.session
         assert session.deadline is None, f"something waits until {session.deadline}"
-        assert session._hearing is None or not session._hearing.speaking, "an utterance is open for ever"
+        assert session._hearing is None or not session._hearing.has_open_utterance, "an utterance is open for ever"
         running = {c.call.id for _, c in self.world.commands if isinstance(c, RunTool)}
-        assert session._dialogue is None or not session._dialogue.answering, f"an answer goes on for ever: {running}"
+        assert session._dialogue is None or not session._dialogue.is_answering, f"an answer goes on for ever: {running}"
         ends = ("turnComplete", "interrupted", "generationComplete", "audio", "text", "said", "thought", "toolCall")
         seen = [what for what in map(kind, self.world.messages[self.connected :]) if what in ends]
         assert not seen or seen[-1] in ("turnComplete", "toolCall"), f"a turn ends with {seen[-1]}"
@@ -270,14 +270,14 @@ Mutate = Callable[[pytest.MonkeyPatch], None]
 
 def a_held_reply_that_was_done_is_not_ended(patch: pytest.MonkeyPatch) -> None:
     """Its engine was done before the turn was decided."""
-    release = Answering._release
+    release = Answering._release_held_output
 
     def forget(self: Answering, reply: Reply) -> None:
         reply.generated = False
         release(self, reply)
         reply.progress_at = 1e9
 
-    patch.setattr(Answering, "_release", forget)
+    patch.setattr(Answering, "_release_held_output", forget)
 
 
 def nobody_wakes_when_the_playback_is_over(patch: pytest.MonkeyPatch) -> None:
@@ -289,14 +289,14 @@ def a_model_may_be_silent_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_reply_that_broke_is_not_told(patch: pytest.MonkeyPatch) -> None:
-    failed = Answering.failed
+    failed = Answering.fail_reply
 
     def quiet(self: Answering, *arguments: Any) -> None:
         failed(self, *arguments)
         self._reply = None
         self.out[:] = [c for c in self.out if not isinstance(c, Send)]
 
-    patch.setattr(Answering, "failed", quiet)
+    patch.setattr(Answering, "fail_reply", quiet)
 
 
 def an_interruption_ends_no_turn(patch: pytest.MonkeyPatch) -> None:
@@ -312,56 +312,56 @@ def an_interruption_ends_no_turn(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_detector_that_starts_anew_leaves_speech_open(patch: pytest.MonkeyPatch) -> None:
-    def restart(self: Hearing, stream: int, now: float) -> None:
-        if stream == self._stream:
-            self._stream += 1
+    def restart(self: UserTurnTracker, stream: int, now: float) -> None:
+        if stream == self._detector_stream:
+            self._detector_stream += 1
             self._activity.reset(self._received)
             self._caught_up_at = None
             self._judged_at = now + 1e9
 
-    patch.setattr(Hearing, "detector_failed", restart)
+    patch.setattr(UserTurnTracker, "restart_detector", restart)
 
 
 def a_transcript_may_never_come(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Utterance, "awaiting", property(lambda self: False))
+    patch.setattr(Utterance, "is_awaiting_final", property(lambda self: False))
 
 
 def a_judgement_of_whom_may_never_come(patch: pytest.MonkeyPatch) -> None:
-    timers = Hearing._timers
+    timers = UserTurnTracker._timers
 
-    def without(self: Hearing) -> Iterator[Any]:
-        wondering = self._utterance is not None and self._utterance.wondering
+    def without(self: UserTurnTracker) -> Iterator[Any]:
+        wondering = self._utterance is not None and self._utterance.is_awaiting_addressee
         return iter(()) if wondering else timers(self)
 
-    patch.setattr(Hearing, "_timers", without)
+    patch.setattr(UserTurnTracker, "_timers", without)
 
 
 def a_lost_utterance_is_not_told(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Floor, "_lost", lambda self: self._dialogue.drop_held())
+    patch.setattr(TurnTaking, "_lose_utterance", lambda self: self._dialogue.drop_held_reply())
 
 
 def a_call_may_never_be_answered(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Calls, "expire", lambda self, now: [])
-    patch.setattr(Calls, "deadline", property(lambda self: None))
+    patch.setattr(FunctionCalls, "expire_calls", lambda self, now: [])
+    patch.setattr(FunctionCalls, "deadline", property(lambda self: None))
 
 
 def what_waits_is_lost_with_the_connection(patch: pytest.MonkeyPatch) -> None:
-    restored = Context.restored
+    restored = Context.count_restored_history
 
     def forget(self: Context) -> None:
         restored(self)
-        patch.setattr(self.unsaid, "wait", lambda *_, **__: None, raising=False)
+        patch.setattr(self.pending_turn, "queue_message", lambda *_, **__: None, raising=False)
 
-    patch.setattr(Context, "restored", forget)
+    patch.setattr(Context, "count_restored_history", forget)
 
 
 def progress_renews_for_ever(patch: pytest.MonkeyPatch) -> None:
-    note = Reply.note
+    note = Reply.note_progress
 
     def noted(self: Reply, output: Any, now: float) -> Any:
         return note(self, output, now + (1e9 if isinstance(output, Progress) else 0.0))
 
-    patch.setattr(Reply, "note", noted)
+    patch.setattr(Reply, "note_progress", noted)
 
 
 MUTANTS: list[Mutate] = [
@@ -384,7 +384,7 @@ MUTANTS: list[Mutate] = [
 def test_is_noticed(mutate: Mutate, monkeypatch: pytest.MonkeyPatch) -> None:
     mutate(monkeypatch)
     quick = settings(
-        max_examples=800,
+        max_examples=6000,
         stateful_step_count=25,
         deadline=None,
         phases=[Phase.generate],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import FunctionCall, FunctionResponse, Speech, Text
 from tests.core.replying.test_function_calls import SUNNY, WEATHER, asked, tools
 from tests.core.world import MODEL, TALK, World, conversation, spoken, words
@@ -42,7 +42,7 @@ def transcriptions(world: World) -> list[tuple[str, str | None, bool]]:
 
 def hear(**profile: Any) -> list[tuple[str, str | None, bool]]:
     plan = words("what is the capital", 0.5)
-    world = World(TALK, plan=plan, replies=[spoken("Paris.")], profile=Profile(MODEL, **profile))
+    world = World(TALK, plan=plan, replies=[spoken("Paris.")], profile=ModelProfile(MODEL, **profile))
     world.stream(6)
     return transcriptions(world)
 
@@ -71,7 +71,7 @@ def test_the_end_of_a_transcript_is_told_as_the_profile_says() -> None:
 
 def test_seeded_contexts_are_answered_where_history_is_not_loaded() -> None:
     """Pipecat's greeting: it sets the field for every model, and waits for the answer to its context."""
-    world = World({**TALK, **HISTORY}, profile=Profile(MODEL, loads_history=False), replies=[spoken("Hello.")])
+    world = World({**TALK, **HISTORY}, profile=ModelProfile(MODEL, loads_history=False), replies=[spoken("Hello.")])
     world.client(content([{"role": "user", "parts": [{"text": "Greet the user."}]}], complete=True))
     world.run(4)
     assert world.kinds()[-1] == "turnComplete"
@@ -79,7 +79,7 @@ def test_seeded_contexts_are_answered_where_history_is_not_loaded() -> None:
 
 
 def test_loaded_history_waits_for_the_user_where_it_is() -> None:
-    world = World({**TALK, **HISTORY}, profile=Profile(MODEL, loads_history=True))
+    world = World({**TALK, **HISTORY}, profile=ModelProfile(MODEL, loads_history=True))
     world.client(content(SEED, complete=True))
     world.run(4)
     assert world.kinds() == ["setupComplete"]
@@ -95,7 +95,7 @@ def test_loaded_history_waits_for_the_user_where_it_is() -> None:
 @pytest.mark.parametrize("role", ["function", "user"])
 @pytest.mark.parametrize("queues", [True, False])
 def test_results_in_contents_answer_the_call(role: str, queues: bool, by: str) -> None:
-    profile = Profile(MODEL, queues_during_calls=queues, turn_complete_after_call=not queues)
+    profile = ModelProfile(MODEL, queues_during_calls=queues, turn_complete_after_call=not queues)
     world = World(tools("weather"), profile=profile, replies=[WEATHER, SUNNY])
     world.text("The weather in Paris?")
     world.run(2)

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from openlive.core import turn_taking
-from openlive.core.commands import Command, Stop
-from openlive.core.listening.activity import Activity
-from openlive.core.listening.user_turn import Hearing
+from openlive.core.commands import CancelReply, Command
+from openlive.core.listening.activity import ActivityTracker
+from openlive.core.listening.user_turn import UserTurnTracker
 from openlive.core.listening.utterance import Utterance
 from openlive.core.memory import tokens
 from openlive.core.memory.context import Context
@@ -28,7 +28,7 @@ def never_stops_the_engine(patch: pytest.MonkeyPatch) -> None:
     take = Session.handle
 
     def handle(self: Session, *arguments: Any) -> list[Command]:
-        return [c for c in take(self, *arguments) if not isinstance(c, Stop)]
+        return [c for c in take(self, *arguments) if not isinstance(c, CancelReply)]
 
     patch.setattr(Session, "handle", handle)
 
@@ -49,12 +49,12 @@ def ends_the_turn_before_playback(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgets_gaps_in_the_audio(patch: pytest.MonkeyPatch) -> None:
-    speak = Reply._speak
+    speak = Reply._send_speech
 
     def gapless(self: Reply, output: Any, now: float) -> list[Command]:
         return speak(self, output, min(now, self._plays_until))
 
-    patch.setattr(Reply, "_speak", gapless)
+    patch.setattr(Reply, "_send_speech", gapless)
 
 
 def tells_the_interruption_last(patch: pytest.MonkeyPatch) -> None:
@@ -69,37 +69,37 @@ def tells_the_interruption_last(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgets_the_lists_of_usage(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(tokens, "_details", lambda counts: ())
+    patch.setattr(tokens, "_modality_details", lambda counts: ())
 
 
 def leaves_an_utterance_open(patch: pytest.MonkeyPatch) -> None:
-    def timers(self: Hearing) -> Iterator[Any]:
+    def timers(self: UserTurnTracker) -> Iterator[Any]:
         return iter(())
 
-    patch.setattr(Hearing, "_timers", timers)
+    patch.setattr(UserTurnTracker, "_timers", timers)
 
 
 def drops_what_waits(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Context, "take_waiting", lambda self: bool(self.unsaid.take()[:0]))
+    patch.setattr(Context, "take_waiting", lambda self: bool(self.pending_turn.take_waiting()[:0]))
 
 
 def never_releases(patch: pytest.MonkeyPatch) -> None:
-    release = Reply.release
+    release = Reply.release_output
 
     def held(self: Reply) -> Any:
         out = release(self)
         self.held = True
         return out
 
-    patch.setattr(Reply, "release", held)
+    patch.setattr(Reply, "release_output", held)
 
 
 def sends_what_is_held(patch: pytest.MonkeyPatch) -> None:
     def leak(self: Dialogue, output: Any) -> None:
         assert self._reply is not None
-        self.out += self._reply.send(output, self.now)
+        self.out += self._reply.send_output(output, self.now)
 
-    patch.setattr(Dialogue, "produced", leak)
+    patch.setattr(Dialogue, "take_output", leak)
 
 
 def believes_an_old_transcript(patch: pytest.MonkeyPatch) -> None:
@@ -107,12 +107,12 @@ def believes_an_old_transcript(patch: pytest.MonkeyPatch) -> None:
 
 
 def never_hears_an_end(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Activity, "_silence", lambda self: None)
-    patch.setattr(Hearing, "_commit", lambda self, now: None)
+    patch.setattr(ActivityTracker, "_check_silence", lambda self: None)
+    patch.setattr(UserTurnTracker, "_commit_turn", lambda self, now: None)
 
 
 def interrupts_by_the_onset(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Dialogue, "answering", property(lambda self: False))
+    patch.setattr(Dialogue, "is_answering", property(lambda self: False))
 
 
 def takes_back_channels_for_words(patch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from openlive import models
 from openlive.audio import read_wav
 from openlive.core.commands import JudgeTurn
 from openlive.core.events import TurnJudged
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.profile import ModelProfile
 from openlive.engines.api import Resources
 from openlive.engines.turn_detection import smart_turn
 from openlive.engines.vad.silero import engine as silero
@@ -24,7 +24,7 @@ from tests.engines.speech import Detector
 
 pytestmark = pytest.mark.weights
 SPEECH = Path(__file__).parent.parent / "speech" / "synthetic"
-TOLD = Profile(MODEL, voice_activity=True)
+TOLD = ModelProfile(MODEL, voice_activity=True)
 """Tells of activity unasked, as the 3.x generation does."""
 STORY: Script = [(0.1, speech(8.0, "one two three four five six seven eight"))]
 
@@ -63,7 +63,7 @@ def finished(pcm: bytes) -> float:
 
 
 @cache
-def detector() -> smart_turn.SmartTurn:
+def detector() -> smart_turn.SmartTurnDetector:
     return smart_turn.create("", Resources(models.ensure, 1, 1))
 
 
@@ -125,7 +125,7 @@ def test_the_silence_decides_whether_a_pause_ends_the_turn() -> None:
     assert "interrupted" in hasty.kinds()
 
 
-JUDGED = Profile(MODEL, voice_activity=True, turn_detector=True)
+JUDGED = ModelProfile(MODEL, voice_activity=True, turn_detector=True)
 
 
 @pytest.mark.parametrize("before", [0.5, 0.51, 0.52, 0.53])  # the frames lie otherwise
@@ -246,7 +246,7 @@ def test_activity_is_told_where_the_profile_says_so() -> None:
     world = Recorded(detection(), pieces).play()
     assert len(world.at("ACTIVITY_START")) == len(world.at("ACTIVITY_END")) == 1
     assert offsets(world, "ACTIVITY_START") == [pytest.approx(0.9, abs=0.1)], "0.4 s of the recording are silence"
-    plain = Recorded(TALK, pieces, profile=Profile(MODEL)).play()
+    plain = Recorded(TALK, pieces, profile=ModelProfile(MODEL)).play()
     assert not plain.at("ACTIVITY_START")
 
 
@@ -254,7 +254,9 @@ def test_activity_is_told_where_the_profile_says_so() -> None:
 def test_vertex_tells_of_activity_twice_where_asked_for(asked_for: bool) -> None:
     setup = {**TALK, "explicitVadSignal": asked_for}
     # On Vertex both sensitivities are low unless the client says otherwise.
-    world = Recorded(setup, [pause(0.5), recording("q_capital"), pause(2)], profile=Profile(MODEL), vertex=True).play()
+    world = Recorded(
+        setup, [pause(0.5), recording("q_capital"), pause(2)], profile=ModelProfile(MODEL), vertex=True
+    ).play()
     told = [k for k in world.kinds() if k.startswith(("ACTIVITY_", "VAD_SIGNAL_"))]
     assert told == (
         ["ACTIVITY_START", "VAD_SIGNAL_TYPE_SOS", "ACTIVITY_END", "VAD_SIGNAL_TYPE_EOS"] if asked_for else []

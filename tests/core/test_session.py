@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from openlive.core.commands import Close, Flush, Hear, Listen, Overdue, Prefill, Respond, Stop
-from openlive.core.events import AudioArrived, BadRequest, Detected, Failed, Finished, Opened, Produced, Transcribed
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
+from openlive.core.commands import (
+    CancelReply,
+    CloseConnection,
+    FeedRecognition,
+    FlushRecognition,
+    Prefill,
+    ReplyOverdue,
+    StartRecognition,
+    StartReply,
+)
+from openlive.core.events import (
+    AudioArrived,
+    BadRequest,
+    ConnectionOpened,
+    FramesJudged,
+    OutputProduced,
+    ReplyFinished,
+    StageFailed,
+    Transcribed,
+)
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import Heard, Progress, Speech, Text, Thought, Transcript
 from openlive.wire import errors
 from tests.core.world import MODEL, TALK, Script, World, conversation, speech, spoken, words
@@ -98,37 +116,37 @@ class TestSetup:
 
     def test_tells_a_refused_key_once_the_setup_was_read(self) -> None:
         world = World()
-        assert world.event(Opened("s", refusal=errors.API_KEY_INVALID)) == []
+        assert world.event(ConnectionOpened("s", refusal=errors.API_KEY_INVALID)) == []
         world.client({"setup": TALK})
-        assert world.closed == Close(1007, "API key not valid. Please pass a valid API key.")
+        assert world.closed == CloseConnection(1007, "API key not valid. Please pass a valid API key.")
         assert world.messages == []
 
     def test_waits_for_it_ten_seconds(self) -> None:
         world = World()
-        world.event(Opened("s"))
+        world.event(ConnectionOpened("s"))
         world.run(9.9)
         assert world.closed is None
         world.run(0.2)
-        assert world.closed == Close(1008, "No setup message within 10 s.")
+        assert world.closed == CloseConnection(1008, "No setup message within 10 s.")
 
-    @pytest.mark.parametrize("early", [AudioArrived(320), Detected(1, ((0.5, 512),)), Finished(1)])
-    def test_comes_first(self, early: AudioArrived | Detected | Finished) -> None:
+    @pytest.mark.parametrize("early", [AudioArrived(320), FramesJudged(1, ((0.5, 512),)), ReplyFinished(1)])
+    def test_comes_first(self, early: AudioArrived | FramesJudged | ReplyFinished) -> None:
         world = World()
-        world.event(Opened("s"))
+        world.event(ConnectionOpened("s"))
         world.event(early)
-        assert world.closed == Close(1007, "setup must be the first message and only the first")
+        assert world.closed == CloseConnection(1007, "setup must be the first message and only the first")
 
     def test_comes_once(self) -> None:
         world = World(TALK)
         world.client({"setup": TALK})
-        assert world.closed == Close(1007, "setup must be the first message and only the first")
+        assert world.closed == CloseConnection(1007, "setup must be the first message and only the first")
 
     def test_nothing_follows_the_close(self) -> None:
         world = World(TALK)
         world.text("Hello")
         world.event(BadRequest(1007, "Request contains an invalid argument."))
-        assert world.of(Stop) == [Stop(1)]
-        assert world.event(Produced(1, Text("late"))) == []
+        assert world.of(CancelReply) == [CancelReply(1)]
+        assert world.event(OutputProduced(1, Text("late"))) == []
         assert world.text("again") == []
         assert world.session.deadline is None
 
@@ -170,7 +188,7 @@ class TestText:
     def test_an_empty_end_with_nothing_there_is_refused(self) -> None:
         world = World(TEXT)
         world.client({"clientContent": {"turnComplete": True}})
-        assert world.closed == Close(1007, "No turn to complete")
+        assert world.closed == CloseConnection(1007, "No turn to complete")
 
     def test_an_unknown_role_is_refused_with_its_path(self) -> None:
         world = World(TEXT)
@@ -222,8 +240,8 @@ class TestVoice:
     def test_the_recogniser_hears_what_came_before_the_onset(self) -> None:
         world = World(TALK, plan=QUESTION)
         world.stream(3)
-        assert world.of(Listen) == [Listen(1, phrases=("Gemini",))]
-        assert world.of(Hear)[0].start == pytest.approx((0.5 - 0.3) * 16000, abs=512)
+        assert world.of(StartRecognition) == [StartRecognition(1, phrases=("Gemini",))]
+        assert world.of(FeedRecognition)[0].start == pytest.approx((0.5 - 0.3) * 16000, abs=512)
 
     def test_the_answer_waits_for_its_transcript(self) -> None:
         world = World(TALK, plan=QUESTION, stt_delay=2.0)
@@ -235,8 +253,8 @@ class TestVoice:
         plan = [*words("I would like a table", 0.5), *words("for two people", 2.6)]
         world = World(TALK, plan=plan)
         world.stream(7)
-        assert world.of(Stop) == [Stop(1)]
-        assert len(world.of(Respond)) == 2
+        assert world.of(CancelReply) == [CancelReply(1)]
+        assert len(world.of(StartReply)) == 2
         assert world.transcript == "I would like a table for two people"
         assert world.history[0] == ("user", "I would like a table for two people")
         assert world.kinds()[1:] == VOICE_TURN
@@ -249,9 +267,9 @@ class TestVoice:
     def test_noise_without_words_is_no_turn(self) -> None:
         world = World(TALK, plan=words("", 0.5) or [*words("x", 0.5)][:0])
         world.event(AudioArrived(16000))
-        world.event(Detected(1, tuple((0.9, 512) for _ in range(8)) + tuple((0.0, 512) for _ in range(23))))
+        world.event(FramesJudged(1, tuple((0.9, 512) for _ in range(8)) + tuple((0.0, 512) for _ in range(23))))
         world.run(5)
-        assert world.of(Listen) == [Listen(1, phrases=("Gemini",))]
+        assert world.of(StartRecognition) == [StartRecognition(1, phrases=("Gemini",))]
         assert world.kinds() == ["setupComplete"]
         assert world.history == []
 
@@ -309,7 +327,7 @@ class TestInterruption:
 
     def test_everything_sent_is_kept_where_the_profile_says_so(self) -> None:
         story = [(0.1, speech(5.0, "One two three four five."))]
-        profile = Profile(MODEL, history="sent")
+        profile = ModelProfile(MODEL, history="sent")
         sent = World(TALK, plan=self.interrupted().plan, replies=[story], profile=profile)
         sent.stream(8)
         assert sent.history[1] == ("model", "One two three four five.")
@@ -320,9 +338,9 @@ class TestInterruption:
         world.run(1)
         world.client({"realtimeInput": {"text": "Stop"}})
         assert world.kinds()[-2:] == ["interrupted", "turnComplete"]
-        assert world.of(Stop) == [Stop(1)]
-        assert world.event(Produced(1, Speech(bytes(100), "late"))) == []
-        assert world.event(Finished(1)) == []
+        assert world.of(CancelReply) == [CancelReply(1)]
+        assert world.event(OutputProduced(1, Speech(bytes(100), "late"))) == []
+        assert world.event(ReplyFinished(1)) == []
 
     def test_while_generating_there_is_no_generation_complete(self) -> None:
         world = World(TALK, replies=[[(0.1, speech(1.0, "Long.")), (5, speech(1.0, " Longer."))], None])
@@ -464,8 +482,8 @@ class TestFailures:
         world.text("Talk")
         world.run(61)
         assert world.at("turnComplete") == [60]
-        assert Stop(1) in world.of(Stop)
-        assert world.of(Overdue) == [Overdue(1, 60)]
+        assert CancelReply(1) in world.of(CancelReply)
+        assert world.of(ReplyOverdue) == [ReplyOverdue(1, 60)]
         self.goes_on(world)
 
     def test_a_reply_that_is_worked_on_is_waited_for(self) -> None:
@@ -474,34 +492,34 @@ class TestFailures:
         world = World(TALK, replies=[script])
         world.text("Talk")
         world.run(220)
-        assert world.of(Overdue) == []
+        assert world.of(ReplyOverdue) == []
         assert world.history == [("user", "Talk"), ("model", "There it is.")]
 
     def test_an_answer_that_is_there_in_time_counts_although_it_is_read_late(self) -> None:
         """The server was held up, not the model."""
-        for event in (Produced(1, Text("There")), Finished(1)):
+        for event in (OutputProduced(1, Text("There")), ReplyFinished(1)):
             world = World(TALK, replies=[None])
             world.text("Talk")
             world.run(59)
             world.now += 2
             world.event(event)
-            assert world.of(Overdue) == []
+            assert world.of(ReplyOverdue) == []
             world.run(58)
-            assert world.of(Overdue) == []
+            assert world.of(ReplyOverdue) == []
             self.goes_on(world)
 
     def test_a_prepared_reply_that_raises_is_asked_again(self) -> None:
         world = World(TALK, plan=QUESTION, replies=[None])
         world.stream(2.8)
-        [respond] = world.of(Respond)
-        world.event(Failed("reply", respond.turn, "it broke"))
+        [respond] = world.of(StartReply)
+        world.event(StageFailed("reply", respond.turn, "it broke"))
         world.stream(3)
         assert world.kinds()[1:] == VOICE_TURN
 
     def test_a_recogniser_that_raises(self) -> None:
         world = World(TALK, plan=QUESTION, stt_delay=None)
         world.stream(2.5)
-        world.event(Failed("stt", 1, "it broke"))
+        world.event(StageFailed("stt", 1, "it broke"))
         assert world.kinds() == ["setupComplete", "turnComplete"]
         self.goes_on(world)
 
@@ -516,7 +534,7 @@ class TestFailures:
         world = World(TALK, plan=[*QUESTION, *words("hello again", 14)], dead_streams=[1])
         world.stream(2)
         if raises:
-            world.event(Failed("vad", 1, "it broke"))
+            world.event(StageFailed("vad", 1, "it broke"))
         world.stream(18)
         assert world.transcript.endswith("hello again")
         assert world.kinds()[-1] == "turnComplete"
@@ -534,7 +552,7 @@ class TestFailures:
         self.goes_on(world)
 
     def test_more_audio_than_can_be_judged(self) -> None:
-        world = World(TALK, dead_streams=[1], limits=Limits(backlog=5))
+        world = World(TALK, dead_streams=[1], limits=SessionLimits(backlog=5))
         world.blob(6)
         assert world.closed is not None
         assert world.closed.code == 1008
@@ -543,9 +561,9 @@ class TestFailures:
     def test_what_is_late_is_dropped(self) -> None:
         world = World(TALK)
         assert world.event(Transcribed(7, Transcript("late", 5, final=True))) == []
-        assert world.event(Detected(7, ((0.9, 512),))) == []
-        assert world.event(Produced(7, Text("late"))) == []
-        assert world.event(Failed("reply", 7, "late")) == []
+        assert world.event(FramesJudged(7, ((0.9, 512),))) == []
+        assert world.event(OutputProduced(7, Text("late"))) == []
+        assert world.event(StageFailed("reply", 7, "late")) == []
 
 
 def test_text_while_speaking_joins_the_turn() -> None:
@@ -576,4 +594,4 @@ def test_speech_is_kept_as_what_was_heard_and_where() -> None:
     [part] = world.session.messages[0].parts
     assert isinstance(part, Heard)
     assert part.end / 16000 == pytest.approx(2.3, abs=0.04)
-    assert world.of(Flush) == [Flush(1)]
+    assert world.of(FlushRecognition) == [FlushRecognition(1)]

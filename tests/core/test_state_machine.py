@@ -12,23 +12,32 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
-from openlive.core.commands import Command, Flush, HangUp, Hear, Listen, Respond, Send, Stop
+from openlive.core.commands import (
+    CancelReply,
+    Command,
+    EndRecognition,
+    FeedRecognition,
+    FlushRecognition,
+    Send,
+    StartRecognition,
+    StartReply,
+)
 from openlive.core.events import (
-    ClientSaid,
-    Detected,
     Event,
-    Failed,
-    Finished,
-    Produced,
-    Ran,
-    RecogniserMoved,
+    FramesJudged,
+    MessageReceived,
+    OutputProduced,
+    RecogniserProgressed,
+    ReplyFinished,
     SceneJudged,
+    StageFailed,
+    ToolFinished,
     Transcribed,
 )
 from openlive.core.listening.backchannel import wants_the_floor
 from openlive.core.session import Session
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,
@@ -42,7 +51,7 @@ from openlive.types import (
 )
 from tests.core.world import MODEL, TALK, Script, Word, World, kind, speech, spoken, words
 
-LIMITS = Limits(detector=3, recogniser=5, reply=7)
+LIMITS = SessionLimits(detector=3, recogniser=5, reply=7)
 SETUPS: list[dict[str, Any]] = [
     TALK,
     {**TALK, "generationConfig": {"responseModalities": ["TEXT"]}},
@@ -54,7 +63,7 @@ SETUPS: list[dict[str, Any]] = [
     {**TALK, "tools": [{"codeExecution": {}}], "proactivity": {"proactiveAudio": True, "proactiveVideo": True}},
 ]
 TOOLS = (FunctionDeclaration("run_python", tool="code_execution"),)
-PROFILE = Profile(MODEL, tools=TOOLS, proactive=True, addressee=True, watcher=True)
+PROFILE = ModelProfile(MODEL, tools=TOOLS, proactive=True, addressee=True, watcher=True)
 BY_WORDS = replace(PROFILE, barge_in="words")
 RAN = ToolResult({"output": "42"}, output="42")
 OUTPUTS: list[Output] = [Text("Yes."), Thought("Hm."), speech(0.7, "Yes."), speech(0.3, " No."), Speech(b"", " …")]
@@ -72,7 +81,7 @@ seconds = st.sampled_from([0.01, 0.1, 0.3, 1.0, 2.5, 8.0])
 class Watched(Session):
     """Does what one does that looks for what is due at every event, not only from its deadline on."""
 
-    def __init__(self, profiles: Mapping[str, Profile], limits: Limits | None = None) -> None:
+    def __init__(self, profiles: Mapping[str, ModelProfile], limits: SessionLimits | None = None) -> None:
         super().__init__(profiles, limits)
         self._restless = Session(profiles, limits)
 
@@ -182,21 +191,21 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(turn=st.integers(1, 4), output=st.sampled_from(OUTPUTS))
     def produce(self, turn: int, output: Any) -> None:
-        self.world.event(Produced(turn, output))
+        self.world.event(OutputProduced(turn, output))
 
     @rule(turn=st.integers(1, 4))
     def finish(self, turn: int) -> None:
-        self.world.event(Finished(turn))
+        self.world.event(ReplyFinished(turn))
 
     @rule(number=st.integers(1, 3))
     def run_out_of_turn(self, number: int) -> None:
-        self.world.event(Ran(f"function-call-{number}", RAN))
+        self.world.event(ToolFinished(f"function-call-{number}", RAN))
 
     @rule(stage=st.sampled_from(["vad", "stt", "reply", "call", "scene"]), number=st.integers(1, 3))
     def fail(self, stage: Any, number: int) -> None:
         if stage == "stt":  # what was said in it is lost
             self.world.injected.add(number)
-        self.world.event(Failed(stage, number, "it broke"))
+        self.world.event(StageFailed(stage, number, "it broke"))
 
     @rule(number=st.integers(1, 3), likely=st.sampled_from([0.0, 1.0]))
     def judge_scene(self, number: int, likely: float) -> None:
@@ -209,12 +218,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, 3))
     def recogniser_moves(self, number: int) -> None:
-        self.world.event(RecogniserMoved(number))
+        self.world.event(RecogniserProgressed(number))
 
     @rule(stream=st.sampled_from([2, 3]), p=st.sampled_from([0.0, 1.0]))
     def stale_frames(self, stream: int, p: float) -> None:
         if not any(getattr(c, "stream", 0) >= stream for _, c in self.world.commands):
-            self.world.event(Detected(stream, ((p, 512),)))
+            self.world.event(FramesJudged(stream, ((p, 512),)))
 
     # What always holds.
 
@@ -231,21 +240,21 @@ class AnyOrder(RuleBasedStateMachine):
 
     def check(self, at: float, command: Command) -> None:
         match command:
-            case Listen(utterance):
+            case StartRecognition(utterance):
                 assert not self.open_utterances, "one utterance at a time"
                 self.open_utterances.add(utterance)
-            case Hear(utterance):
+            case FeedRecognition(utterance):
                 assert utterance in self.open_utterances
-            case HangUp(utterance):
+            case EndRecognition(utterance):
                 self.open_utterances.remove(utterance)
-            case Respond(turn):
+            case StartReply(turn):
                 assert turn == len(self.asked) + 1, "turns are numbered"
                 self.asked.add(turn)
                 if any(isinstance(p, FunctionResponse) for p in command.request.messages[-1].parts):
                     self.parts.add(turn)
                 roles = [message.role for message in command.request.messages]
                 assert roles, "a reply answers something"
-            case Stop(turn):
+            case CancelReply(turn):
                 assert turn in self.asked
                 assert turn not in self.stopped, "stopped once"
                 self.stopped.add(turn)
@@ -254,11 +263,11 @@ class AnyOrder(RuleBasedStateMachine):
 
     def check_step(self, event: Event | None, commands: list[Command]) -> None:
         """What is said beside an answer interrupts it by its words, and is not lost where it has some."""
-        over = {c.utterance for c in commands if isinstance(c, HangUp)}
+        over = {c.utterance for c in commands if isinstance(c, EndRecognition)}
         interrupted = any(isinstance(c, Send) and kind(c.message) == "interrupted" for c in commands)
         if self.world.profile.barge_in == "words" and interrupted and not self.manual and not over:
-            begun = any(isinstance(c, Listen) for c in commands)
-            assert not begun or isinstance(event, ClientSaid), "interrupted by the onset of speech"
+            begun = any(isinstance(c, StartRecognition) for c in commands)
+            assert not begun or isinstance(event, MessageReceived), "interrupted by the onset of speech"
             if isinstance(event, Transcribed):
                 text = event.transcript.text
                 assert wants_the_floor(text, final=event.transcript.final), f"{text!r} interrupted"
@@ -267,9 +276,13 @@ class AnyOrder(RuleBasedStateMachine):
             self.understood[event.utterance] = event.transcript.text
         for utterance in over - self.world.injected:
             text = self.understood.get(utterance, "")
-            if not self.unanswered[utterance] and wants_the_floor(text, final=True) and not isinstance(event, Failed):
+            if (
+                not self.unanswered[utterance]
+                and wants_the_floor(text, final=True)
+                and not isinstance(event, StageFailed)
+            ):
                 self.typed.append(text)
-        self.unanswered.update(c.utterance for c in commands if isinstance(c, Flush))
+        self.unanswered.update(c.utterance for c in commands if isinstance(c, FlushRecognition))
 
     def check_sent(self, at: float, send: Send) -> None:
         what = kind(send.message)

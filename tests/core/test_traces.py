@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from openlive.core.commands import Close
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
+from openlive.core.commands import CloseConnection
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import FunctionCall, Text
 from openlive.wire.server import encode
 from tests.core.world import MODEL, TALK, Script, World, speech, spoken, words
@@ -61,7 +61,7 @@ def voice() -> World:
 def overheard() -> World:
     setup = {**TALK, "proactivity": {"proactiveAudio": True}}
     plan = [*words("honey where are my keys", 0.5), *words("what did they look for", 4.0)]
-    profile = Profile(MODEL, proactive=True, addressee=True)
+    profile = ModelProfile(MODEL, proactive=True, addressee=True)
     replies = [None, spoken("Their keys.", seconds=0.9)]
     world = World(setup, plan=plan, replies=replies, profile=profile, version="v1alpha", aside="honey")
     world.stream(9)
@@ -124,7 +124,7 @@ def manual_activity() -> World:
     return world
 
 
-def with_tool(replies: list[Script], *, behavior: str = "BLOCKING", profile: Profile | None = None) -> World:
+def with_tool(replies: list[Script], *, behavior: str = "BLOCKING", profile: ModelProfile | None = None) -> World:
     """Asked for the weather, the model calls a function; the test answers the call."""
     declared = [{"name": "weather", "parameters": {"type": "OBJECT"}, "behavior": behavior}]
     world = World({**TALK, "tools": [{"functionDeclarations": declared}]}, replies=replies, profile=profile)
@@ -153,7 +153,7 @@ def blocking_call_in_one_turn() -> World:
 
 def blocking_call_that_ends_the_turn() -> World:
     """T5: a turnComplete follows the call as well, as the agent kits expect it of native audio."""
-    world = with_tool([CALL, SUNNY], profile=Profile(MODEL, turn_complete_after_call=True))
+    world = with_tool([CALL, SUNNY], profile=ModelProfile(MODEL, turn_complete_after_call=True))
     respond(world)
     world.run(3)
     return world
@@ -222,7 +222,7 @@ def limit_of_a_speech() -> World:
 
 
 def limit_of_a_connection() -> World:
-    world = World({**TALK, "sessionResumption": {}}, limits=Limits(connection=90))
+    world = World({**TALK, "sessionResumption": {}}, limits=SessionLimits(connection=90))
     world.run(100)
     return world
 
@@ -276,7 +276,7 @@ def trace(world: World) -> str:
             lines.append({"at": round(at, 3), "audio": audio})
         else:
             lines.append({"at": round(at, 3), **said})
-    if isinstance(world.closed, Close):
+    if isinstance(world.closed, CloseConnection):
         lines.append({"close": world.closed.code, "reason": world.closed.reason})
     for line in lines:
         if "audio" in line:

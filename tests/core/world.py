@@ -13,51 +13,51 @@ import msgspec
 from openlive import types
 from openlive.core.commands import (
     CallMark,
-    Close,
+    CancelReply,
+    CancelSceneJudgement,
+    CloseConnection,
     Command,
-    Detect,
-    DropScene,
-    Enough,
-    Flush,
-    Forget,
-    HangUp,
-    Hear,
+    DetectSpeech,
+    EndGeneration,
+    EndRecognition,
+    FeedRecognition,
+    FlushRecognition,
     JudgeAddressee,
     JudgeScene,
     JudgeTurn,
-    Listen,
-    Mark,
     Prefill,
-    Prepared,
-    Respond,
-    Restore,
+    RestoreState,
     RunTool,
-    Save,
+    SaveState,
     Send,
-    Stop,
+    SpeculationOutcome,
+    StartRecognition,
+    StartReply,
     StopTool,
+    TrimAudio,
+    TurnMark,
 )
 from openlive.core.events import (
     AddresseeJudged,
     AudioArrived,
-    ClientSaid,
-    Detected,
+    ConnectionOpened,
     Event,
-    Failed,
-    Finished,
-    Opened,
-    Produced,
-    Ran,
-    Saved,
+    FramesJudged,
+    MessageReceived,
+    OutputProduced,
+    ReplyFinished,
     SceneJudged,
+    StageFailed,
+    StateSaved,
+    ToolFinished,
     Transcribed,
     TurnJudged,
 )
 from openlive.core.listening import backchannel
 from openlive.core.memory.snapshot import Snapshot
 from openlive.core.session import Session
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import (
     INPUT_RATE,
     OUTPUT_RATE,
@@ -75,7 +75,7 @@ from openlive.wire.server import ServerMessage, encode
 
 FRAME = 512
 MODEL = "gemini-live-2.5-flash-preview"
-PROFILES = {MODEL: Profile(MODEL)}
+PROFILES = {MODEL: ModelProfile(MODEL)}
 TALK: dict[str, Any] = {
     "model": f"models/{MODEL}",
     "generationConfig": {"responseModalities": ["AUDIO"]},
@@ -118,8 +118,8 @@ class World:
         *,
         plan: Sequence[Word] = (),
         replies: Sequence[Script | None] = (),
-        limits: Limits | None = None,
-        profile: Profile | None = None,
+        limits: SessionLimits | None = None,
+        profile: ModelProfile | None = None,
         stt_delay: float | None = 0.05,
         vad_delay: float = 0.001,
         dead_streams: Sequence[int] = (),
@@ -156,7 +156,7 @@ class World:
         self.log: list[tuple[float, ServerMessage]] = []
         self.commands: list[tuple[float, Command]] = []
         self.steps: list[tuple[Event | None, list[Command]]] = []
-        self.closed: Close | None = None
+        self.closed: CloseConnection | None = None
         self.saved: Snapshot | None = None
         self._replies = list(replies)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -178,14 +178,14 @@ class World:
         self._guesses: dict[int, int] = {}
         self._over: dict[int, str] = {}
         if setup is not None:
-            self.event(Opened("s", version, vertex=vertex))
+            self.event(ConnectionOpened("s", version, vertex=vertex))
             self.client({"setup": setup})
 
     # What a test does.
 
     def event(self, event: Event | None) -> list[Command]:
         match event:
-            case Finished(turn) | Failed("reply", turn):
+            case ReplyFinished(turn) | StageFailed("reply", turn):
                 self.finished.add(turn)
         commands = self.session.handle(event, self.now)
         self.steps.append((event, commands))
@@ -196,7 +196,7 @@ class World:
         return commands
 
     def client(self, message: dict[str, Any]) -> list[Command]:
-        return self.event(ClientSaid(parse_message(msgspec.json.encode(message))))
+        return self.event(MessageReceived(parse_message(msgspec.json.encode(message))))
 
     def text(self, text: str, *, complete: bool = True) -> list[Command]:
         turns = [{"role": "user", "parts": [{"text": text}]}]
@@ -277,15 +277,15 @@ class World:
                 guessed = self._guesses.get(turn)
                 assert guessed not in self._heard, "an answer to a turn that is not decided"
                 self.log.append((self.now, message))
-            case Close():
+            case CloseConnection():
                 self.closed = command
-            case Detect(stream, start, end):
+            case DetectSpeech(stream, start, end):
                 self._detect(stream, start, end)
-            case Listen() | Hear() | Flush() | HangUp() | JudgeTurn():
+            case StartRecognition() | FeedRecognition() | FlushRecognition() | EndRecognition() | JudgeTurn():
                 self._listen(command)
             case JudgeAddressee() | JudgeScene():
                 self._judge(command)
-            case Respond(turn, request):
+            case StartReply(turn, request):
                 assert self.finished.issuperset(range(1, turn)), "two replies at work"
                 self.requests.append(request)
                 self._check_heard(turn, request)
@@ -293,18 +293,27 @@ class World:
                 script = self._replies.pop(0) if self._replies else spoken(f"Answer {turn}.")
                 if script is not None:
                     self._reply(turn, list(script))
-            case Stop(turn) | Enough(turn):
+            case CancelReply(turn) | EndGeneration(turn):
                 self._answering.discard(turn)
                 self.finished.add(turn)
-            case Save(snapshot, tell, consumed):
+            case SaveState(snapshot, tell, consumed):
                 self.saved = snapshot
                 if tell:
-                    self.later(0, Saved(f"handle-{len(self.of(Save))}", consumed))
+                    self.later(0, StateSaved(f"handle-{len(self.of(SaveState))}", consumed))
             case RunTool(tool, call):
                 if tool in self.tools:
                     delay, result = self.tools[tool]
-                    self.later(delay, Ran(call.id, result))
-            case DropScene() | Prefill() | Mark() | Prepared() | CallMark() | Forget() | Restore() | StopTool():
+                    self.later(delay, ToolFinished(call.id, result))
+            case (
+                CancelSceneJudgement()
+                | Prefill()
+                | TurnMark()
+                | SpeculationOutcome()
+                | CallMark()
+                | TrimAudio()
+                | RestoreState()
+                | StopTool()
+            ):
                 pass
 
     def _judge(self, command: JudgeAddressee | JudgeScene) -> None:
@@ -319,15 +328,17 @@ class World:
                     assert isinstance(image, types.Image)
                     self.later(self.scene_delay, SceneJudged(number, 0.6 if self.notable in image.data else 0.4))
 
-    def _listen(self, command: Listen | Hear | Flush | HangUp | JudgeTurn) -> None:
+    def _listen(
+        self, command: StartRecognition | FeedRecognition | FlushRecognition | EndRecognition | JudgeTurn
+    ) -> None:
         match command:
-            case Listen(utterance, words=words, prosody=prosody):
+            case StartRecognition(utterance, words=words, prosody=prosody):
                 self._heard[utterance], self._timing[utterance], self._measured[utterance] = -1, words, prosody
-            case Hear(utterance, start, end):
+            case FeedRecognition(utterance, start, end):
                 self._hear(utterance, start, end)
-            case Flush(utterance):
+            case FlushRecognition(utterance):
                 self._transcribe(utterance, final=True)
-            case HangUp(utterance):
+            case EndRecognition(utterance):
                 self._over[utterance] = self._said(utterance)
                 self._heard.pop(utterance)
             case JudgeTurn(utterance, _, end):
@@ -342,7 +353,7 @@ class World:
         self._judged[stream] = last
         frames = [(self._speech((i + FRAME / 2) / INPUT_RATE), FRAME) for i in range(first, last, FRAME)]
         if frames:
-            self.later(self.vad_delay, Detected(stream, tuple(frames)))
+            self.later(self.vad_delay, FramesJudged(stream, tuple(frames)))
 
     def _speech(self, at: float) -> float:
         return 0.95 if any(w.start <= at < w.end for w in self.plan) else 0.02
@@ -402,10 +413,10 @@ class World:
                 return
             if not script:
                 self._answering.discard(turn)
-                self.event(Finished(turn))
+                self.event(ReplyFinished(turn))
                 return
             _, output = script.pop(0)
-            self.event(Produced(turn, output))
+            self.event(OutputProduced(turn, output))
             push(script[0][0] if script else 0.0)
 
         def push(delay: float) -> None:
@@ -422,7 +433,7 @@ class World:
 
     def fail(self, turn: int) -> None:
         self._answering.discard(turn)
-        self.event(Failed("reply", turn, "it broke"))
+        self.event(StageFailed("reply", turn, "it broke"))
 
 
 def void(_: object) -> None:

@@ -15,7 +15,7 @@ import pytest
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.llm import openai, openai_stream
 from openlive.engines.llm.prompt.conversation import LLMError, MalformedCallError
-from openlive.engines.registry import load
+from openlive.engines.registry import load_engine
 from openlive.engines.runtime import http_endpoint
 from openlive.engines.runtime.http_endpoint import EndpointError
 from openlive.engines.stt import openai as openai_stt
@@ -261,7 +261,7 @@ def test_models_that_are_none(content: bytes) -> None:
         server = await asyncio.start_server(models, "127.0.0.1", 0)
         url = f"openai:http://user:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         with pytest.raises(EngineError, match="lists no model"):
-            await asyncio.to_thread(load, "llm", url, Resources(pytest.fail, threads=1, memory=0))
+            await asyncio.to_thread(load_engine, "llm", url, Resources(pytest.fail, threads=1, memory=0))
         server.close()
 
     asyncio.run(run())
@@ -269,7 +269,7 @@ def test_models_that_are_none(content: bytes) -> None:
 
 def test_a_password_in_the_address_is_in_no_message() -> None:
     async def run() -> None:
-        engine = openai.OpenAI("http://user:secret@127.0.0.1:9/v1", "m")
+        engine = openai.OpenAILLM("http://user:secret@127.0.0.1:9/v1", "m")
         with pytest.raises(LLMError) as raised:
             await use("llm", engine)
         assert "secret" not in str(raised.value)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from openlive.audio import read_wav
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.registry import load
+from openlive.engines.registry import load_engine
 from openlive.engines.runtime import http_endpoint
 from openlive.engines.runtime.http_endpoint import EndpointError
 from openlive.engines.stt.incremental import FIRST
@@ -96,7 +96,7 @@ async def serving(kind: Any, answer: Answer | bytes, **settings: Any) -> AsyncIt
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     spec = f"openai:http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
     resources = Resources(pytest.fail, threads=1, memory=0, settings={"model": "named", **settings})
-    engine = load(kind, spec, resources)
+    engine = load_engine(kind, spec, resources)
     try:
         yield engine, server
     finally:
@@ -364,9 +364,9 @@ class TestFactories:
     def test_no_url_and_no_server(self, kind: Any) -> None:
         resources = Resources(pytest.fail, threads=1, memory=0)
         with pytest.raises(EngineError, match="is no URL"):
-            load(kind, "openai:127.0.0.1", resources)
+            load_engine(kind, "openai:127.0.0.1", resources)
         with pytest.raises(EngineError, match="does not answer"):
-            load(kind, "openai:http://127.0.0.1:9/v1", resources)
+            load_engine(kind, "openai:http://127.0.0.1:9/v1", resources)
 
     @pytest.mark.parametrize(
         ("settings", "message"),
@@ -379,7 +379,7 @@ class TestFactories:
     def test_settings_that_are_wrong(self, settings: dict[str, Any], message: str) -> None:
         resources = Resources(pytest.fail, threads=1, memory=0, settings={"model": "m", **settings})
         with pytest.raises(EngineError, match=message):
-            load("tts", "openai:http://127.0.0.1:9/v1", resources)
+            load_engine("tts", "openai:http://127.0.0.1:9/v1", resources)
 
 
 class TestConnections:

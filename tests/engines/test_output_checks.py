@@ -73,7 +73,7 @@ BAD_OUTPUTS: list[Any] = [
 @pytest.mark.parametrize("value", BAD_OUTPUTS)
 def test_no_reply_has_this(value: Any) -> None:
     with pytest.raises(HandoverError) as raised:
-        output_checks.output(value)
+        output_checks.check_output(value)
     assert "secret" not in str(raised.value), "what was said is in no log"
 
 
@@ -91,12 +91,12 @@ def test_no_reply_has_this(value: Any) -> None:
     ],
 )
 def test_every_reply_may_have_this(value: Output) -> None:
-    assert output_checks.output(value) == value
+    assert output_checks.check_output(value) == value
 
 
 def test_bytes_are_made_of_what_is_like_them_and_arguments_plain() -> None:
-    assert output_checks.output(Speech(bytearray(b"ab"))) == Speech(b"ab")  # type: ignore[arg-type]
-    call = output_checks.output(FunctionCall("", "f", {"when": (1, math.nan)}))
+    assert output_checks.check_output(Speech(bytearray(b"ab"))) == Speech(b"ab")  # type: ignore[arg-type]
+    call = output_checks.check_output(FunctionCall("", "f", {"when": (1, math.nan)}))
     assert call == FunctionCall("", "f", {"when": [1, None]})
 
 
@@ -120,12 +120,12 @@ BAD_TRANSCRIPTS: list[Any] = [
 @pytest.mark.parametrize("value", BAD_TRANSCRIPTS)
 def test_nobody_is_heard_like_this(value: Any) -> None:
     with pytest.raises(HandoverError):
-        output_checks.transcript(value)
+        output_checks.check_transcript(value)
 
 
 def test_a_long_transcript_of_long_speech_is_taken() -> None:
     long = Transcript("hello " * 1000, 60 * 16_000, True, "en", (Word("hello", 0, 5),), Prosody(1, 2, 3, 4, 5))
-    assert output_checks.transcript(long) == long
+    assert output_checks.check_transcript(long) == long
 
 
 @pytest.mark.parametrize(
@@ -150,15 +150,15 @@ def test_a_long_transcript_of_long_speech_is_taken() -> None:
 )
 def test_no_detector_finds_this(found: Any) -> None:
     with pytest.raises(HandoverError):
-        output_checks.frames(found, 1024)
+        output_checks.check_frames(found, 1024)
 
 
 def test_what_a_detector_finds() -> None:
-    assert output_checks.frames([(0.5, 512), [np.float32(0.25), 512]], 1024) == ((0.5, 512), (0.25, 512))
-    assert output_checks.frames((), 0) == ()
-    assert output_checks.likelihood(1.0000001, "it") == 1.0
-    assert output_checks.likelihood(np.float32(0.5), "it") == 0.5
-    assert output_checks.likelihood(1, "it") == 1.0
+    assert output_checks.check_frames([(0.5, 512), [np.float32(0.25), 512]], 1024) == ((0.5, 512), (0.25, 512))
+    assert output_checks.check_frames((), 0) == ()
+    assert output_checks.check_probability(1.0000001, "it") == 1.0
+    assert output_checks.check_probability(np.float32(0.5), "it") == 0.5
+    assert output_checks.check_probability(1, "it") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -184,12 +184,12 @@ def test_what_a_detector_finds() -> None:
 )
 def test_no_tool_comes_to_this(value: Any) -> None:
     with pytest.raises(HandoverError):
-        output_checks.result(value)
+        output_checks.check_tool_result(value)
 
 
 def test_what_a_tool_comes_to() -> None:
     good = ToolResult({"a": [1]}, "1", "ok", ("q",), (Source("https://a", "A"),), (Page("https://a"),))
-    assert output_checks.result(good) == good
+    assert output_checks.check_tool_result(good) == good
 
 
 def test_what_an_exception_cannot_say() -> None:
@@ -197,14 +197,14 @@ def test_what_an_exception_cannot_say() -> None:
         def __str__(self) -> str:
             raise ValueError
 
-    assert output_checks.reason(SpeechlessError()) == "SpeechlessError"
-    assert output_checks.reason(ValueError("no")) == "no"
+    assert output_checks.error_text(SpeechlessError()) == "SpeechlessError"
+    assert output_checks.error_text(ValueError("no")) == "no"
 
 
 @pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
 def test_what_would_end_more_than_a_reply_is_tamed(raised: type[BaseException]) -> None:
     async def test() -> None:
-        with pytest.raises(HandoverError, match=raised.__name__), output_checks.tamed():
+        with pytest.raises(HandoverError, match=raised.__name__), output_checks.contain_errors():
             raise raised
 
     asyncio.run(test())
@@ -213,7 +213,7 @@ def test_what_would_end_more_than_a_reply_is_tamed(raised: type[BaseException]) 
 def test_a_stop_that_was_asked_for_stays_one() -> None:
     async def test() -> None:
         async def work() -> None:
-            with output_checks.tamed():
+            with output_checks.contain_errors():
                 await asyncio.sleep(60)
 
         task = asyncio.ensure_future(work())

@@ -90,7 +90,7 @@ async def test_a_recogniser_that_cannot_be_had() -> None:
             phrases: Sequence[str] = (),
             words: bool = False,
         ) -> AsyncIterator[Transcript]:
-            if self.begin():
+            if self.begin_use():
                 raise OSError("no such model")
             self.uses -= 1
             return super().transcribe(audio)
@@ -115,7 +115,7 @@ async def test_a_recogniser_that_ends_without_a_word(manual: bool) -> None:
             phrases: Sequence[str] = (),
             words: bool = False,
         ) -> AsyncIterator[Transcript]:
-            if self.begin():
+            if self.begin_use():
                 return
             self.uses -= 1
             async for heard in super().transcribe(audio):
@@ -178,7 +178,7 @@ async def test_a_model_in_the_middle_of_its_reply(ending: Fault, speaks: bool) -
             async for piece in super().generate(request):
                 yield piece
                 if fault and isinstance(piece, Text) and piece.text.endswith("."):
-                    await self.work(ending)
+                    await self.simulate_work(ending)
 
     llm = Halting(replies=("It is one. It is two.",))
     with with_neighbour(Scripted(llm=llm)) as (server, talkative):
@@ -202,12 +202,12 @@ async def test_a_model_in_the_middle_of_its_reply(ending: Fault, speaks: bool) -
 async def test_a_voice_in_the_middle_of_its_reply(ending: str) -> None:
     class Halting(ScriptedTTS):
         async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
-            fault = self.begin()
+            fault = self.begin_use()
             async for clause in text:
-                yield self.render(clause)
+                yield self.render_clause(clause)
                 if fault and ending == "end":
                     return
-                await self.work(fault)
+                await self.simulate_work(fault)
 
     tts = Halting(character=0.01, faults={1: "hang" if ending == "hang" else "raise"})
     llm = ScriptedLLM(replies=("It is one. It is two. It is three.",))
@@ -247,7 +247,7 @@ class Moody(ScriptedVAD):
     fault: Fault = "raise"
 
     def stream(self, tell: Callable[[Judged], None]) -> ScriptedVADStream:
-        if self.begin() == "late":
+        if self.begin_use() == "late":
             if self.at == 0:
                 raise OSError("no more streams")
             return MoodyStream(self, None, tell, self.at)
@@ -260,11 +260,11 @@ class MoodyStream(ScriptedVADStream):
         self._moody = script
         self._left = left
 
-    async def judge(self, audio: bytes) -> Sequence[tuple[float, int]]:
+    async def judge_frames(self, audio: bytes) -> Sequence[tuple[float, int]]:
         self._left -= 1
         if self._left == 0:
-            await self._moody.work(self._moody.fault)
-        return await super().judge(audio)
+            await self._moody.simulate_work(self._moody.fault)
+        return await super().judge_frames(audio)
 
     def close(self) -> None:
         super().close()
@@ -272,7 +272,7 @@ class MoodyStream(ScriptedVADStream):
 
 
 async def started_anew(server: Server) -> None:
-    assert await server.comes_to(lambda: any(s._hearing and s._hearing._stream == 2 for s in server.sessions))
+    assert await server.comes_to(lambda: any(s._hearing and s._hearing._detector_stream == 2 for s in server.sessions))
 
 
 @pytest.mark.parametrize(("at", "fault"), [(0, "raise"), (1, "raise"), (1, "hang"), (1, "late")])
@@ -310,6 +310,6 @@ async def test_a_detector_over_and_over() -> None:
                 await raw.speak(SENTENCE)
                 hearing = server.sessions[0]._hearing
                 assert hearing is not None
-                assert await server.comes_to(lambda n=failures, h=hearing: h._stream == n + 1)  # type: ignore[misc]
+                assert await server.comes_to(lambda n=failures, h=hearing: h._detector_stream == n + 1)  # type: ignore[misc]
                 assert reason(await raw.turn()) == "INPUT_OTHER"
             await works(raw)

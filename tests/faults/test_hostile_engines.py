@@ -83,7 +83,7 @@ class Writer(ScriptedLLM):
             async for piece in super().generate(request):
                 yield piece
             return
-        self.begin()
+        self.begin_use()
         if self.late:
             yield Text("Well. ")
         if isinstance(self.bad, type):
@@ -100,9 +100,9 @@ class Voiced(ScriptedTTS):
             async for piece in super().speak(text, voice):
                 yield piece
             return
-        self.begin()
+        self.begin_use()
         async for clause in text:
-            yield self.render(clause)
+            yield self.render_clause(clause)
             if isinstance(self.bad, type):
                 raise self.bad
             yield self.bad
@@ -123,7 +123,7 @@ class Ear(ScriptedSTT):
             async for heard in super().transcribe(audio):
                 yield heard
             return
-        self.begin()
+        self.begin_use()
         async for _ in audio:
             if isinstance(self.bad, type):
                 raise self.bad
@@ -136,7 +136,7 @@ class Watchman(ScriptedVAD):
     bad: Any = None
 
     def stream(self, tell: Callable[[Judged], None]) -> Any:
-        if self.begin() == "late":
+        if self.begin_use() == "late":
             return Blind(self.bad, tell)
         return ScriptedVADStream(self, None, tell)
 
@@ -300,7 +300,7 @@ async def test_who_goes_on_after_the_end_is_not_heard() -> None:
 
     class Stubborn(ScriptedLLM):
         async def generate(self, request: Request) -> AsyncIterator[Written]:
-            self.begin()
+            self.begin_use()
             try:
                 yield Text("One. ")
                 await anyio.sleep_forever()

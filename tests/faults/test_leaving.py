@@ -44,7 +44,7 @@ class BusyVAD(ScriptedVAD, kw_only=True):
 
     def stream(self, tell: Callable[[Judged], None]) -> ScriptedVADStream:
         self.busy.begin("vad")
-        return BusyVADStream(self, self.begin(), tell)
+        return BusyVADStream(self, self.begin_use(), tell)
 
 
 class BusyVADStream(ScriptedVADStream):

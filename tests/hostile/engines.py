@@ -172,7 +172,9 @@ class HostileTTS(ScriptedTTS):
             if how not in SPOKEN:
                 await asyncio.sleep(self.delay)
                 long = len(clause) > 400  # what it computes for that would be this engine's own load
-                yield Speech(bytes(2 * int(self.character * OUTPUT_RATE)), clause) if long else self.render(clause)
+                yield (
+                    Speech(bytes(2 * int(self.character * OUTPUT_RATE)), clause) if long else self.render_clause(clause)
+                )
                 continue
             yield Speech(b"", clause)
             for number, piece in enumerate(SPOKEN[how]()):
@@ -197,8 +199,8 @@ class HostileSTT(ScriptedSTT):
         how = ""
         async for chunk in audio:
             begun.append(chunk)
-            if chunk and scripted.level(chunk) > self.threshold:
-                pitch = scripted.crossings(chunk) * INPUT_RATE / len(chunk)
+            if chunk and scripted.rms_level(chunk) > self.threshold:
+                pitch = scripted.count_crossings(chunk) * INPUT_RATE / len(chunk)
                 nearest = min(PITCHES, key=lambda hz: abs(hz - pitch))
                 how = PITCHES[nearest] if abs(nearest - pitch) < 100 else ""
                 break
@@ -239,20 +241,20 @@ async def _heard(how: str, audio: AsyncIterator[bytes]) -> AsyncIterator[Transcr
 
 class HostileVAD(ScriptedVAD):
     def stream(self, tell: Callable[[Any], None]) -> ScriptedVADStream:
-        return _HostileStream(self, self.begin(), tell)
+        return _HostileStream(self, self.begin_use(), tell)
 
 
 class _HostileStream(ScriptedVADStream):
-    async def judge(self, audio: bytes) -> Sequence[tuple[float, int]]:
+    async def judge_frames(self, audio: bytes) -> Sequence[tuple[float, int]]:
         if len(audio) > PIECE:  # a scripted detector has no thread, as a real one does
             found: list[tuple[float, int]] = []
             for at in range(0, len(audio), PIECE):
-                found += await self.judge(audio[at : at + PIECE])
+                found += await self.judge_frames(audio[at : at + PIECE])
                 await asyncio.sleep(0)
             return found
-        if audio and scripted.level(audio[: len(audio) & ~1]) > LOUD:
+        if audio and scripted.rms_level(audio[: len(audio) & ~1]) > LOUD:
             return [(math.nan, 512), (7.0, -512), (cast("Any", None), 512), (0.9, 10**12)]
-        return await super().judge(audio)
+        return await super().judge_frames(audio)
 
 
 # --- how they are made ------------------------------------------------------------------------------------------------

@@ -18,15 +18,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from openlive.core.commands import Close, Command, JudgeTurn, Respond
-from openlive.core.events import AudioArrived, Event, Finished, Opened, Produced, TurnJudged
+from openlive.core.commands import CloseConnection, Command, JudgeTurn, StartReply
+from openlive.core.events import AudioArrived, ConnectionOpened, Event, OutputProduced, ReplyFinished, TurnJudged
 from openlive.core.session import Session
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.profile import ModelProfile
 from openlive.server.inbound import Frames
 from openlive.types import FunctionCall, Text, Usage
 from tests.hostile.mutations import MODEL, SAID, SETUPS, mutated
 
-PROFILES = {MODEL.removeprefix("models/"): Profile(MODEL.removeprefix("models/"), thinking=False)}
+PROFILES = {MODEL.removeprefix("models/"): ModelProfile(MODEL.removeprefix("models/"), thinking=False)}
 MOST = 64 * 1024
 """Bytes of a message."""
 DEAR = 0.010
@@ -64,9 +64,9 @@ class Client:
         self.now = 0.0
         self.session = Session(PROFILES)
         self.frames = Frames()
-        self.closed: Close | None = None
+        self.closed: CloseConnection | None = None
         self.received = 0
-        self._do(self.session.handle(Opened("s"), self.now))
+        self._do(self.session.handle(ConnectionOpened("s"), self.now))
 
     def say(self, frame: bytes) -> None:
         self.now += 0.05
@@ -82,19 +82,23 @@ class Client:
 
     def _do(self, commands: list[Command]) -> None:
         for command in commands:
-            if isinstance(command, Close):
+            if isinstance(command, CloseConnection):
                 assert command.code in (1007, 1008), command
                 assert command.reason, command
                 self.closed = command
-            elif isinstance(command, Respond):
+            elif isinstance(command, StartReply):
                 self._answer(command)
             elif isinstance(command, JudgeTurn):
                 self.handle(TurnJudged(command.utterance, command.end, 0.5))
 
-    def _answer(self, asked: Respond) -> None:
+    def _answer(self, asked: StartReply) -> None:
         functions = asked.request.functions
         said: Any = FunctionCall("", functions[0].name, {}) if functions and asked.turn % 3 == 0 else Text("Yes.")
-        for event in (Produced(asked.turn, said), Produced(asked.turn, Usage(10, 2)), Finished(asked.turn)):
+        for event in (
+            OutputProduced(asked.turn, said),
+            OutputProduced(asked.turn, Usage(10, 2)),
+            ReplyFinished(asked.turn),
+        ):
             self.handle(event)
 
 

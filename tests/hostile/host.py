@@ -23,10 +23,10 @@ import anyio
 import psutil
 
 from openlive.cli.log import set_up_log
-from openlive.config.load import load
+from openlive.config.load import load_config
 from openlive.config.model import Config
 from openlive.engines import registry
-from openlive.server.auth import keyring
+from openlive.server.auth import build_keyring
 from openlive.server.engines import load_engines
 from openlive.server.run import Running, run
 from tests.callbacks import Callbacks, measured_callbacks
@@ -99,14 +99,14 @@ def say(answer: dict[str, Any]) -> None:
 
 def offer_engines() -> None:
     """Makes `hostile` the name of an engine of each kind."""
-    found = registry.find
+    found = registry.find_entry_point
 
     def find(kind: registry.Kind, name: str) -> EntryPoint:
         if name == "hostile":
             return EntryPoint(name, f"tests.hostile.engines:create_{kind}", f"openlive.{kind}")
         return found(kind, name)
 
-    registry.find = find
+    registry.find_entry_point = find
 
 
 async def serve(config: Config, path: Path, callbacks: Callbacks) -> None:
@@ -115,7 +115,7 @@ async def serve(config: Config, path: Path, callbacks: Callbacks) -> None:
     engines = await anyio.to_thread.run_sync(load_engines, config, Path, lambda _: None)
     gc.collect()
     gc.freeze()  # as `openlive serve` does
-    await run(config, engines, shutdown=inspector.shutdown, ready=inspector.listens, keys=keyring(config, path))
+    await run(config, engines, shutdown=inspector.shutdown, ready=inspector.listens, keys=build_keyring(config, path))
 
 
 def main() -> None:
@@ -123,7 +123,7 @@ def main() -> None:
     set_up_log(logging.INFO)
     offer_engines()
     with measured_callbacks() as callbacks:
-        anyio.run(serve, load(path), path, callbacks)
+        anyio.run(serve, load_config(path), path, callbacks)
 
 
 if __name__ == "__main__":

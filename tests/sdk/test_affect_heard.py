@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soxr
 
-from openlive.engines.stt.prosody import measure
-from openlive.engines.tts.espeak import EspeakVoice
-from openlive.engines.tts.g2p.phonemes import Espeak
+from openlive.engines.stt.prosody import measure_prosody
+from openlive.engines.tts.espeak import EspeakTTS
+from openlive.engines.tts.g2p.phonemes import EspeakPhonemizer
 from openlive.testing.scripted import ScriptedLLM
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Heard, Prosody
 from tests.bench.affectset import Manner, said
@@ -32,18 +32,18 @@ MANNERS = {
 
 
 @pytest.fixture(scope="module")
-def voice() -> EspeakVoice:
+def voice() -> EspeakTTS:
     """The server closes it."""
-    return EspeakVoice(Espeak())
+    return EspeakTTS(EspeakPhonemizer())
 
 
 @pytest.fixture(scope="module")
-def clips(voice: EspeakVoice) -> dict[str, bytes]:
+def clips(voice: EspeakTTS) -> dict[str, bytes]:
     return {name: said(voice, SENTENCE, "Kore", manner) for name, manner in MANNERS.items()}
 
 
 @pytest.fixture(scope="module")
-def server(voice: EspeakVoice) -> Iterator[Server]:
+def server(voice: EspeakTTS) -> Iterator[Server]:
     with serving(Scripted(llm=ScriptedLLM(replies=(ANSWER,)), tts=voice).engines) as running:
         yield running
 
@@ -62,7 +62,7 @@ async def answers(server: Server, clips: dict[str, bytes], *, affective: bool) -
 
 def heard(answer: bytes) -> Prosody:
     samples = soxr.resample(np.frombuffer(answer, "<i2").astype(np.float32), OUTPUT_RATE, INPUT_RATE)
-    found = measure(samples.astype("<i2").tobytes())
+    found = measure_prosody(samples.astype("<i2").tobytes())
     assert found is not None
     return found
 

@@ -12,7 +12,7 @@ from google.genai import types
 from google.genai.errors import APIError
 from google.genai.live import AsyncSession
 
-from openlive.audio import wav
+from openlive.audio import to_wav
 from openlive.config.keys import Key
 from openlive.config.model import ServerSettings
 from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
@@ -342,7 +342,7 @@ async def test_any_rate(server: Server, rate: int) -> None:
 
 async def test_a_wav_file_and_the_deprecated_chunks(server: Server) -> None:
     async with session(server, TEXT | BOTH) as opened:
-        await opened.send_realtime_input(audio=pcm(wav(tone(1.0, 300, 24000), 24000)))
+        await opened.send_realtime_input(audio=pcm(to_wav(tone(1.0, 300, 24000), 24000)))
         assert (await receive(opened)).heard == "What is the capital?"
         await opened.send_realtime_input(media=pcm(NAME))
         assert (await receive(opened)).heard == "My name is Anna."

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from openlive.config.model import Config, ToolSettings
 from openlive.engines.api import Resources, Tool
-from openlive.engines.registry import load
+from openlive.engines.registry import load_engine
 from openlive.models import ensure
 from openlive.server.engines import Engines
 from openlive.testing.scripted import ScriptedLLM
@@ -29,7 +29,7 @@ def engines(tools: dict[str, Tool], **answers: str) -> Engines:
 
 
 def tool(kind: Any, spec: str, **settings: Any) -> Tool:
-    loaded: Tool = load(kind, spec, Resources(weights=ensure, threads=2, memory=0, settings=settings))
+    loaded: Tool = load_engine(kind, spec, Resources(weights=ensure, threads=2, memory=0, settings=settings))
     return loaded
 
 

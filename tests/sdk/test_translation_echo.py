@@ -8,7 +8,7 @@ import pytest
 from google.genai import types
 from msgspec.structs import replace
 
-from openlive.engines.llm.translation import Translating
+from openlive.engines.llm.translation import TranslatingLLM
 from openlive.engines.responder.cascade import Cascade
 from openlive.testing.scripted import ScriptedLLM, ScriptedTTS
 from tests.sdk.live import receive, session
@@ -21,7 +21,7 @@ INTERPRETER = "gemini-3.5-live-translate-preview"
 @pytest.mark.parametrize(("echo", "said"), [(True, "Guten Tag!"), (False, "")])
 async def test_what_is_in_the_target_language_already(echo: bool, said: str) -> None:
     llm, tts = ScriptedLLM(replies=("Never asked.",)), ScriptedTTS()
-    engines = replace(Scripted().engines, responder=Cascade(Translating(llm), tts))
+    engines = replace(Scripted().engines, responder=Cascade(TranslatingLLM(llm), tts))
     config: dict[str, Any] = {
         "response_modalities": [types.Modality.AUDIO],
         "translation_config": {"target_language_code": "de", "echo_target_language": echo},

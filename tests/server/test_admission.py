@@ -13,22 +13,30 @@ import httpx
 import pytest
 
 from openlive.config.keys import Key, KeysError, parse_keys
-from openlive.config.load import load
+from openlive.config.load import load_config
 from openlive.config.model import Config, LimitSettings, ServerSettings
 from openlive.core.commands import Send
-from openlive.core.events import ClientSaid
+from openlive.core.events import MessageReceived
 from openlive.core.session import Session
-from openlive.core.setup.profile import Profile
-from openlive.core.setup.settings import Settings, from_setup
+from openlive.core.setup.profile import ModelProfile
+from openlive.core.setup.settings import SessionSettings, settings_from_setup
 from openlive.server.admission import MINUTE, Admission, Places, Visit
-from openlive.server.auth import Credential, Keyring, Principal, Reread, keyring
+from openlive.server.auth import Credential, Keyring, Principal, Reread, build_keyring
 from openlive.server.load_shedding import Waits
 from openlive.server.paths import Door
 from openlive.server.store.memory import MemoryStore
 from openlive.server.tokens import Tokens
 from openlive.testing.scripted import ScriptedLLM
 from openlive.wire.client import ClientMessage
-from openlive.wire.errors import API_KEY_INVALID, Refusal, Status, quota, server_booked, server_busy, server_full
+from openlive.wire.errors import (
+    API_KEY_INVALID,
+    Refusal,
+    Status,
+    quota_exceeded,
+    server_booked,
+    server_busy,
+    server_full,
+)
 from openlive.wire.json import parse
 from openlive.wire.setup import Setup
 from tests.raw import TEXT, client, text
@@ -62,7 +70,7 @@ def test_without_limits_there_is_always_a_place() -> None:
 def test_sessions_at_once_by_key() -> None:
     places = Places(0)
     assert places.take(ANNA, (2, 0)) is places.take(ANNA, (2, 0)) is None
-    assert places.take(ANNA, (2, 0)) == quota("sessions at once with this key: 2.")
+    assert places.take(ANNA, (2, 0)) == quota_exceeded("sessions at once with this key: 2.")
     assert places.take(BEN, (2, 0)) is None
     places.leave(ANNA)
     assert places.take(ANNA, (2, 0)) is None
@@ -94,7 +102,7 @@ def test_new_sessions_within_a_minute() -> None:
         assert places.take(ANNA, (0, 2)) is None
         places.leave(ANNA)
     refused = places.take(ANNA, (0, 2))
-    assert refused == quota("new sessions a minute with this key: 2.")
+    assert refused == quota_exceeded("new sessions a minute with this key: 2.")
     assert places.take(ANNA, (0, 2), resumes=True) is None
     assert places.take(BEN, (0, 2)) is None
     clock.now = MINUTE - 0.001
@@ -134,7 +142,7 @@ def test_refusals_are_clear_and_fit() -> None:
         server_full(100_000),
         server_busy(100_000),
         server_booked(100_000),
-        quota("new sessions a minute with this key: 100000."),
+        quota_exceeded("new sessions a minute with this key: 100000."),
     ):
         assert (refusal.code, refusal.status) == (1011, Status.RESOURCE_EXHAUSTED)
         assert len(refusal.reason.encode()) <= 123
@@ -260,7 +268,7 @@ def test_a_keyring_follows_its_files(tmp_path: Path, caplog: pytest.LogCaptureFi
     toml, keys = tmp_path / "my.toml", tmp_path / "keys"
     write(keys, "anna:k1\n")
     write(toml, "[server]\nkeys = [{ name = 'ben', key = 'k2' }]\nkey_file = 'keys'\n")
-    ring = keyring(load(toml, {}), toml, {})
+    ring = build_keyring(load_config(toml, {}), toml, {})
     assert names(ring) == ["anna", "ben"]
     write(keys, "carl:k3\n")
     assert names(ring) == ["ben", "carl"]
@@ -276,7 +284,7 @@ def test_keys_that_cannot_be_read_change_nothing(tmp_path: Path, caplog: pytest.
     toml, keys = tmp_path / "my.toml", tmp_path / "keys"
     write(keys, "anna:s3cret\n")
     write(toml, "[server]\nkey_file = 'keys'\n")
-    ring = keyring(load(toml, {}), toml, {})
+    ring = build_keyring(load_config(toml, {}), toml, {})
     for broken in ("anna:s3cret\nanna:s3cret2\n", "# none\n", "s3cret:"):
         write(keys, broken)
         assert names(ring) == names(ring) == ["anna"]
@@ -294,7 +302,7 @@ def test_keys_that_cannot_be_read_change_nothing(tmp_path: Path, caplog: pytest.
 def test_what_had_keys_never_opens_to_everybody(tmp_path: Path) -> None:
     toml = tmp_path / "my.toml"
     write(toml, "[server]\nkeys = [{ name = 'anna', key = 'k1' }]\n")
-    ring = keyring(load(toml, {}), toml, {})
+    ring = build_keyring(load_config(toml, {}), toml, {})
     write(toml, "")
     ring.refresh()
     assert ring
@@ -306,7 +314,7 @@ def test_what_had_keys_never_opens_to_everybody(tmp_path: Path) -> None:
 def test_a_server_without_keys_may_get_some(tmp_path: Path) -> None:
     toml = tmp_path / "my.toml"
     write(toml, "")
-    ring = keyring(load(toml, {}), toml, {})
+    ring = build_keyring(load_config(toml, {}), toml, {})
     assert not ring
     write(toml, "[server]\nkeys = [{ name = 'anna', key = 'k1' }]\n")
     ring.refresh()
@@ -316,7 +324,7 @@ def test_a_server_without_keys_may_get_some(tmp_path: Path) -> None:
 
 def test_keys_without_a_file_do_not_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    ring = keyring(Config(), environ={})
+    ring = build_keyring(Config(), environ={})
     ring.refresh()
     assert not ring
 
@@ -340,8 +348,8 @@ async def test_a_removed_key_begins_no_session_and_those_that_run_go_on(tmp_path
     toml = tmp_path / "my.toml"
     both = f"[server]\nkeys = [{{ name = 'anna', key = '{SECRET}' }}, {{ name = 'ben', key = 'k-ben' }}]\n"
     write(toml, both)
-    config = load(toml, {})
-    with serving(config=config, server=config.server, keys=keyring(config, toml, {})) as server:
+    config = load_config(toml, {})
+    with serving(config=config, server=config.server, keys=build_keyring(config, toml, {})) as server:
         async with (
             httpx.AsyncClient(base_url=server.url, verify=trust(), headers=HERS["headers"]) as web,
             client(server, TEXT, **HERS) as running,
@@ -366,18 +374,18 @@ async def test_a_setup_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> No
     """It was worked out by the admission and by the core; of many functions that takes a while."""
     worked: list[Setup] = []
 
-    def counted(setup: Setup, *arguments: Any, **options: Any) -> Settings:
+    def counted(setup: Setup, *arguments: Any, **options: Any) -> SessionSettings:
         worked.append(setup)
-        return from_setup(setup, *arguments, **options)
+        return settings_from_setup(setup, *arguments, **options)
 
-    monkeypatch.setattr("openlive.server.admission.from_setup", counted)
-    monkeypatch.setattr("openlive.core.session.from_setup", counted)
-    profiles = {"m": Profile("m")}
+    monkeypatch.setattr("openlive.server.admission.settings_from_setup", counted)
+    monkeypatch.setattr("openlive.core.session.settings_from_setup", counted)
+    profiles = {"m": ModelProfile("m")}
     setup = parse(Setup, {"model": "models/m", "tools": [{"functionDeclarations": [{"name": "f"}]}]})
     admission = Admission(Keyring(), Tokens(MemoryStore()), profiles, Places(0))
     opened = await Visit(admission, Door("v1beta"), ()).enter(setup)
     session = Session(profiles)
     session.handle(opened, 0.0)
-    commands = session.handle(ClientSaid(ClientMessage(setup=setup)), 0.0)
+    commands = session.handle(MessageReceived(ClientMessage(setup=setup)), 0.0)
     assert any(isinstance(c, Send) and c.message.setup_complete is not None for c in commands)
     assert len(worked) == 1

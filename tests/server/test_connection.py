@@ -12,9 +12,9 @@ from typing import Any
 import anyio
 import pytest
 
-from openlive.core.events import Event, Opened
+from openlive.core.events import ConnectionOpened, Event
 from openlive.core.session import Session
-from openlive.engines.runtime.speculation import Hold, current
+from openlive.engines.runtime.speculation import Hold, current_hold
 from openlive.server import connection
 from openlive.server.admission import Admission, Places, Visit
 from openlive.server.app import profiles
@@ -105,7 +105,7 @@ async def connected(
     store = MemoryStore() if store is None else store
     admission = Admission(Keyring(), Tokens(store), PROFILES, Places(0))
     visit = Visit(admission, Door("v1beta"), ())
-    visit.opened = Opened("me")
+    visit.opened = ConnectionOpened("me")
     served = Connection(
         socket,  # type: ignore[arg-type]
         session or Session(PROFILES),
@@ -230,7 +230,7 @@ def test_an_interruption_does_not_wait_for_what_it_interrupts() -> None:
     class Endless(ScriptedLLM):
         async def generate(self, request: Request) -> AsyncIterator[Written]:
             nonlocal written
-            if self.begin() or self.uses > 1:
+            if self.begin_use() or self.uses > 1:
                 yield Text("Well.")
                 return
             while True:
@@ -314,7 +314,7 @@ def test_who_resumes_is_not_read_from_before_the_session_is_there() -> None:
             for _ in range(300):
                 await asyncio.sleep(0)
             assert socket.incoming.qsize() > 90
-            assert len(served._session._early) < 10
+            assert len(served._session._early_events) < 10
             going.set()
             await socket.until(lambda: socket.closed is not None)
             assert socket.closed == (1008, "Requested entity was not found.")
@@ -327,8 +327,8 @@ def test_engines_are_told_that_nobody_waits_for_a_reply_until_the_turn_is_decide
 
     class Waiting(ScriptedLLM):
         async def generate(self, request: Request) -> AsyncIterator[Written]:
-            holds.append(current())
-            while current() is not None:  # noqa: ASYNC110
+            holds.append(current_hold())
+            while current_hold() is not None:  # noqa: ASYNC110
                 await anyio.sleep(0.001)
             yield Text("Well.")
 

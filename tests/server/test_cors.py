@@ -127,7 +127,7 @@ async def test_a_server_that_ends_is_told_as_such() -> None:
         async with client(server, TEXT), httpx.AsyncClient(verify=trust(), trust_env=False) as web:
             assert (await web.get(server.url + "/healthz")).status_code == 200
             async with stopping(server):
-                assert await server.comes_to(lambda: all(s._lifetime.draining for s in server.sessions))
+                assert await server.comes_to(lambda: all(s._lifetime.is_draining for s in server.sessions))
                 wanted = {"origin": PAGE, "access-control-request-method": "GET"}
                 assert (await web.options(server.url + "/v1beta/models", headers=wanted)).status_code == 204
                 refused = await web.get(server.url + "/v1beta/models", headers={"origin": PAGE})

@@ -82,7 +82,7 @@ async def test_sessions_in_all_states_end_and_can_be_resumed(tmp_path: Path) -> 
                 assert (await http.get(server.url + "/healthz")).status_code == 200
                 begun = time.monotonic()
                 async with stopping(server):
-                    assert await server.comes_to(lambda: all(s._lifetime.draining for s in server.sessions))
+                    assert await server.comes_to(lambda: all(s._lifetime.is_draining for s in server.sessions))
                     refused = await http.get(server.url + "/healthz")
                     assert refused.status_code == 503
                     assert refused.json()["error"]["status"] == "UNAVAILABLE"

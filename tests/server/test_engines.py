@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from openlive.config.model import Config, EngineSettings, ServerSettings, ToolSettings
 from openlive.engines.api import EngineError
-from openlive.engines.llm.image_captions import Seeing
-from openlive.engines.llm.openai import OpenAI
+from openlive.engines.llm.image_captions import CaptioningLLM
+from openlive.engines.llm.openai import OpenAILLM
 from openlive.server import engines
 from openlive.server.engines import Engines, load_engines
 from openlive.server.run import run
@@ -28,7 +28,7 @@ def test_who_watches_has_to_see() -> None:
     seeing = load("scripted", "scripted")
     assert seeing.watcher is seeing.responder._llm.llm  # type: ignore[attr-defined]
     assert load("scripted", "").watcher is None
-    assert isinstance(load("openai:http://127.0.0.1:1/v1", "").watcher, OpenAI)
+    assert isinstance(load("openai:http://127.0.0.1:1/v1", "").watcher, OpenAILLM)
     assert load("openai:http://127.0.0.1:1/v1", "", images=False).watcher is None
     with pytest.MonkeyPatch.context() as patch:
         patch.delattr(ScriptedLLM, "notices")
@@ -86,12 +86,12 @@ def writer(llm: str, eyes: str, **openai: Any) -> Any:
 
 def test_eyes_are_for_models_that_cannot_see() -> None:
     seeing = writer("scripted", "scripted")
-    assert isinstance(seeing, Seeing)
+    assert isinstance(seeing, CaptioningLLM)
     assert isinstance(seeing.llm, ScriptedLLM)
     assert isinstance(seeing._eyes, ScriptedEyes)
     assert isinstance(writer("scripted", ""), ScriptedLLM)
-    assert isinstance(writer("openai:http://127.0.0.1:1/v1", "scripted", images=False), Seeing)
-    assert not isinstance(writer("openai:http://127.0.0.1:1/v1", "not looked for"), Seeing)
+    assert isinstance(writer("openai:http://127.0.0.1:1/v1", "scripted", images=False), CaptioningLLM)
+    assert not isinstance(writer("openai:http://127.0.0.1:1/v1", "not looked for"), CaptioningLLM)
     with pytest.raises(EngineError, match="There is no eyes engine named 'telescope'"):
         writer("scripted", "telescope")
 
@@ -127,7 +127,7 @@ def loading(monkeypatch: pytest.MonkeyPatch, **made: Any) -> list[Any]:
         loaded.append(engine)
         return engine
 
-    monkeypatch.setattr(engines, "load", load_one)
+    monkeypatch.setattr(engines, "load_engine", load_one)
     return loaded
 
 

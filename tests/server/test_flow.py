@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from openlive.core.commands import Close, Save, Send
-from openlive.core.events import Event, Finished, Saved
+from openlive.core.commands import CloseConnection, SaveState, Send
+from openlive.core.events import Event, ReplyFinished, StateSaved
 from openlive.engines.runtime.speculation import Hold
 from openlive.server.flow import PIECES, Flow
 from openlive.server.mailbox import Mailbox
@@ -78,9 +78,9 @@ class TestOutbox:
             assert box.bytes == 2 * OVERHEAD + 9605
             await anext(box)
             await anext(box)
-            box.put(Close(1000, ""))
+            box.put(CloseConnection(1000, ""))
             assert box.bytes == 0
-            assert await anext(box) == Close(1000, "")
+            assert await anext(box) == CloseConnection(1000, "")
 
         through(test)
 
@@ -141,9 +141,9 @@ class TestFlow:
             inbox: Mailbox[Event] = Mailbox()
             flow = Flow(inbox, Outbox(PLENTY), None, ahead=60, held=PLENTY)
             for _ in range(PIECES - 1):
-                inbox.put_behind(Finished(1))
+                inbox.put_behind(ReplyFinished(1))
                 assert await self.passes(flow, Text("a"))
-            inbox.put_behind(Finished(1))
+            inbox.put_behind(ReplyFinished(1))
             assert not await self.passes(flow, Progress())
             inbox.take()
             assert await self.passes(flow, Text("a"))
@@ -209,18 +209,18 @@ def test_of_the_states_that_wait_for_a_slow_store_the_newest_is_kept() -> None:
 
     async def test() -> None:
         world = World({**TALK, "sessionResumption": {}})
-        save = world.of(Save)[0]
+        save = world.of(SaveState)[0]
         live = Live(Slow(), lambda _: None)
         seat = live.enter("s", told.append)
         running = asyncio.ensure_future(seat.run())
         for number in range(100):
-            seat.save(replace(save, tell=number == 50, consumed=number))
+            seat.save(replace(save, wants_handle=number == 50, consumed=number))
             await asyncio.sleep(0)
             assert len(seat._saves) <= 1
         going.set()
         seat.close()
         await running
-        saved = [event for event in told if isinstance(event, Saved)]
+        saved = [event for event in told if isinstance(event, StateSaved)]
         assert [event.consumed for event in saved] == [99], "and the handle that was asked for is told"
 
     through(test)

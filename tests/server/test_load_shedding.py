@@ -10,9 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
-from openlive.core.commands import Flush, Listen, Respond
-from openlive.core.events import Event, Finished, Produced, RecogniserMoved, Transcribed
-from openlive.core.setup.limits import Limits
+from openlive.core.commands import FlushRecognition, StartRecognition, StartReply
+from openlive.core.events import Event, OutputProduced, RecogniserProgressed, ReplyFinished, Transcribed
+from openlive.core.setup.limits import SessionLimits
 from openlive.engines.api import Emit
 from openlive.server.admission import Places
 from openlive.server.auth import Principal
@@ -252,18 +252,18 @@ def test_whoever_waits_is_told_when_somebody_before_it_is_heard() -> None:
                     session=name,
                 )
                 work.begin(tasks)
-                work.do(Respond(1, Request(name, (Message("user", (Text("hello"),)),), voice=Voice("Puck"))))
+                work.do(StartReply(1, Request(name, (Message("user", (Text("hello"),)),), voice=Voice("Puck"))))
                 await asyncio.sleep(0)
                 served.append((responder, inbox))
             (first, its_inbox), (_, inbox) = served
             first.gates["a script"].set()
             assert await its_inbox.wait()
-            assert its_inbox.take() == Produced(1, Text("Well."))
+            assert its_inbox.take() == OutputProduced(1, Text("Well."))
             assert not len(inbox), "the voice has a queue of its own: nothing is heard yet"
             assert waits.longest > 0
             first.gates["a sound"].set()
             assert await inbox.wait()
-            assert inbox.take() == Produced(1, Progress())
+            assert inbox.take() == OutputProduced(1, Progress())
             tasks.cancel_scope.cancel()
 
     asyncio.run(test())
@@ -309,31 +309,33 @@ def test_whoever_waits_for_a_transcript_is_told_when_somebody_before_has_one() -
                     session=name,
                 )
                 work.begin(tasks)
-                work.do(Listen(1, (), ()))
-                work.do(Flush(1))
+                work.do(StartRecognition(1, (), ()))
+                work.do(FlushRecognition(1))
                 sessions.append((stt, inbox))
             (stt, its_inbox), (_, inbox) = sessions
             stt.go.set()
             assert await its_inbox.wait()
             assert its_inbox.take() == Transcribed(1, Transcript("well", 320, final=True))
             assert await inbox.wait()
-            assert inbox.take() == RecogniserMoved(1)
+            assert inbox.take() == RecogniserProgressed(1)
             tasks.cancel_scope.cancel()
 
     asyncio.run(test())
 
 
 def test_a_transcript_is_not_given_up_while_its_queue_moves() -> None:
-    world = World(TALK, plan=words("what is the capital of France"), stt_delay=None, limits=Limits(recogniser=30))
+    world = World(
+        TALK, plan=words("what is the capital of France"), stt_delay=None, limits=SessionLimits(recogniser=30)
+    )
     world.stream(3)
-    [flush] = world.of(Flush)
+    [flush] = world.of(FlushRecognition)
     for _ in range(4):
         world.stream(25)
-        world.event(RecogniserMoved(flush.utterance))
+        world.event(RecogniserProgressed(flush.utterance))
     assert "turnComplete" not in world.kinds()
     world.stream(31)
     assert world.kinds()[-1] == "turnComplete", "and is when it does not"
-    assert world.event(RecogniserMoved(flush.utterance)) == []
+    assert world.event(RecogniserProgressed(flush.utterance)) == []
 
 
 def reasons(world: World) -> list[Any]:
@@ -343,7 +345,7 @@ def reasons(world: World) -> list[Any]:
 
 def asked() -> World:
     world = World(
-        {**TALK, "generationConfig": {"responseModalities": ["TEXT"]}}, limits=Limits(reply=60), replies=[None]
+        {**TALK, "generationConfig": {"responseModalities": ["TEXT"]}}, limits=SessionLimits(reply=60), replies=[None]
     )
     world.text("hello")
     return world
@@ -353,15 +355,15 @@ def test_an_answer_is_not_given_up_while_its_queue_moves() -> None:
     world = asked()
     for _ in range(6):
         world.run(50)
-        world.event(Produced(1, Progress()))
-    world.event(Produced(1, Text("Late, but here.")))
-    world.event(Finished(1))
+        world.event(OutputProduced(1, Progress()))
+    world.event(OutputProduced(1, Text("Late, but here.")))
+    world.event(ReplyFinished(1))
     assert reasons(world) == [None]
 
 
 def test_an_answer_that_cannot_come_is_told_as_such() -> None:
     world = asked()
     world.run(50)
-    world.event(Produced(1, Progress()))
+    world.event(OutputProduced(1, Progress()))
     world.run(61)
     assert reasons(world) == [TurnCompleteReason.RESPONSE_REJECTED]

@@ -10,8 +10,8 @@ import pytest
 from openlive.config.keys import Key
 from openlive.config.model import ServerSettings
 from openlive.core.listening.activity import MS
-from openlive.core.setup.profile import Profile
-from openlive.core.setup.settings import from_setup
+from openlive.core.setup.profile import ModelProfile
+from openlive.core.setup.settings import settings_from_setup
 from openlive.server.paths import Door, door
 from openlive.testing.scripted import ScriptedLLM, ScriptedSTT
 from openlive.wire.json import parse
@@ -179,12 +179,12 @@ async def test_a_response_without_an_id_is_matched_by_name() -> None:
 
 
 def test_sensitivities_are_low_on_vertex_unless_asked_for() -> None:
-    profiles = {MODEL: Profile(MODEL)}
+    profiles = {MODEL: ModelProfile(MODEL)}
     asked = {"startOfSpeechSensitivity": "START_SENSITIVITY_HIGH", "endOfSpeechSensitivity": "END_SENSITIVITY_HIGH"}
     plain = parse(Setup, {"model": MODEL})
     high = parse(Setup, {"model": MODEL, "realtimeInputConfig": {"automaticActivityDetection": asked}})
-    gemini = from_setup(plain, profiles, "v1").activity
-    vertex = from_setup(plain, profiles, "v1", vertex=True).activity
-    assert from_setup(high, profiles, "v1", vertex=True).activity == gemini
+    gemini = settings_from_setup(plain, profiles, "v1").activity
+    vertex = settings_from_setup(plain, profiles, "v1", vertex=True).activity
+    assert settings_from_setup(high, profiles, "v1", vertex=True).activity == gemini
     assert vertex.start > gemini.start
     assert vertex.silence == 1000 * MS > gemini.silence

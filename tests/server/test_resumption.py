@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from openlive.config.keys import Key
 from openlive.config.model import Config, ServerSettings, StoreSettings
-from openlive.core.commands import Save
+from openlive.core.commands import SaveState
 from openlive.core.events import Event
 from openlive.core.memory.snapshot import Snapshot
 from openlive.server import session_registry
@@ -81,7 +81,7 @@ def heard(server: Server, session: int = 0) -> str:
     dialogue = server.sessions[session]._dialogue
     assert dialogue is not None
     reply = dialogue._reply
-    return "" if reply is None else reply.heard(anyio.current_time())
+    return "" if reply is None else reply.played_text(anyio.current_time())
 
 
 # --- coming back ------------------------------------------------------------------------------------------------------
@@ -348,7 +348,9 @@ async def test_a_large_state_is_stored_less_often_and_at_the_end(monkeypatch: py
     async with anyio.create_task_group() as group:
         group.start_soon(seat.run)
         for age in range(1, 4):
-            seat.save(Save(replace(EMPTY, age=age, messages=(Message("user", (Text("x" * 200),)),)), tell=True))
+            seat.save(
+                SaveState(replace(EMPTY, age=age, messages=(Message("user", (Text("x" * 200),)),)), wants_handle=True)
+            )
             await anyio.wait_all_tasks_blocked()
             assert await held() == 1
         assert len(told) == 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from openlive.engines.api import LLM, STT, TTS, VAD, EngineError, Resources
-from openlive.engines.registry import Kind, load
+from openlive.engines.registry import Kind, load_engine
 from openlive.testing.scripted import ScriptedError, ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 from openlive.types import (
     FunctionCall,
@@ -144,17 +144,17 @@ async def test_a_model_fails_after_half_of_its_reply() -> None:
 
 @pytest.mark.parametrize(("kind", "engine"), [("vad", ScriptedVAD), ("stt", ScriptedSTT), ("llm", ScriptedLLM)])
 async def test_found_by_name_with_settings(kind: Kind, engine: type) -> None:
-    loaded = load(kind, "scripted", resources(delay=0.5, faults={"2": "hang"}))
+    loaded = load_engine(kind, "scripted", resources(delay=0.5, faults={"2": "hang"}))
     assert isinstance(loaded, engine)
     assert loaded.delay == 0.5  # type: ignore[attr-defined]
     assert loaded.faults == {2: "hang"}  # type: ignore[attr-defined]
 
 
 async def test_the_argument_is_what_is_said() -> None:
-    llm = load("llm", "scripted:Yes.", resources())
+    llm = load_engine("llm", "scripted:Yes.", resources())
     assert await anext(llm.generate(asked(SAID))) == Text("Yes.")
     with pytest.raises(EngineError):
-        load("llm", "scripted", resources(faults={"1": "explode"}))
+        load_engine("llm", "scripted", resources(faults={"1": "explode"}))
 
 
 async def test_they_are_what_the_protocols_ask_for() -> None:

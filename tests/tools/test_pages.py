@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.registry import load
+from openlive.engines.registry import load_engine
 from openlive.tools.addresses import Allowed
 from openlive.tools.web import MOST_BYTES, Web
 from openlive.types import Page, ToolResult
@@ -149,13 +149,13 @@ def test_several_pages_share_the_characters() -> None:
     ],
 )
 def test_nonsense_is_told(args: dict[str, Any], reason: str) -> None:
-    result = run(load("url_context", "fetch", resources()).run(args))
+    result = run(load_engine("url_context", "fetch", resources()).run(args))
     assert re.search(reason, result.response["error"])
     assert result.outcome == "failed"
 
 
 def test_scheme_may_be_left_out() -> None:
-    result = run(load("url_context", "fetch", resources()).run({"url": "page.invalid/x"}))
+    result = run(load_engine("url_context", "fetch", resources()).run({"url": "page.invalid/x"}))
     assert [page.uri for page in result.pages] == ["https://page.invalid/x"]
 
 
@@ -342,10 +342,10 @@ def test_cancelling_stops_at_once(body: bytes) -> None:
 )
 def test_wrong_settings_are_told(spec: str, settings: dict[str, Any], reason: str) -> None:
     with pytest.raises(EngineError, match=reason):
-        load("url_context", spec, resources(**settings))
+        load_engine("url_context", spec, resources(**settings))
 
 
 def test_declaration() -> None:
-    declaration = load("url_context", "fetch", resources()).declaration
+    declaration = load_engine("url_context", "fetch", resources()).declaration
     assert declaration.name == "read_page"
     assert len(json.dumps(declaration.parameters)) < 250

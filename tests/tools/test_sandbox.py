@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from openlive.engines.api import Resources
-from openlive.engines.registry import load
+from openlive.engines.registry import load_engine
 from openlive.models import ensure
 from openlive.tools.wasi import PythonTool
 from openlive.types import ToolResult
@@ -34,7 +34,9 @@ def tool() -> Iterator[PythonTool]:
     settings = {"memory_bytes": MEMORY, "seconds": SECONDS, "output_bytes": 2000}
     patch = pytest.MonkeyPatch()
     patch.setenv("SECRET", SECRET)
-    loaded = load("code_execution", "wasmtime", Resources(weights=ensure, threads=2, memory=0, settings=settings))
+    loaded = load_engine(
+        "code_execution", "wasmtime", Resources(weights=ensure, threads=2, memory=0, settings=settings)
+    )
     patch.undo()
     yield loaded
     asyncio.run(loaded.close())
@@ -433,7 +435,7 @@ def test_it_starts_where_its_folder_cannot_be_written(tmp_path: Path, monkeypatc
     folder = ensure("python-wasi")
     ready = next(folder.glob("*.cwasm"))
     (tmp_path / ready.name).write_bytes(ready.read_bytes())  # compiled already: this is not about the 10 s
-    loaded = load("code_execution", "wasmtime", Resources(weights=lambda _: folder, threads=1, memory=0))
+    loaded = load_engine("code_execution", "wasmtime", Resources(weights=lambda _: folder, threads=1, memory=0))
     assert run(loaded, "1").output == "1\n"
     asyncio.run(loaded.close())
     assert calls == [tmp_path]

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.registry import load
+from openlive.engines.registry import load_engine
 from openlive.types import Source, ToolResult
 from tests.tools.site import Answer, Site, redirect, reply, site
 
@@ -33,7 +33,7 @@ def result(n: int, **more: Any) -> dict[str, Any]:
 def search(answers: Answer | bytes, args: dict[str, Any] | None = None, **settings: Any) -> tuple[ToolResult, Site]:
     async def run() -> tuple[ToolResult, Site]:
         async with site(answers) as here:
-            tool = load("google_search", f"searxng:{here.url()}", resources(**settings))
+            tool = load_engine("google_search", f"searxng:{here.url()}", resources(**settings))
             found = await tool.run({"query": "opening hours"} if args is None else args)
             await tool.close()
         return found, here
@@ -157,7 +157,7 @@ def test_nonsense_is_told(args: dict[str, Any]) -> None:
 
 
 def test_nobody_there() -> None:
-    tool = load("google_search", "searxng:http://127.0.0.1:9", resources())
+    tool = load_engine("google_search", "searxng:http://127.0.0.1:9", resources())
     found = asyncio.run(tool.run({"query": "x"}))
     assert "http://127.0.0.1:9/search does not answer" in found.response["error"]
 
@@ -182,7 +182,7 @@ def test_slow_server_ends_with_the_time_of_the_call() -> None:
 def test_cancelling_stops_at_once() -> None:
     async def run() -> None:
         async with site(endless) as here:
-            tool = load("google_search", f"searxng:{here.url()}", resources())
+            tool = load_engine("google_search", f"searxng:{here.url()}", resources())
             task = asyncio.ensure_future(tool.run({"query": "x"}))
             while not here.requests:  # noqa: ASYNC110 the site has no event for it
                 await asyncio.sleep(0.01)
@@ -214,10 +214,10 @@ def test_proxies_of_the_environment_are_not_for_this_machine(monkeypatch: pytest
 )
 def test_wrong_settings_are_told(spec: str, settings: dict[str, Any], reason: str) -> None:
     with pytest.raises(EngineError, match=reason):
-        load("google_search", spec, resources(**settings))
+        load_engine("google_search", spec, resources(**settings))
 
 
 def test_declaration() -> None:
-    declaration = load("google_search", "searxng:http://a", resources()).declaration
+    declaration = load_engine("google_search", "searxng:http://a", resources()).declaration
     assert declaration.name == "google_search"
     assert len(json.dumps(declaration.parameters)) < 250

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.registry import find
+from openlive.engines.registry import find_entry_point
 from openlive.tools.guest import READY as SAID
 from openlive.tools.interpreters import FLOOD, READY, Interpreters, Ran, SandboxError
 from openlive.tools.wasi import SILENT, Limits, PythonTool, create, shortened
@@ -35,7 +35,7 @@ def resources(**settings: Any) -> Resources:
 
 
 def test_it_is_found_by_its_name() -> None:
-    assert find("code_execution", "wasmtime").load() is create
+    assert find_entry_point("code_execution", "wasmtime").load() is create
 
 
 def test_guest_and_host_agree_on_the_word_for_ready() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from openlive.wire.client import ClientMessage, RealtimeInput, _audio_alone, parse_message
+from openlive.wire.client import ClientMessage, RealtimeInput, _parse_audio_only, parse_message
 from openlive.wire.content import Blob
 from openlive.wire.errors import ProtocolError
 from openlive.wire.json import parse
@@ -95,4 +95,4 @@ def test_no_frames(frame: str) -> None:
 def test_both_spellings_go_the_short_way(frame: str) -> None:
     mime = "audio/pcm" if "mimeType" in frame else "audio/pcm;rate=16000"
     expected = ClientMessage(realtime_input=RealtimeInput(audio=Blob(mime_type=mime, data=b"\xff\xef")))
-    assert _audio_alone(frame) == _audio_alone(frame.encode()) == expected
+    assert _parse_audio_only(frame) == _parse_audio_only(frame.encode()) == expected

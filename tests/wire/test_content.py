@@ -22,7 +22,7 @@ def test_what_accompanies_a_part_is_no_data() -> None:
 
 
 def test_one_part_may_stand_for_a_list() -> None:
-    assert parse(Content, {"parts": {"text": "hi"}}) == Content.of_text("hi")
+    assert parse(Content, {"parts": {"text": "hi"}}) == Content.from_text("hi")
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ VERBATIM = [
 def test_texts(refusal: errors.Refusal, code: int, reason: str) -> None:
     assert (refusal.code, refusal.reason) == (code, reason)
     assert close_reason(reason) == reason
-    error = refusal.error()
+    error = refusal.to_error()
     assert (error.code, error.reason, str(error)) == (code, reason, reason)
 
 
@@ -61,7 +61,7 @@ def test_texts(refusal: errors.Refusal, code: int, reason: str) -> None:
         (errors.model_not_found("models/X", "v1beta"), 1008, "Call ListModels to see the list "),
         (errors.UNREGISTERED_CALLER, 1008, "Please use API Key or other form of API c"),
         (errors.TOO_MANY_MODALITIES, 1007, "To enable simultaneous transcription and audio output,"),
-        (errors.quota("x" * 200), 1011, "You exceeded your current quota, xxxx"),
+        (errors.quota_exceeded("x" * 200), 1011, "You exceeded your current quota, xxxx"),
         (errors.modalities_not_supported(["TEXT"], "models/m", ["AUDIO"]), 1007, "models/m accepts the following comb"),
     ],
 )
@@ -129,7 +129,7 @@ def test_rest_model_error() -> None:
 
 
 def test_rest_quota_error() -> None:
-    body = rest_error(errors.quota("No."))["error"]
+    body = rest_error(errors.quota_exceeded("No."))["error"]
     assert (body["code"], body["status"]) == (429, "RESOURCE_EXHAUSTED")
 
 

@@ -51,8 +51,8 @@ from openlive.wire.server import (
     VoiceActivityType,
     WebChunk,
     WordInfo,
-    duration,
     encode,
+    format_duration,
 )
 
 PCM = bytes(range(256)) * 2
@@ -150,9 +150,11 @@ RECORDED = [
         ),
         '{"sessionResumptionUpdate":{"lastConsumedClientMessageIndex":"9007199254740993"}}',
     ),
-    (ServerMessage(go_away=GoAway(time_left=duration(50))), '{"goAway":{"timeLeft":"50s"}}'),
+    (ServerMessage(go_away=GoAway(time_left=format_duration(50))), '{"goAway":{"timeLeft":"50s"}}'),
     (
-        ServerMessage(voice_activity=VoiceActivity(type=VoiceActivityType.ACTIVITY_START, audio_offset=duration(1.88))),
+        ServerMessage(
+            voice_activity=VoiceActivity(type=VoiceActivityType.ACTIVITY_START, audio_offset=format_duration(1.88))
+        ),
         '{"voiceActivity":{"type":"ACTIVITY_START","audioOffset":"1.880s"}}',
     ),
     (
@@ -326,4 +328,4 @@ def test_frames_that_clients_would_not_take_are_refused() -> None:
     ],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text

@@ -17,7 +17,7 @@ from openlive.wire.setup import (
 
 @pytest.mark.parametrize("name", ["systemInstruction", "system_instruction"])
 def test_an_instruction_may_be_a_bare_string(name: str) -> None:
-    assert parse(Setup, {name: "Be brief."}).system_instruction == Content.of_text("Be brief.")
+    assert parse(Setup, {name: "Be brief."}).system_instruction == Content.from_text("Be brief.")
 
 
 def test_an_instruction_has_paragraphs() -> None:

@@ -77,7 +77,7 @@ def _compute(name: str) -> None:
     """What the prompts of the language model `name` begin with, where nothing was computed on this machine yet. A
     server does it otherwise, beside its first sessions."""
     from openlive.engines.api import EngineError, Resources
-    from openlive.engines.registry import load
+    from openlive.engines.registry import load_engine
     from openlive.memory import usable_memory
 
     folder, entry = computed(), catalogue().get(name)
@@ -87,7 +87,7 @@ def _compute(name: str) -> None:
     click.echo(f"{name}: computing what its prompts begin with", err=True)
 
     async def prepare() -> None:
-        model: Any = await asyncio.to_thread(load, "llm", name, resources)
+        model: Any = await asyncio.to_thread(load_engine, "llm", name, resources)
         try:
             await model.prepare(_tokens(name))
         finally:

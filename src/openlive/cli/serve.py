@@ -88,13 +88,13 @@ def serve(host: str | None, port: int | None, config_file: Path | None, attached
 async def _serve(
     config: Config, config_file: Path | None, engines: Engines, stop: Stop, ready: Callable[[Running], None]
 ) -> None:
-    from openlive.server.auth import keyring
+    from openlive.server.auth import build_keyring
     from openlive.server.run import run
 
     # A full collection that looks through all that was loaded holds up the event loop: 54 ms with the default engines.
     gc.collect()
     gc.freeze()
-    await run(config, engines, shutdown=stop, ready=ready, keys=keyring(config, config_file))
+    await run(config, engines, shutdown=stop, ready=ready, keys=build_keyring(config, config_file))
 
 
 def _until_input_ends(stop: Stop) -> None:
@@ -107,9 +107,9 @@ def configured(config_file: Path | None, host: str | None = None, port: int | No
     """The configuration, with what the command line says instead. Raises `ConfigError`."""
     import msgspec
 
-    from openlive.config.load import load
+    from openlive.config.load import load_config
 
-    config = load(config_file)
+    config = load_config(config_file)
     changes: dict[str, str | int] = {}
     if host is not None:
         changes["host"] = host
@@ -134,12 +134,12 @@ def refuse_early(config: Config) -> None:
     if certificates(config) is None:
         tls.server_context(Path(server.certificate), Path(server.certificate_key or server.certificate))
     engines = config.engines
-    registry.find("vad", engines.vad.partition(":")[0])
-    registry.find("stt", engines.stt.partition(":")[0])
+    registry.find_entry_point("vad", engines.vad.partition(":")[0])
+    registry.find_entry_point("stt", engines.stt.partition(":")[0])
     for spec in (engines.tts, *engines.voices.values()):
-        registry.find("tts", spec.partition(":")[0])
+        registry.find_entry_point("tts", spec.partition(":")[0])
     if engines.llm != "auto":
-        registry.find("llm", engines.llm.partition(":")[0])
+        registry.find_entry_point("llm", engines.llm.partition(":")[0])
     try:
         for sock in listener.bind(server.host, server.port):
             sock.close()

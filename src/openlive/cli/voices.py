@@ -40,9 +40,9 @@ CHARACTERS = {
 @verbose_option
 def voices(say: str | None, out: Path, language: str, config_file: Path | None) -> None:
     """Show the voices that a client may ask for, or hear them."""
-    from openlive.config.load import load
+    from openlive.config.load import load_config
 
-    config = load(config_file)
+    config = load_config(config_file)
     if say is None:
         _table(config)
         return
@@ -65,14 +65,14 @@ def _table(config: Config) -> None:
 
 def _voices(config: Config, name: str) -> tuple[str, str]:
     """What the configured engine calls it."""
-    from openlive.engines.api import voices_in
-    from openlive.engines.tts.kokoro.voices import timbre
+    from openlive.engines.api import parse_voices
+    from openlive.engines.tts.kokoro.voices import find_kokoro_voice
 
     engine = config.engines.voices.get(name, config.engines.tts)
     if engine != "kokoro":
         return without_secrets(engine), without_secrets(engine)
-    chosen = voices_in(config.engines.settings_of("tts", engine), engine, "am_liam")
-    return timbre(name, "en", chosen), timbre(name, "de", chosen)
+    chosen = parse_voices(config.engines.settings_of("tts", engine), engine, "am_liam")
+    return find_kokoro_voice(name, "en", chosen), find_kokoro_voice(name, "de", chosen)
 
 
 def _samples(config: Config, say: str, out: Path, language: str) -> None:
@@ -81,8 +81,8 @@ def _samples(config: Config, say: str, out: Path, language: str) -> None:
     from openlive.audio import write_wav
     from openlive.cli.models import progress_bars
     from openlive.engines.api import Resources
-    from openlive.engines.registry import load
-    from openlive.engines.tts.voice_router import load_cast
+    from openlive.engines.registry import load_engine
+    from openlive.engines.tts.voice_router import load_voice_engines
     from openlive.models import ensure
 
     chosen = config.engines
@@ -90,10 +90,10 @@ def _samples(config: Config, say: str, out: Path, language: str) -> None:
 
         def make(spec: str) -> TTS:
             threads, settings = chosen.threads or os.cpu_count() or 1, chosen.settings_of("tts", spec)
-            engine: TTS = load("tts", spec, Resources(lambda name: ensure(name, progress), threads, 0, settings))
+            engine: TTS = load_engine("tts", spec, Resources(lambda name: ensure(name, progress), threads, 0, settings))
             return engine
 
-        engine = load_cast(make, chosen.tts, chosen.voices)
+        engine = load_voice_engines(make, chosen.tts, chosen.voices)
     for number, name in enumerate(CHARACTERS, start=1):
         path = out / f"{name}.wav"
         write_wav(path, anyio.run(_speak, engine, say, Voice(name, language)), OUTPUT_RATE)

@@ -29,18 +29,18 @@ from openlive.profiles import PROFILES, ProfileSettings, default_profile
 FILE_NAME = "openlive.toml"
 
 
-def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
     """The configuration of a file (else of OPENLIVE_CONFIG, else of `openlive.toml` here if there is one), overridden
     by the environment. Raises `ConfigError`."""
     environ = os.environ if environ is None else environ
     path = find_file(path, environ)
     if path is None:
-        return parse("", "defaults", environ)
+        return parse_config("", "defaults", environ)
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    return parse(text, str(path), environ, path.parent)
+    return parse_config(text, str(path), environ, path.parent)
 
 
 def find_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -63,7 +63,9 @@ def secret_files(config: Config, path: Path | None = None, environ: Mapping[str,
     return files
 
 
-def parse(text: str, source: str = FILE_NAME, environ: Mapping[str, str] | None = None, base: Path = Path()) -> Config:
+def parse_config(
+    text: str, source: str = FILE_NAME, environ: Mapping[str, str] | None = None, base: Path = Path()
+) -> Config:
     """The configuration of a TOML text. `source` names it in errors; paths in it are relative to `base`. Raises
     `ConfigError`."""
     try:
@@ -71,16 +73,16 @@ def parse(text: str, source: str = FILE_NAME, environ: Mapping[str, str] | None 
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: {error}") from error
     _refuse_unknown(data, Config, source, ())
-    models = _models(data.pop("models", {}), source)
+    models = _merge_models(data.pop("models", {}), source)
     overrides = _from_environment(environ or {})
-    config = _convert({**data, "models": models}, source)
+    config = _convert_config({**data, "models": models}, source)
     for (section, name), value in overrides.items():
         part = msgspec.structs.asdict(getattr(config, section)) | {name: value}
         config = msgspec.structs.replace(config, **{section: _convert_part(section, name, part)})
     return _with_keys(config, source, environ or {}, base)
 
 
-def _convert(data: dict[str, Any], source: str) -> Config:
+def _convert_config(data: dict[str, Any], source: str) -> Config:
     try:
         return msgspec.convert(data, Config)
     except msgspec.ValidationError as error:
@@ -109,7 +111,7 @@ def _refuse_unknown(data: Mapping[str, Any], struct: type[Struct], source: str, 
                     _refuse_unknown(entry, Key, source, (*path, f"{name}[{i}]"))
 
 
-def _models(tables: Any, source: str) -> dict[str, Any]:
+def _merge_models(tables: Any, source: str) -> dict[str, Any]:
     """The built-in profiles, overridden and added to by the file's. A new one begins with what its kind implies."""
     if not isinstance(tables, dict):
         raise ConfigError(f'{source}: models: must be tables, as in [models."my-model"]')
@@ -162,7 +164,7 @@ _SECTIONS: dict[str, type[Struct]] = {
 }
 
 
-def variables() -> dict[str, tuple[str, str]]:
+def option_variables() -> dict[str, tuple[str, str]]:
     """Every variable that sets one option: `OPENLIVE_SERVER_PORT` -> ("server", "port")."""
     found = {}
     for section, struct in _SECTIONS.items():
@@ -173,7 +175,7 @@ def variables() -> dict[str, tuple[str, str]]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], Any]:
-    known, found = variables(), {}
+    known, found = option_variables(), {}
     for variable, text in environ.items():
         if variable in known:
             section, name = known[variable]
@@ -208,18 +210,18 @@ def _with_keys(config: Config, source: str, environ: Mapping[str, str], base: Pa
     except KeysError as error:
         raise ConfigError(str(error)) from error
 
-    def path(text: str) -> str:
+    def resolve_path(text: str) -> str:
         return str(base / Path(text).expanduser()) if text else ""
 
     kind, _, file = config.store.location.partition(":")
     return msgspec.structs.replace(
         config,
-        store=msgspec.structs.replace(config.store, location=f"{kind}:{path(file)}" if file else kind),
+        store=msgspec.structs.replace(config.store, location=f"{kind}:{resolve_path(file)}" if file else kind),
         server=msgspec.structs.replace(
             server,
             keys=together,
-            key_file=path(server.key_file),
-            certificate=path(server.certificate),
-            certificate_key=path(server.certificate_key),
+            key_file=resolve_path(server.key_file),
+            certificate=resolve_path(server.certificate),
+            certificate_key=resolve_path(server.certificate_key),
         ),
     )

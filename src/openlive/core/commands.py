@@ -23,7 +23,7 @@ class Send(Struct, frozen=True, tag=True):
     turn: int = 0
 
 
-class Detect(Struct, frozen=True, tag=True):
+class DetectSpeech(Struct, frozen=True, tag=True):
     """Judge the session's audio from sample `start` to `end`. A new `stream` number begins with a fresh detector."""
 
     stream: int
@@ -31,7 +31,7 @@ class Detect(Struct, frozen=True, tag=True):
     end: int
 
 
-class Listen(Struct, frozen=True, tag=True):
+class StartRecognition(Struct, frozen=True, tag=True):
     """Begin to recognise an utterance. For what else is said see `engines.protocols.STT`. With `prosody`, final
     transcripts tell how it was said."""
 
@@ -42,7 +42,7 @@ class Listen(Struct, frozen=True, tag=True):
     prosody: bool = False
 
 
-class Hear(Struct, frozen=True, tag=True):
+class FeedRecognition(Struct, frozen=True, tag=True):
     """The utterance goes on with the session's audio from sample `start` to `end`."""
 
     utterance: int
@@ -50,13 +50,13 @@ class Hear(Struct, frozen=True, tag=True):
     end: int
 
 
-class Flush(Struct, frozen=True, tag=True):
+class FlushRecognition(Struct, frozen=True, tag=True):
     """A final transcript of what the utterance has heard is wanted now."""
 
     utterance: int
 
 
-class HangUp(Struct, frozen=True, tag=True):
+class EndRecognition(Struct, frozen=True, tag=True):
     """The utterance is over, its recogniser may go."""
 
     utterance: int
@@ -88,13 +88,13 @@ class JudgeScene(Struct, frozen=True, tag=True):
     request: Request
 
 
-class DropScene(Struct, frozen=True, tag=True):
+class CancelSceneJudgement(Struct, frozen=True, tag=True):
     """The answer to `JudgeScene` is not wanted any more: somebody has the floor."""
 
     number: int
 
 
-class Forget(Struct, frozen=True, tag=True):
+class TrimAudio(Struct, frozen=True, tag=True):
     """The session's audio before sample `before` will not be asked for again."""
 
     before: int
@@ -106,28 +106,29 @@ class Prefill(Struct, frozen=True, tag=True):
     request: Request
 
 
-class Respond(Struct, frozen=True, tag=True):
-    """A reply to `request` is wanted. `held`: it is prepared, and nobody waits for it before `Prepared` says `used`."""
+class StartReply(Struct, frozen=True, tag=True):
+    """A reply to `request` is wanted. `held`: it is prepared, and nobody waits for it before `SpeculationOutcome` says
+    `used`."""
 
     turn: int
     request: Request
     held: bool = False
 
 
-class Stop(Struct, frozen=True, tag=True):
+class CancelReply(Struct, frozen=True, tag=True):
     """End the work on the reply of `turn` and drop what is still unsent of it."""
 
     turn: int
 
 
-class Enough(Struct, frozen=True, tag=True):
+class EndGeneration(Struct, frozen=True, tag=True):
     """End the work on the reply of `turn`: it has come to all that it may. What is still unsent of it is sent."""
 
     turn: int
 
 
 class RunTool(Struct, frozen=True, tag=True):
-    """Run the server's `tool` for a call of the model's; `Ran` is the answer."""
+    """Run the server's `tool` for a call of the model's; `ToolFinished` is the answer."""
 
     tool: str
     call: FunctionCall
@@ -139,24 +140,24 @@ class StopTool(Struct, frozen=True, tag=True):
     call: str
 
 
-class Restore(Struct, frozen=True, tag=True):
+class RestoreState(Struct, frozen=True, tag=True):
     """The state behind `handle` is wanted; a connection that still holds the session loses it."""
 
     handle: str
 
 
-class Save(Struct, frozen=True, tag=True):
-    """Store the latest state of the session. Where `tell` is set, `Saved` is wanted with a fresh handle.
+class SaveState(Struct, frozen=True, tag=True):
+    """Store the latest state of the session. Where `wants_handle` is set, `StateSaved` is wanted with a fresh handle.
 
     `consumed` counts the client's messages of this connection whose effect is in it.
     """
 
     snapshot: Snapshot
-    tell: bool
+    wants_handle: bool
     consumed: int = 0
 
 
-class Mark(Struct, frozen=True, tag=True):
+class TurnMark(Struct, frozen=True, tag=True):
     """A step of the turn's waterfall was reached at the time `at`."""
 
     turn: int
@@ -164,7 +165,7 @@ class Mark(Struct, frozen=True, tag=True):
     at: float
 
 
-class Prepared(Struct, frozen=True, tag=True):
+class SpeculationOutcome(Struct, frozen=True, tag=True):
     """What became of a reply that was prepared before the turn was decided, and the seconds of work on it by then."""
 
     turn: int
@@ -172,7 +173,7 @@ class Prepared(Struct, frozen=True, tag=True):
     seconds: float
 
 
-class Overdue(Struct, frozen=True, tag=True):
+class ReplyOverdue(Struct, frozen=True, tag=True):
     """The responder gave nothing for `turn` for that many seconds, and is not waited for any longer."""
 
     turn: int
@@ -188,9 +189,10 @@ class CallMark(Struct, frozen=True, tag=True):
     after: float
 
 
-class Close(Struct, frozen=True, tag=True):
+class CloseConnection(Struct, frozen=True, tag=True):
     """Close the socket with `code` and `reason` (at most 123 bytes) after everything that was sent before. `about` is
-    for logs where the reason may quote what the client sent (`wire.errors.about`), None where it does not."""
+    for logs where the reason may quote what the client sent (`wire.errors.describe_for_logs`), None where it does
+    not."""
 
     code: int
     reason: str
@@ -199,27 +201,27 @@ class Close(Struct, frozen=True, tag=True):
 
 Command = (
     Send
-    | Detect
-    | Listen
-    | Hear
-    | Flush
-    | HangUp
+    | DetectSpeech
+    | StartRecognition
+    | FeedRecognition
+    | FlushRecognition
+    | EndRecognition
     | JudgeTurn
     | JudgeAddressee
     | JudgeScene
-    | DropScene
-    | Forget
+    | CancelSceneJudgement
+    | TrimAudio
     | Prefill
-    | Respond
-    | Stop
-    | Enough
+    | StartReply
+    | CancelReply
+    | EndGeneration
     | RunTool
     | StopTool
-    | Restore
-    | Save
-    | Mark
-    | Prepared
-    | Overdue
+    | RestoreState
+    | SaveState
+    | TurnMark
+    | SpeculationOutcome
+    | ReplyOverdue
     | CallMark
-    | Close
+    | CloseConnection
 )

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from openlive.core.memory.snapshot import Snapshot
-from openlive.core.setup.settings import Settings
+from openlive.core.setup.settings import SessionSettings
 from openlive.types import Output, ToolResult, Transcript
 from openlive.wire.client import ClientMessage
 from openlive.wire.errors import Refusal
@@ -28,7 +28,7 @@ class Constraints(Struct, frozen=True):
     until: float | None = None
 
 
-class Opened(Struct, frozen=True, tag=True):
+class ConnectionOpened(Struct, frozen=True, tag=True):
     """A client is there. `session` is a fresh unguessable id; `version` that of its path (`v1beta`), and `vertex` says
     that it came by Vertex's, where more can be asked for.
 
@@ -42,24 +42,24 @@ class Opened(Struct, frozen=True, tag=True):
     refusal: Refusal | None = None
     constraints: Constraints = Constraints()
     vertex: bool = False
-    settings: Settings | None = None
+    settings: SessionSettings | None = None
 
 
-class Restored(Struct, frozen=True, tag=True):
-    """The answer to `Restore`: the state behind the handle, or why there is none."""
+class StateRestored(Struct, frozen=True, tag=True):
+    """The answer to `RestoreState`: the state behind the handle, or why there is none."""
 
     snapshot: Snapshot | None
     refusal: Refusal | None = None
 
 
-class Saved(Struct, frozen=True, tag=True):
-    """A state was stored: `handle` names the session from now on. `consumed` is that of its `Save`."""
+class StateSaved(Struct, frozen=True, tag=True):
+    """A state was stored: `handle` names the session from now on. `consumed` is that of its `SaveState`."""
 
     handle: str
     consumed: int = 0
 
 
-class Left(Struct, frozen=True, tag=True):
+class ClientLeft(Struct, frozen=True, tag=True):
     """The client is gone."""
 
 
@@ -67,13 +67,13 @@ class TakenOver(Struct, frozen=True, tag=True):
     """The session is resumed on another connection."""
 
 
-class Draining(Struct, frozen=True, tag=True):
+class ServerDraining(Struct, frozen=True, tag=True):
     """The server ends; connections are closed after `seconds`."""
 
     seconds: float
 
 
-class ClientSaid(Struct, frozen=True, tag=True):
+class MessageReceived(Struct, frozen=True, tag=True):
     """A message of the client, its audio taken out: that has become `AudioArrived`.
 
     `more`: it is a part of a message, and another one follows.
@@ -91,13 +91,13 @@ class BadRequest(Struct, frozen=True, tag=True):
 
 
 class AudioArrived(Struct, frozen=True, tag=True):
-    """`samples` more of the user's audio (16 kHz) lie in the shell's buffer. `more` is that of `ClientSaid`."""
+    """`samples` more of the user's audio (16 kHz) lie in the shell's buffer. `more` is that of `MessageReceived`."""
 
     samples: int
     more: bool = False
 
 
-class Detected(Struct, frozen=True, tag=True):
+class FramesJudged(Struct, frozen=True, tag=True):
     """The next frames of a detection stream: (probability of speech, samples) each."""
 
     stream: int
@@ -127,7 +127,7 @@ class SceneJudged(Struct, frozen=True, tag=True):
     likely: float
 
 
-class RecogniserMoved(Struct, frozen=True, tag=True):
+class RecogniserProgressed(Struct, frozen=True, tag=True):
     """The final transcript of an utterance is asked for, and another one that waited before it is there: the recogniser
     is at work."""
 
@@ -139,27 +139,27 @@ class Transcribed(Struct, frozen=True, tag=True):
     transcript: Transcript
 
 
-class Produced(Struct, frozen=True, tag=True):
+class OutputProduced(Struct, frozen=True, tag=True):
     """A piece of the reply of `turn`."""
 
     turn: int
     output: Output
 
 
-class Finished(Struct, frozen=True, tag=True):
+class ReplyFinished(Struct, frozen=True, tag=True):
     """The reply of `turn` is complete."""
 
     turn: int
 
 
-class Ran(Struct, frozen=True, tag=True):
+class ToolFinished(Struct, frozen=True, tag=True):
     """What the tool came to that ran for the call with that id."""
 
     call: str
     result: ToolResult
 
 
-class Failed(Struct, frozen=True, tag=True):
+class StageFailed(Struct, frozen=True, tag=True):
     """An engine raised, or a state could not be stored. `number`: the stream, utterance or turn that it was for."""
 
     stage: Stage
@@ -168,23 +168,23 @@ class Failed(Struct, frozen=True, tag=True):
 
 
 Event = (
-    Opened
-    | Restored
-    | Saved
-    | Left
+    ConnectionOpened
+    | StateRestored
+    | StateSaved
+    | ClientLeft
     | TakenOver
-    | Draining
-    | ClientSaid
+    | ServerDraining
+    | MessageReceived
     | BadRequest
     | AudioArrived
-    | Detected
+    | FramesJudged
     | TurnJudged
     | AddresseeJudged
     | SceneJudged
-    | RecogniserMoved
+    | RecogniserProgressed
     | Transcribed
-    | Produced
-    | Finished
-    | Ran
-    | Failed
+    | OutputProduced
+    | ReplyFinished
+    | ToolFinished
+    | StageFailed
 )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from openlive.core.commands import Send
-from openlive.core.memory.snapshot import Found
-from openlive.core.setup.settings import Settings
+from openlive.core.memory.snapshot import ToolFindings
+from openlive.core.setup.settings import SessionSettings
 from openlive.types import INPUT_RATE, Word
 from openlive.wire.server import (
     GoAway,
@@ -28,34 +28,34 @@ from openlive.wire.server import (
     VoiceActivityType,
     WebChunk,
     WordInfo,
-    duration,
+    format_duration,
 )
 
 
-def setup_complete(session: str) -> Send:
+def setup_complete_message(session: str) -> Send:
     return Send(ServerMessage(setup_complete=SetupComplete(session_id=session)))
 
 
-def heard(
-    settings: Settings, text: str, language: str, words: Sequence[Word] = (), *, last: bool = False
+def input_transcript(
+    settings: SessionSettings, text: str, language: str, words: Sequence[Word] = (), *, last: bool = False
 ) -> list[Send]:
     """A piece of the user's transcript; with its last one come the offsets of all the utterance's `words`. Interpreters
     tell the `language` (a bare code) as well (docs/protocol.md#translation)."""
     timed = tuple(
-        WordInfo(word=w.text, start_offset=_offset(w.start), end_offset=_offset(w.end))
+        WordInfo(word=w.text, start_offset=_to_offset(w.start), end_offset=_to_offset(w.end))
         for w in (words if settings.words else ())
     )
     if not settings.transcribe_input or not (text or timed):
         return []
     finished = last and settings.profile.transcript_end == "with_text"
     code = language if settings.translation is not None and language else None
-    return [_transcription(Transcription(text=text, words=timed, finished=finished, language_code=code))]
+    return [_transcription_message(Transcription(text=text, words=timed, finished=finished, language_code=code))]
 
 
-def heard_all(settings: Settings) -> list[Send]:
+def input_transcript_end(settings: SessionSettings) -> list[Send]:
     """The transcript of the turn is complete, where that was not told with its last piece."""
     told = settings.transcribe_input and settings.profile.transcript_end != "never"
-    return [_transcription(TRANSCRIPT_END)] if told else []
+    return [_transcription_message(TRANSCRIPT_END)] if told else []
 
 
 TRANSCRIPT_END = Transcription(text="", finished=True)
@@ -64,7 +64,7 @@ TRANSCRIPT_END = Transcription(text="", finished=True)
 (docs/protocol.md#the-end-of-a-transcript)."""
 
 
-def heard_perhaps(settings: Settings, text: str) -> list[Send]:
+def interim_input_transcript(settings: SessionSettings, text: str) -> list[Send]:
     """What may still change."""
     if not settings.interim or not text:
         return []
@@ -72,12 +72,12 @@ def heard_perhaps(settings: Settings, text: str) -> list[Send]:
     return [Send(ServerMessage(server_content=content))]
 
 
-def activity(settings: Settings, *, started: bool, at: int) -> list[Send]:
+def activity_messages(settings: SessionSettings, *, started: bool, at: int) -> list[Send]:
     """`at`: samples since the session began."""
     out = []
     if settings.voice_activity:
         kind = VoiceActivityType.ACTIVITY_START if started else VoiceActivityType.ACTIVITY_END
-        out.append(Send(ServerMessage(voice_activity=VoiceActivity(type=kind, audio_offset=_offset(at)))))
+        out.append(Send(ServerMessage(voice_activity=VoiceActivity(type=kind, audio_offset=_to_offset(at)))))
     if settings.vad_signal:
         signal = VadSignalType.VAD_SIGNAL_TYPE_SOS if started else VadSignalType.VAD_SIGNAL_TYPE_EOS
         message = VoiceActivityDetectionSignal(vad_signal_type=signal)
@@ -85,13 +85,13 @@ def activity(settings: Settings, *, started: bool, at: int) -> list[Send]:
     return out
 
 
-def found(what: Found) -> list[Send]:
+def grounding_messages(what: ToolFindings) -> list[Send]:
     """What the tools of the turn brought, in a message of its own before the generation is told complete."""
-    if what == Found():
+    if what == ToolFindings():
         return []
     chunks = tuple(GroundingChunk(web=WebChunk(uri=s.uri, title=s.title or None)) for s in what.sources)
     grounding = GroundingMetadata(
-        search_entry_point=SearchEntryPoint(rendered_content=_suggestions(what.queries)),
+        search_entry_point=SearchEntryPoint(rendered_content=_render_suggestions(what.queries)),
         grounding_chunks=chunks,
         web_search_queries=what.queries,
     )
@@ -110,25 +110,25 @@ _STATUS = {
 }
 
 
-def _suggestions(queries: Sequence[str]) -> str:
+def _render_suggestions(queries: Sequence[str]) -> str:
     """The queries as HTML that a client may show as it is."""
     return "<ul>" + "".join(f"<li>{escape(query)}</li>" for query in queries) + "</ul>"
 
 
-def resumable(handle: str, consumed: int | None) -> Send:
+def resumption_update(handle: str, consumed: int | None) -> Send:
     """`consumed`: the client's messages so far, where it asked for transparent resumption."""
     index = None if consumed is None else str(consumed)
     update = SessionResumptionUpdate(new_handle=handle, resumable=True, last_consumed_client_message_index=index)
     return Send(ServerMessage(session_resumption_update=update))
 
 
-def go_away(seconds: float) -> Send:
-    return Send(ServerMessage(go_away=GoAway(time_left=duration(max(0.0, seconds)))))
+def go_away_message(seconds: float) -> Send:
+    return Send(ServerMessage(go_away=GoAway(time_left=format_duration(max(0.0, seconds)))))
 
 
-def _offset(samples: int) -> str:
-    return duration(samples / INPUT_RATE)
+def _to_offset(samples: int) -> str:
+    return format_duration(samples / INPUT_RATE)
 
 
-def _transcription(transcription: Transcription) -> Send:
+def _transcription_message(transcription: Transcription) -> Send:
     return Send(ServerMessage(server_content=ServerContent(input_transcription=transcription)))

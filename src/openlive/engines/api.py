@@ -201,7 +201,7 @@ class Resources(Struct, frozen=True):
     computed: Path | None = None
 
 
-def voices_in(settings: Mapping[str, Any], engine: str, example: str) -> dict[str, str]:
+def parse_voices(settings: Mapping[str, Any], engine: str, example: str) -> dict[str, str]:
     """The setting `voices` of an engine, which says what voice of its own each name is. Raises `EngineError`."""
     value = settings.get("voices", {})
     if not isinstance(value, dict) or not all(isinstance(voice, str) for voice in value.values()):

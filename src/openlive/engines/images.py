@@ -48,43 +48,43 @@ _TURNS = {
 Pixels = npt.NDArray[np.uint8]
 
 
-def reads_heic() -> bool:
+def can_read_heic() -> bool:
     """Whether pictures in HEIC can be decoded: the package pillow-heif is there (`openlive[heic]`)."""
     return find_spec("pillow_heif") is not None
 
 
-def decode(data: bytes) -> PIL.Image.Image:
+def decode_image(data: bytes) -> PIL.Image.Image:
     """The image in RGB, the right way up by its EXIF data, its longer side no more than `SIDE`; of one that moves, the
     first frame. What is transparent is laid on a ground from which it stands out. Raises `ValueError`."""
     try:
-        with PIL.Image.open(io.BytesIO(data), formats=_formats(data)) as file:
+        with PIL.Image.open(io.BytesIO(data), formats=_allowed_formats(data)) as file:
             width, height = file.size
-            if width * height > (most := _most_pixels(file, data)):
+            if width * height > (most := _pixel_limit(file, data)):
                 raise ValueError(f"{width} x {height} pixels; {most // 1_000_000} million are the limit")
             scale = min(1.0, SIDE / max(width, height))
             size = max(1, round(width * scale)), max(1, round(height * scale))
             file.draft("RGB", size)  # a large JPEG is decoded at a half, a quarter or an eighth of its size
-            picture = _plain(file)
+            picture = _to_8_bit_rgb(file)
             turn = _TURNS.get(file.getexif().get(_ORIENTATION, 1))
             if picture.size != size:
                 picture = picture.resize(size, PIL.Image.Resampling.BICUBIC, reducing_gap=2.0)
     except Exception as error:  # Pillow raises many kinds
         raise ValueError(f"The image cannot be read: {error}") from error
-    picture = _grounded(picture)
+    picture = _flatten_alpha(picture)
     return picture if turn is None else picture.transpose(turn)
 
 
-def as_jpeg(data: bytes) -> bytes:
-    """The image as `decode` gives it, for what reads no HEIC. Raises `ValueError`."""
+def to_jpeg(data: bytes) -> bytes:
+    """The image as `decode_image` gives it, for what reads no HEIC. Raises `ValueError`."""
     file = io.BytesIO()
-    decode(data).save(file, "JPEG", quality=90)
+    decode_image(data).save(file, "JPEG", quality=90)
     return file.getvalue()
 
 
-def _formats(data: bytes) -> tuple[str, ...]:
+def _allowed_formats(data: bytes) -> tuple[str, ...]:
     if data[4:8] != b"ftyp":
         return "JPEG", "PNG", "WEBP"
-    if not reads_heic():
+    if not can_read_heic():
         raise ValueError("HEIC needs the package pillow-heif: pip install 'openlive[heic]'")
     _register_heic()
     return ("HEIF",)
@@ -97,10 +97,10 @@ def _register_heic() -> None:
     pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False)
 
 
-def _most_pixels(file: PIL.Image.Image, data: bytes) -> int:
+def _pixel_limit(file: PIL.Image.Image, data: bytes) -> int:
     match file.format:
         case "JPEG" | "MPO":
-            return PIXELS_OF_JPEG if _is_read_in_lines(data) else PIXELS
+            return PIXELS_OF_JPEG if _is_decoded_in_lines(data) else PIXELS
         case "HEIF":
             return PIXELS_OF_HEIC
         case "WEBP":
@@ -108,7 +108,7 @@ def _most_pixels(file: PIL.Image.Image, data: bytes) -> int:
     return PIXELS
 
 
-def _is_read_in_lines(data: bytes) -> bool:
+def _is_decoded_in_lines(data: bytes) -> bool:
     """Whether a JPEG has one scan with all its colours, so that its decoder need not hold the whole picture."""
     at, colours = 2, -1
     while data[at : at + 1] == b"\xff" and at + 9 < len(data):
@@ -124,7 +124,7 @@ def _is_read_in_lines(data: bytes) -> bool:
     return False
 
 
-def _plain(file: PIL.Image.Image) -> PIL.Image.Image:
+def _to_8_bit_rgb(file: PIL.Image.Image) -> PIL.Image.Image:
     """In RGB or RGBA, with 8 bits a channel: palettes and 16 bits cannot be made smaller."""
     if file.mode.startswith("I"):  # Pillow would cut 16 bits off at 255
         levels = np.asarray(file)
@@ -134,7 +134,7 @@ def _plain(file: PIL.Image.Image) -> PIL.Image.Image:
     return file if file.mode == mode else file.convert(mode)
 
 
-def _grounded(picture: PIL.Image.Image) -> PIL.Image.Image:
+def _flatten_alpha(picture: PIL.Image.Image) -> PIL.Image.Image:
     """In RGB: a transparent picture on the ground in `GROUNDS` from which what can be seen of it stands out most."""
     if picture.mode != "RGBA":
         return picture
@@ -148,14 +148,14 @@ def _grounded(picture: PIL.Image.Image) -> PIL.Image.Image:
     return PIL.Image.alpha_composite(paper, picture).convert("RGB")
 
 
-def outline(picture: PIL.Image.Image) -> Pixels:
+def to_grey_thumbnail(picture: PIL.Image.Image) -> Pixels:
     """A small grey copy."""
     grey = picture.convert("L")
     grey.thumbnail((OUTLINE, OUTLINE), PIL.Image.Resampling.BOX)
     return np.asarray(grey)
 
 
-def alike(one: Pixels, other: Pixels) -> bool:
+def are_alike(one: Pixels, other: Pixels) -> bool:
     """Whether nothing has changed between two frames but noise."""
     if one.shape != other.shape:
         return False

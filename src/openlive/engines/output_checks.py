@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from openlive.engines.text.control_tokens import without_marks
+from openlive.engines.text.control_tokens import strip_control_tokens
 from openlive.types import (
     INPUT_RATE,
     FunctionCall,
@@ -60,79 +60,79 @@ class HandoverError(ValueError):
 # --- what a responder writes ------------------------------------------------------------------------------------------
 
 
-def output(value: Any) -> Output:
+def check_output(value: Any) -> Output:
     """A piece of a reply."""
     match value:
         case Text() | Thought():
-            said = without_marks(text(value.text, "a piece of text"))
+            said = strip_control_tokens(check_text(value.text, "a piece of text"))
             if said != value.text:
                 return type(value)(said)
         case Speech():
-            return _speech(value)
+            return _check_speech(value)
         case FunctionCall():
-            return _call(value)
+            return _check_call(value)
         case Usage():
             for name in ("prompt", "completion", "cached"):
-                _count(getattr(value, name), f"the usage's {name}")
+                _check_count(getattr(value, name), f"the usage's {name}")
         case Progress():
             pass
         case _:
-            raise HandoverError(f"a piece of a reply is {_kind(value)}")
+            raise HandoverError(f"a piece of a reply is {_describe_type(value)}")
     return value  # type: ignore[no-any-return]
 
 
-def _speech(value: Speech) -> Speech:
+def _check_speech(value: Speech) -> Speech:
     pcm: Any = value.pcm
     if not isinstance(pcm, bytes):
         if not isinstance(pcm, bytearray | memoryview):
-            raise HandoverError(f"audio is {_kind(pcm)}, not bytes of s16le mono 24 kHz")
+            raise HandoverError(f"audio is {_describe_type(pcm)}, not bytes of s16le mono 24 kHz")
         value = msgspec.structs.replace(value, pcm=bytes(pcm))
     if len(value.pcm) % 2:
         raise HandoverError(f"audio of {len(value.pcm)} bytes splits a sample, which has two")
-    text(value.text, "the text of a piece of audio")
+    check_text(value.text, "the text of a piece of audio")
     if value.words:
-        _words(value.words)
+        _check_words(value.words)
     return value
 
 
-def _call(value: FunctionCall) -> FunctionCall:
-    text(value.id, "the id of a call", NAME)
-    text(value.name, "the name of a call", NAME)
-    return msgspec.structs.replace(value, args=_object(value.args, "the arguments of a call"))
+def _check_call(value: FunctionCall) -> FunctionCall:
+    check_text(value.id, "the id of a call", NAME)
+    check_text(value.name, "the name of a call", NAME)
+    return msgspec.structs.replace(value, args=_check_object(value.args, "the arguments of a call"))
 
 
 # --- what is heard ----------------------------------------------------------------------------------------------------
 
 
-def transcript(value: Any) -> Transcript:
+def check_transcript(value: Any) -> Transcript:
     if not isinstance(value, Transcript):
-        raise HandoverError(f"a transcript is {_kind(value)}")
-    _count(value.end, "the end of a transcript", 2**53)
-    text(value.text, "a transcript", TRANSCRIPT + PER_SECOND * value.end // INPUT_RATE)
-    text(value.language, "the language of a transcript", NAME)
+        raise HandoverError(f"a transcript is {_describe_type(value)}")
+    _check_count(value.end, "the end of a transcript", 2**53)
+    check_text(value.text, "a transcript", TRANSCRIPT + PER_SECOND * value.end // INPUT_RATE)
+    check_text(value.language, "the language of a transcript", NAME)
     if not isinstance(value.final, bool):
-        raise HandoverError(f"whether a transcript is final is {_kind(value.final)}")
+        raise HandoverError(f"whether a transcript is final is {_describe_type(value.final)}")
     if value.words:
-        _words(value.words)
+        _check_words(value.words)
     if value.prosody is not None:
-        _prosody(value.prosody)
+        _check_prosody(value.prosody)
     return value
 
 
-def frames(found: Any, most: int) -> tuple[tuple[float, int], ...]:
+def check_frames(found: Any, most: int) -> tuple[tuple[float, int], ...]:
     """Of a detector that was given `most` samples which it has not judged yet."""
     if not isinstance(found, list | tuple):
-        raise HandoverError(f"judged frames are {_kind(found)}")
+        raise HandoverError(f"judged frames are {_describe_type(found)}")
     judged = []
     for frame in found:
         try:
             probability, samples = frame
         except (TypeError, ValueError):
-            raise HandoverError(f"a judged frame is {_kind(frame)}, not a probability and samples") from None
+            raise HandoverError(f"a judged frame is {_describe_type(frame)}, not a probability and samples") from None
         if type(samples) is not int or samples <= 0:
             raise HandoverError("a judged frame has no positive number of samples")
         if type(probability) is not float or not 0.0 <= probability <= 1.0:
-            probability = likelihood(probability, "the probability of speech")
+            probability = check_probability(probability, "the probability of speech")
         most -= samples
         judged.append((probability, samples))
     if most < 0:
@@ -140,11 +140,11 @@ def frames(found: Any, most: int) -> tuple[tuple[float, int], ...]:
     return tuple(judged)
 
 
-def likelihood(value: Any, what: str) -> float:
+def check_probability(value: Any, what: str) -> float:
     """0 to 1; a rounding beside that is taken as one."""
     if type(value) is not float:
         if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
-            raise HandoverError(f"{what} is {_kind(value)}")
+            raise HandoverError(f"{what} is {_describe_type(value)}")
         value = float(value)
     if 0.0 <= value <= 1.0:
         return float(value)
@@ -156,23 +156,23 @@ def likelihood(value: Any, what: str) -> float:
 # --- what a tool came to ----------------------------------------------------------------------------------------------
 
 
-def result(value: Any) -> ToolResult:
+def check_tool_result(value: Any) -> ToolResult:
     if not isinstance(value, ToolResult):
-        raise HandoverError(f"a tool's result is {_kind(value)}")
-    text(value.output, "what a tool shows")
+        raise HandoverError(f"a tool's result is {_describe_type(value)}")
+    check_text(value.output, "what a tool shows")
     if value.outcome not in _OUTCOMES:
         raise HandoverError("a tool's outcome is none that there is")
     kinds = (("queries", value.queries, str), ("sources", value.sources, Source), ("pages", value.pages, Page))
     for name, found, kind in kinds:
         if not isinstance(found, list | tuple) or not all(isinstance(item, kind) for item in found):
-            raise HandoverError(f"the {name} of a tool's result are {_kind(found)}")
+            raise HandoverError(f"the {name} of a tool's result are {_describe_type(found)}")
         if len(found) > RESULTS:
             raise HandoverError(f"a tool's result has more than {RESULTS} {name}")
     told = (value.queries, *((s.uri, s.title) for s in value.sources), *((p.uri,) for p in value.pages))
-    text("".join(_string(item) for group in told for item in group), "what a tool found")
+    check_text("".join(_check_string(item) for group in told for item in group), "what a tool found")
     return msgspec.structs.replace(
         value,
-        response=_object(value.response, "a tool's result"),
+        response=_check_object(value.response, "a tool's result"),
         queries=tuple(value.queries),
         sources=tuple(value.sources),
         pages=tuple(value.pages),
@@ -185,14 +185,14 @@ _OUTCOMES = ("ok", "failed", "deadline")
 # --- what goes wrong --------------------------------------------------------------------------------------------------
 
 
-def is_stopped() -> bool:
+def is_cancelled() -> bool:
     """Whether the present task is being cancelled by who started it: an engine may raise that by itself, too."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 @contextmanager
-def tamed() -> Iterator[None]:
+def contain_errors() -> Iterator[None]:
     """What is raised inside comes out as an `Exception`, but for a stop that was asked for: from a task of its own a
     `SystemExit` would end the event loop, and a cancellation that nobody asked for would leave it without a word."""
     try:
@@ -200,12 +200,12 @@ def tamed() -> Iterator[None]:
     except (Exception, GeneratorExit):
         raise
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and is_stopped():
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
             raise
         raise HandoverError(f"an engine raised {type(error).__name__}") from error
 
 
-def reason(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """What an exception says; it may be unable to."""
     try:
         return str(error)[:PIECE]
@@ -216,10 +216,10 @@ def reason(error: BaseException) -> str:
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
-def text(value: Any, what: str, most: int = PIECE) -> str:
+def check_text(value: Any, what: str, most: int = PIECE) -> str:
     """A string that has a UTF-8 form."""
     if not isinstance(value, str):
-        raise HandoverError(f"{what} is {_kind(value)}, not a string")
+        raise HandoverError(f"{what} is {_describe_type(value)}, not a string")
     if len(value) > most:
         raise HandoverError(f"{what} has {len(value)} characters; {most} are the most that is taken")
     if not value.isascii():
@@ -230,41 +230,43 @@ def text(value: Any, what: str, most: int = PIECE) -> str:
     return value
 
 
-def _string(value: Any) -> str:
+def _check_string(value: Any) -> str:
     if not isinstance(value, str):
-        raise HandoverError(f"a part of what a tool found is {_kind(value)}")
+        raise HandoverError(f"a part of what a tool found is {_describe_type(value)}")
     return value
 
 
-def _count(value: Any, what: str, most: int = COUNT) -> None:
+def _check_count(value: Any, what: str, most: int = COUNT) -> None:
     if type(value) is not int or not 0 <= value <= most:
-        raise HandoverError(f"{what} is {_kind(value) if type(value) is not int else 'out of range'}, not a count")
+        raise HandoverError(
+            f"{what} is {_describe_type(value) if type(value) is not int else 'out of range'}, not a count"
+        )
 
 
-def _words(words: Any) -> None:
+def _check_words(words: Any) -> None:
     if not isinstance(words, list | tuple) or not all(isinstance(word, Word) for word in words):
-        raise HandoverError(f"the words of audio are {_kind(words)}")
+        raise HandoverError(f"the words of audio are {_describe_type(words)}")
     if len(words) > PIECE:
         raise HandoverError(f"there are {len(words)} words in one piece")
     for word in words:
-        text(word.text, "a word")
-        _count(word.start, "the start of a word", 2**53)
-        _count(word.end, "the end of a word", 2**53)
+        check_text(word.text, "a word")
+        _check_count(word.start, "the start of a word", 2**53)
+        _check_count(word.end, "the end of a word", 2**53)
 
 
-def _prosody(value: Any) -> None:
+def _check_prosody(value: Any) -> None:
     if not isinstance(value, Prosody):
-        raise HandoverError(f"the prosody of a transcript is {_kind(value)}")
+        raise HandoverError(f"the prosody of a transcript is {_describe_type(value)}")
     for measure in msgspec.structs.astuple(value):
         if not isinstance(measure, int | float) or not math.isfinite(measure):
             raise HandoverError("a measure of prosody is no finite number")
 
 
-def _object(value: Any, what: str) -> dict[str, Any]:
+def _check_object(value: Any, what: str) -> dict[str, Any]:
     """A JSON object as it will be read again, of bounded size and depth."""
     if not isinstance(value, dict):
-        raise HandoverError(f"{what} is {_kind(value)}, not an object")
-    _check_levels(value, what)
+        raise HandoverError(f"{what} is {_describe_type(value)}, not an object")
+    _check_depth(value, what)
     try:
         encoded = msgspec.json.encode(value)
         if len(encoded) > OBJECT:
@@ -277,7 +279,7 @@ def _object(value: Any, what: str) -> dict[str, Any]:
     return plain
 
 
-def _check_levels(value: Any, what: str) -> None:
+def _check_depth(value: Any, what: str) -> None:
     level: Iterable[Any] = [value]
     for _ in range(LEVELS):
         deeper: list[Any] = []
@@ -294,15 +296,15 @@ def _check_levels(value: Any, what: str) -> None:
     raise HandoverError(f"{what} has more than {LEVELS} levels")
 
 
-def _kind(value: Any) -> str:
+def _describe_type(value: Any) -> str:
     return "nothing" if value is None else f"of type {type(value).__name__}"
 
 
 @asynccontextmanager
-async def closing(iterator: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
+async def closing_iterator(iterator: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
     """Closes an iterator that can be closed, so that the work behind it stops here and now. What it raises beside
     `Exception` ends this reply, and nobody else's (`handover.tamed`)."""
-    with tamed():
+    with contain_errors():
         try:
             yield iterator
         finally:

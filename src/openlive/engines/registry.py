@@ -24,7 +24,7 @@ class Factory(Protocol):
         ...
 
 
-def find(kind: Kind, name: str) -> EntryPoint:
+def find_entry_point(kind: Kind, name: str) -> EntryPoint:
     group = f"openlive.{kind}"
     found = entry_points(group=group, name=name)
     if not found:
@@ -33,11 +33,11 @@ def find(kind: Kind, name: str) -> EntryPoint:
     return next(iter(found))
 
 
-def load(kind: Kind, spec: str, resources: Resources) -> Any:
+def load_engine(kind: Kind, spec: str, resources: Resources) -> Any:
     """The engine that `spec` names, ready to work. Raises `EngineError`."""
     name, _, argument = spec.partition(":")
     try:
-        factory: Factory = find(kind, name).load()
+        factory: Factory = find_entry_point(kind, name).load()
         return factory(argument, resources)
     except EngineError:
         raise

@@ -16,10 +16,10 @@ from functools import partial
 import anyio
 from msgspec.structs import replace
 
-from openlive.core.events import Constraints, Opened
+from openlive.core.events import ConnectionOpened, Constraints
 from openlive.core.setup import masks
-from openlive.core.setup.profile import Profile
-from openlive.core.setup.settings import Settings, from_setup
+from openlive.core.setup.profile import ModelProfile
+from openlive.core.setup.settings import SessionSettings, settings_from_setup
 from openlive.server.auth import LOCAL, Credential, Keyring, Principal
 from openlive.server.load_shedding import Waits
 from openlive.server.paths import Door
@@ -32,7 +32,7 @@ from openlive.wire.errors import (
     UNREGISTERED_CALLER,
     ProtocolError,
     Refusal,
-    quota,
+    quota_exceeded,
     server_booked,
     server_busy,
     server_full,
@@ -81,7 +81,7 @@ class Places:
         if self._wait and not resumes and (refusal := self._too_long()):
             return refusal
         if sessions and self._open[principal.name] >= factor * sessions:
-            return quota(f"sessions at once with this key: {sessions}.")
+            return quota_exceeded(f"sessions at once with this key: {sessions}.")
         if not resumes and (refusal := self.count(principal.name, per_minute, "new sessions")):
             return refusal
         self._open[principal.name] += 1
@@ -105,7 +105,7 @@ class Places:
         while begun and begun[0] <= now - MINUTE:
             begun.popleft()
         if len(begun) >= per_minute:
-            return quota(f"{words} a minute with this key: {per_minute}.")
+            return quota_exceeded(f"{words} a minute with this key: {per_minute}.")
         begun.append(now)
         return None
 
@@ -113,7 +113,7 @@ class Places:
 class Admission:
     """Of one server: its keys, its tokens and its places."""
 
-    def __init__(self, keys: Keyring, tokens: Tokens, profiles: Mapping[str, Profile], places: Places) -> None:
+    def __init__(self, keys: Keyring, tokens: Tokens, profiles: Mapping[str, ModelProfile], places: Places) -> None:
         self.keys = keys
         self.tokens = tokens
         self.profiles = profiles
@@ -137,7 +137,7 @@ class Visit:
     """One connection, from the handshake until it ends."""
 
     def __init__(self, admission: Admission, door: Door, shown: Sequence[Credential]) -> None:
-        self.opened = Opened(secrets.token_hex(16), door.version, vertex=door.vertex)
+        self.opened = ConnectionOpened(secrets.token_hex(16), door.version, vertex=door.vertex)
         """What the core is told at the handshake."""
         self.principal = LOCAL
         """Once it has entered: on whose behalf."""
@@ -145,7 +145,7 @@ class Visit:
         self._door = door
         self._shown = shown
         self._placed = False
-        self._settings: Settings | None = None
+        self._settings: SessionSettings | None = None
 
     @property
     def reading(self) -> anyio.CapacityLimiter:
@@ -161,7 +161,7 @@ class Visit:
             return UNAVAILABLE
         return caller if isinstance(caller, Refusal) else None
 
-    async def enter(self, setup: Setup) -> Opened:
+    async def enter(self, setup: Setup) -> ConnectionOpened:
         """What the core is told before the setup: the refusal, or what a token locks."""
         try:
             verdict = await self._decide(setup)
@@ -214,8 +214,10 @@ class Visit:
     ) -> Refusal | Constraints:
         """Takes a place, and one of the token's uses, for a session that will begin."""
         self.principal = principal
-        effective = masks.locked(setup, constraints.setup, constraints.mask)
-        work = partial(from_setup, effective, self._admission.profiles, self._door.version, vertex=self._door.vertex)
+        effective = masks.apply_token_locks(setup, constraints.setup, constraints.mask)
+        work = partial(
+            settings_from_setup, effective, self._admission.profiles, self._door.version, vertex=self._door.vertex
+        )
         try:  # the schemas of many functions would hold up the loop
             self._settings = await anyio.to_thread.run_sync(work) if effective.tools else work()
         except ProtocolError as error:  # nothing begins, nothing is counted

@@ -20,10 +20,10 @@ from openlive.config.model import Config
 from openlive.core.session import Session
 from openlive.core.setup.declarations import SERVER_TOOLS
 from openlive.core.setup.languages import LANGUAGES, NATIVE_LANGUAGES
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
-from openlive.engines.images import reads_heic
-from openlive.engines.runtime.speculation import Hold, enter
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
+from openlive.engines.images import can_read_heic
+from openlive.engines.runtime.speculation import Hold, enter_hold
 from openlive.server import cors, entry, paths, rest
 from openlive.server.admission import Admission, Places, Visit
 from openlive.server.auth import Keyring, Principal, credentials, door
@@ -68,7 +68,7 @@ class App:
             self._profiles,
             Places(config.limits.sessions, self.waits, config.limits.wait_seconds),
         )
-        self._limits = Limits(
+        self._limits = SessionLimits(
             setup=config.limits.setup_seconds,
             detector=config.limits.detector_seconds,
             recogniser=config.limits.recogniser_seconds,
@@ -109,7 +109,7 @@ class App:
         """An answer that nobody hears shows the door how long one takes here. It gives way to everybody's work; where
         somebody is there already, their answers show it."""
         begun = time.monotonic()
-        enter(Hold())
+        enter_hold(Hold())
         wait = self.waits.begin("")
         try:
             await sound_once(self._engines.responder)
@@ -207,12 +207,12 @@ class App:
             self.metrics.ended(said.code)
 
 
-def profiles(config: Config, engines: Engines) -> dict[str, Profile]:
+def profiles(config: Config, engines: Engines) -> dict[str, ModelProfile]:
     """By every name that a client may use, an alias right after the name that it stands for. What the engines can do
     holds for all of them."""
-    found: dict[str, Profile] = {}
+    found: dict[str, ModelProfile] = {}
     for name, settings in config.models.items():
-        profile = Profile(
+        profile = ModelProfile(
             name=name,
             display_name=settings.display_name,
             description=settings.description,
@@ -232,7 +232,7 @@ def profiles(config: Config, engines: Engines) -> dict[str, Profile]:
             proactive=settings.kind != "translation",
             addressee=engines.addressee is not None,
             watcher=engines.watcher is not None,
-            heic=reads_heic(),
+            heic=can_read_heic(),
             turn_detector=engines.turn is not None,
             turn_complete_after_call=settings.turn_complete_after_call,
             queues_during_calls=settings.queues_during_calls,

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from openlive.config.keys import TOKEN_PREFIX, Key, KeysError
-from openlive.config.load import find_file, load
+from openlive.config.load import find_file, load_config
 from openlive.config.model import Config, ConfigError
 from openlive.server.net.listener import is_loopback
 from openlive.wire.errors import API_KEY_INVALID, UNREGISTERED_CALLER, Refusal
@@ -244,20 +244,20 @@ def _loopback_origin(origin: str) -> bool:
     return found is not None and is_loopback(found[1])
 
 
-def keyring(config: Config, path: Path | None = None, environ: Mapping[str, str] | None = None) -> Keyring:
+def build_keyring(config: Config, path: Path | None = None, environ: Mapping[str, str] | None = None) -> Keyring:
     """The keys of a configuration that was loaded from there. They follow the files that they stand in."""
     environ = os.environ if environ is None else environ
     found = find_file(path, environ)
 
-    def files(config: Config) -> list[Path]:
+    def list_key_files(config: Config) -> list[Path]:
         key_file = config.server.key_file
         return [*([found] if found else []), *([Path(key_file)] if key_file else [])]
 
-    def reread() -> Reread:
+    def reread_keys() -> Reread:
         try:
-            now = load(found, environ)
+            now = load_config(found, environ)
         except ConfigError as error:
             raise KeysError(str(error)) from error
-        return Reread(now.server.keys, files(now))
+        return Reread(now.server.keys, list_key_files(now))
 
-    return Keyring(config.server.keys, files(config), reread if files(config) else None)
+    return Keyring(config.server.keys, list_key_files(config), reread_keys if list_key_files(config) else None)

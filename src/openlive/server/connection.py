@@ -17,19 +17,19 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from openlive.core.commands import (
     CallMark,
-    Close,
+    CloseConnection,
     Command,
-    Detect,
-    Forget,
-    Mark,
-    Overdue,
-    Prepared,
-    Restore,
-    Save,
+    DetectSpeech,
+    ReplyOverdue,
+    RestoreState,
+    SaveState,
     Send,
+    SpeculationOutcome,
+    TrimAudio,
+    TurnMark,
 )
-from openlive.core.events import AudioArrived, ClientSaid, Event, Left
-from openlive.core.replying.function_calls import PENDING
+from openlive.core.events import AudioArrived, ClientLeft, Event, MessageReceived
+from openlive.core.replying.function_calls import MAX_PENDING_CALLS
 from openlive.core.session import Session
 from openlive.server.admission import Visit
 from openlive.server.buffer import Audio
@@ -155,10 +155,10 @@ class Connection:
             commands = self._session.handle(event, asyncio.get_running_loop().time())
         except Exception:
             _LOG.exception("session %s: the core failed", self._id)
-            commands = [Close(INTERNAL.code, close_reason(f"{INTERNAL.reason} (session {self._id})"))]
+            commands = [CloseConnection(INTERNAL.code, close_reason(f"{INTERNAL.reason} (session {self._id})"))]
         for command in commands:
             self._do(command)
-            if isinstance(command, Close):
+            if isinstance(command, CloseConnection):
                 told = command.reason if command.about is None else command.about
                 _LOG.info("session %s closed: %d %s", self._id, command.code, told)
                 self._metrics.ended(command.code)
@@ -170,41 +170,41 @@ class Connection:
 
     def _do(self, command: Command) -> None:
         match command:
-            case Send() | Close():
+            case Send() | CloseConnection():
                 self._outbox.put(command)
                 if self._outbox.overflows:
                     self._writing.cancel()
-            case Detect():  # the commonest
+            case DetectSpeech():  # the commonest
                 self._work.do(command)
-            case Forget(before):
+            case TrimAudio(before):
                 self._audio.forget(before)
-            case Restore(handle):
+            case RestoreState(handle):
                 self._settled.clear()
                 self._seat.principal = self._visit.principal.name
                 self._tasks.start_soon(self._restoring, handle)
-            case Save():
+            case SaveState():
                 self._seat.principal = self._visit.principal.name
                 self._seat.save(command)
-            case Prepared() | Overdue() | Mark() | CallMark():
+            case SpeculationOutcome() | ReplyOverdue() | TurnMark() | CallMark():
                 self._note(command)
             case _:
                 self._work.do(command)
 
-    def _note(self, command: Prepared | Overdue | Mark | CallMark) -> None:
+    def _note(self, command: SpeculationOutcome | ReplyOverdue | TurnMark | CallMark) -> None:
         match command:
-            case Prepared():
+            case SpeculationOutcome():
                 self._metrics.prepared(command)
                 if command.used:
                     self._work.release()
-            case Overdue(turn, seconds):
+            case ReplyOverdue(turn, seconds):
                 told = "nothing came from the model for %g s (limits.reply_seconds), so its answer is given up"
                 _LOG.error(f"session %s: turn %d: {told}", self._id, turn, seconds)
-            case Mark(turn, step, at):
+            case TurnMark(turn, step, at):
                 self._turns.mark(self._visit.principal.name, self._id, turn, step, at)
             case CallMark(step="refused"):
                 self._metrics.call(command)
                 told = "a call is not asked, and its turn ended: %d others wait for their answers (limits.call_seconds)"
-                _LOG.warning(f"session %s: {told}", self._id, PENDING)
+                _LOG.warning(f"session %s: {told}", self._id, MAX_PENDING_CALLS)
             case CallMark(call_id, name, step, after):
                 self._metrics.call(command)
                 level = logging.WARNING if step in ("waiting", "unanswered") else logging.INFO
@@ -222,7 +222,7 @@ class Connection:
                 return
             if message["type"] == "websocket.disconnect":
                 _LOG.info("session %s: the client left (%s)", self._id, message.get("code"))
-                self._inbox.put(Left())
+                self._inbox.put(ClientLeft())
                 return
             if self._closing:
                 continue  # nobody takes it any more, and it must not pile up until the client is gone
@@ -241,12 +241,12 @@ class Connection:
     def _event(self, item: Event | bytes, *, more: bool) -> Event:
         if isinstance(item, bytes):
             return AudioArrived(self._audio.append(item), more)
-        return ClientSaid(item.message, more) if isinstance(item, ClientSaid) else item
+        return MessageReceived(item.message, more) if isinstance(item, MessageReceived) else item
 
     async def _enter(self, read: list[Event | bytes]) -> None:
         """At the setup it is decided who may come in (`admission`)."""
         for item in read:
-            if isinstance(item, ClientSaid) and item.message.setup is not None:
+            if isinstance(item, MessageReceived) and item.message.setup is not None:
                 self._entered = True
                 self._inbox.put(await self._visit.enter(item.message.setup))
 
@@ -261,7 +261,7 @@ class Connection:
 
     async def _send_all(self) -> None:
         async for command in self._outbox:
-            if isinstance(command, Close):
+            if isinstance(command, CloseConnection):
                 await self._close(command)
                 return
             try:
@@ -283,9 +283,9 @@ class Connection:
 
     def _cut(self, why: str) -> None:
         _LOG.info("session %s: the client takes nothing any more (%s)", self._id, why)
-        self._inbox.put(Left())
+        self._inbox.put(ClientLeft())
 
-    async def _close(self, command: Close) -> None:
+    async def _close(self, command: CloseConnection) -> None:
         with anyio.move_on_after(SEND_TIMEOUT):
             with suppress(OSError, WebSocketDisconnect, RuntimeError):
                 await self._socket.close(command.code, command.reason)

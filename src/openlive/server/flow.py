@@ -53,7 +53,7 @@ class Flow:
         if self._held < self._held_most:
             return
         released = asyncio.Event()
-        with hold.watched(released.set):
+        with hold.calling_on_release(released.set):
             await released.wait()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from openlive.audio import AudioError, InputAudio
-from openlive.core.events import BadRequest, ClientSaid, Event
+from openlive.core.events import BadRequest, Event, MessageReceived
 from openlive.wire.client import ClientMessage, RealtimeInput, parse_message
 from openlive.wire.content import Blob
 from openlive.wire.errors import ProtocolError
@@ -35,7 +35,7 @@ class Frames:
         try:
             message = parse_message(frame, self._values)
             said = message.realtime_input
-            return [ClientSaid(message)] if said is None else self._realtime(message, said)
+            return [MessageReceived(message)] if said is None else self._realtime(message, said)
         except ProtocolError as error:
             return [BadRequest(error.code, error.reason)]
         except AudioError as error:
@@ -57,11 +57,11 @@ class Frames:
         start = RealtimeInput(activity_start=said.activity_start)
         rest = msgspec.structs.replace(said, audio=None, media_chunks=(), activity_start=None)
         read: list[Event | bytes] = [pcm] if pcm else []
-        read += [ClientSaid(msgspec.structs.replace(message, realtime_input=image)) for image in images]
+        read += [MessageReceived(msgspec.structs.replace(message, realtime_input=image)) for image in images]
         if start != _NOTHING:
-            read.insert(0, ClientSaid(msgspec.structs.replace(message, realtime_input=start)))
+            read.insert(0, MessageReceived(msgspec.structs.replace(message, realtime_input=start)))
         if rest != _NOTHING or not read:  # an empty message counts as one
-            read.append(ClientSaid(msgspec.structs.replace(message, realtime_input=rest)))
+            read.append(MessageReceived(msgspec.structs.replace(message, realtime_input=rest)))
         return read
 
 

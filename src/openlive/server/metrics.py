@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from openlive.core.commands import CallMark, Prepared
-from openlive.core.events import Failed
+from openlive.core.commands import CallMark, SpeculationOutcome
+from openlive.core.events import StageFailed
 
 TURN_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
 LAG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -75,10 +75,10 @@ class Metrics:
         if mark.step == "answered":
             self._call_seconds.observe(mark.after)
 
-    def prepared(self, prepared: Prepared) -> None:
+    def prepared(self, prepared: SpeculationOutcome) -> None:
         outcome = "used" if prepared.used else "dropped"
         self._prepared.labels(outcome).inc()
         self._prepared_seconds.labels(outcome).inc(prepared.seconds)
 
-    def failed(self, failure: Failed) -> None:
+    def failed(self, failure: StageFailed) -> None:
         self._failures.labels(failure.stage).inc()

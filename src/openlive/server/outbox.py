@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from openlive.core.commands import Close, Send
+from openlive.core.commands import CloseConnection, Send
 from openlive.server.mailbox import Mailbox
 from openlive.wire.server import ServerMessage, encode
 
@@ -19,7 +19,7 @@ OVERHEAD = 1024
 """Bytes that any message takes, about, besides its media and text (560 measured of one with audio)."""
 
 
-class Outbox(Mailbox[Send | Close]):
+class Outbox(Mailbox[Send | CloseConnection]):
     """`most`: bytes that may wait."""
 
     def __init__(self, most: int) -> None:
@@ -41,18 +41,18 @@ class Outbox(Mailbox[Send | Close]):
         """More waits than the client can have made up for."""
         return self._own > self._most
 
-    def put(self, item: Send | Close) -> None:
+    def put(self, item: Send | CloseConnection) -> None:
         super().put(item)
         self._count(item, 1)
 
-    def take(self) -> Send | Close:
+    def take(self) -> Send | CloseConnection:
         item = super().take()
         self._count(item, -1)
         return item
 
     def drop(self, turn: int) -> None:
         """What is still there of the content of `turn`."""
-        kept: deque[Send | Close] = deque()
+        kept: deque[Send | CloseConnection] = deque()
         for item in self._items:
             if isinstance(item, Send) and item.turn == turn:
                 self._count(item, -1)
@@ -68,8 +68,8 @@ class Outbox(Mailbox[Send | Close]):
     def full(self) -> bool:
         return self._bytes >= self._most
 
-    def _count(self, item: Send | Close, sign: int) -> None:
-        if isinstance(item, Close):
+    def _count(self, item: Send | CloseConnection, sign: int) -> None:
+        if isinstance(item, CloseConnection):
             return
         size = sign * weight(item.message)
         self._bytes += size

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from openlive.config.model import LimitSettings
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.profile import ModelProfile
 from openlive.server.admission import Admission
 from openlive.server.auth import Principal, credentials
 from openlive.server.inbound import is_dear
@@ -93,7 +93,7 @@ class Rest:
         name, method = request.path_params["name"], request.path_params["method"]
         raise _RefusedError(model_not_found(f"models/{name}", _version(request), method))
 
-    def _described(self, profile: Profile) -> dict[str, Any]:
+    def _described(self, profile: ModelProfile) -> dict[str, Any]:
         engine = profile.engine_token_limit or profile.input_token_limit
         sampling = self._sampling
         known = {"temperature": sampling.temperature, "topP": sampling.top_p, "topK": sampling.top_k}
@@ -190,7 +190,7 @@ def _page_size(request: Request) -> int:
     return min(size, MAX_PAGE) or PAGE
 
 
-def _page_start(request: Request, profiles: Mapping[str, Profile]) -> int:
+def _page_start(request: Request, profiles: Mapping[str, ModelProfile]) -> int:
     """Behind the model that the token names."""
     token = _query(request, "pageToken", "page_token")
     if not token:

@@ -8,7 +8,7 @@ from functools import partial
 import anyio
 
 from openlive.engines.api import Watcher
-from openlive.engines.images import Pixels, alike, decode, outline
+from openlive.engines.images import Pixels, are_alike, decode_image, to_grey_thumbnail
 from openlive.types import Image, Request
 
 _LOG = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Scenes:
         except ValueError as error:
             _LOG.info("session %s: a frame is not judged: %s", self._session, error)
             return 0.0
-        if self._judged is not None and self._judged[0] == request.instructions and alike(self._judged[1], seen):
+        if self._judged is not None and self._judged[0] == request.instructions and are_alike(self._judged[1], seen):
             return 0.0
         begun = anyio.current_time()
         likely = await self._watcher.notices(request)
@@ -45,4 +45,4 @@ class Scenes:
 
 
 def _outline(data: bytes) -> Pixels:
-    return outline(decode(data))
+    return to_grey_thumbnail(decode_image(data))

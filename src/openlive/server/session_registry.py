@@ -21,8 +21,8 @@ from collections.abc import Callable
 import anyio
 import msgspec
 
-from openlive.core.commands import Save
-from openlive.core.events import Draining, Event, Failed, Restored, Saved, TakenOver
+from openlive.core.commands import SaveState
+from openlive.core.events import Event, ServerDraining, StageFailed, StateRestored, StateSaved, TakenOver
 from openlive.core.memory.snapshot import Snapshot, with_newest_images
 from openlive.server.mailbox import Mailbox
 from openlive.server.store import Change, Store, StoreError
@@ -113,7 +113,7 @@ class Live:
         self._seats.add(seat)
         self._empty.clear()
         if self._draining_until is not None:
-            post(Draining(max(0.0, self._draining_until - anyio.current_time())))
+            post(ServerDraining(max(0.0, self._draining_until - anyio.current_time())))
         return seat
 
     def leave(self, seat: Seat) -> None:
@@ -135,7 +135,7 @@ class Live:
         if self._seats:
             _LOG.info("%d sessions are open; they end within %.0f s", len(self._seats), seconds)
         for seat in list(self._seats):
-            seat.post(Draining(seconds))
+            seat.post(ServerDraining(seconds))
         await self._empty.wait()
 
     def close(self) -> None:
@@ -183,7 +183,7 @@ class Seat:
         self._secret = ""
         self.stored = False
         """There is a state in the store that this connection left or found there."""
-        self._saves: Mailbox[Save] = Mailbox()
+        self._saves: Mailbox[SaveState] = Mailbox()
         self._ending = anyio.Event()
 
     @property
@@ -191,32 +191,32 @@ class Seat:
         """Of its state in the store."""
         return f"{self.principal}/{self._secret}"
 
-    async def restore(self, handle: str) -> Restored:
+    async def restore(self, handle: str) -> StateRestored:
         """The session behind a handle; from now on it belongs to this connection."""
         if not _HANDLE.fullmatch(handle):
-            return Restored(None, ENTITY_NOT_FOUND)
+            return StateRestored(None, ENTITY_NOT_FOUND)
         self._secret = handle[:SECRET]
         try:
             await self._live.claim(self.key, self)
             found = await self._change(self._take)
         except StoreError:
             _LOG.exception("session %s: the store failed", self.session)
-            return Restored(None, UNAVAILABLE)
+            return StateRestored(None, UNAVAILABLE)
         if found is None:
-            return Restored(None, ENTITY_NOT_FOUND)
+            return StateRestored(None, ENTITY_NOT_FOUND)
         snapshot = decode(found)
         if isinstance(snapshot, Refusal):
-            return Restored(None, snapshot)
+            return StateRestored(None, snapshot)
         self.stored = True
         _LOG.info("session %s goes on with session %s", self.session, snapshot.session)
         self.session = snapshot.session
-        return Restored(snapshot)
+        return StateRestored(snapshot)
 
-    def save(self, save: Save) -> None:
+    def save(self, save: SaveState) -> None:
         """Never waits; answered by an event. Of what waits for a slow store only the newest is kept."""
         waiting = self._saves.items
         if waiting and not self._saves.closed:
-            save = msgspec.structs.replace(save, tell=waiting.pop().tell or save.tell)
+            save = msgspec.structs.replace(save, wants_handle=waiting.pop().wants_handle or save.wants_handle)
         self._saves.put(save)
 
     def close(self) -> None:
@@ -239,7 +239,7 @@ class Seat:
             self._live.part(self.key, self)
             self.parted.set()
 
-    async def _store(self, save: Save) -> None:
+    async def _store(self, save: SaveState) -> None:
         if not self._secret:
             self._secret = str(uuid.uuid4())[:SECRET]
             await self._live.claim(self.key, self)
@@ -248,14 +248,14 @@ class Seat:
             stored = await self._change(lambda old: self._keep(old, value))
         except Exception as error:
             _LOG.exception("session %s: its state could not be stored", self.session)
-            self.post(Failed("store", 0, str(error)))
+            self.post(StageFailed("store", 0, str(error)))
             return
         if stored is not value:
             self.post(TakenOver())
             return
         self.stored = True
-        if save.tell:
-            self.post(Saved(self._secret + secrets.token_hex(4), save.consumed))
+        if save.wants_handle:
+            self.post(StateSaved(self._secret + secrets.token_hex(4), save.consumed))
         if len(value) > LARGE:
             with anyio.move_on_after(len(value) / RATE):
                 await self._ending.wait()

@@ -1,7 +1,7 @@
 """The engines' work for one client: commands of the core that an engine answers, and the answers as events.
 
 Whatever an engine does costs one turn: what it hands over is checked (`engines/output_checks.py`), what it raises is a
-`Failed`, be it an `Exception` or not, and what it writes waits until there is room (`server/flow.py`).
+`StageFailed`, be it an `Exception` or not, and what it writes waits until there is room (`server/flow.py`).
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from anyio.abc import TaskGroup
 from msgspec import Struct
 
 from openlive.core.commands import (
+    CancelReply,
+    CancelSceneJudgement,
     Command,
-    Detect,
-    DropScene,
-    Enough,
-    Flush,
-    HangUp,
-    Hear,
+    DetectSpeech,
+    EndGeneration,
+    EndRecognition,
+    FeedRecognition,
+    FlushRecognition,
     JudgeAddressee,
     JudgeScene,
     JudgeTurn,
-    Listen,
     Prefill,
-    Respond,
     RunTool,
-    Stop,
+    StartRecognition,
+    StartReply,
     StopTool,
 )
 from openlive.core.events import (
     AddresseeJudged,
-    Detected,
     Event,
-    Failed,
-    Finished,
-    Produced,
-    Ran,
-    RecogniserMoved,
+    FramesJudged,
+    OutputProduced,
+    RecogniserProgressed,
+    ReplyFinished,
     SceneJudged,
     Stage,
+    StageFailed,
+    ToolFinished,
     Transcribed,
     TurnJudged,
 )
 from openlive.engines import output_checks
 from openlive.engines.api import Judged, VADStream
 from openlive.engines.llm.prompt.conversation import MalformedCallError
-from openlive.engines.output_checks import HandoverError, closing
-from openlive.engines.runtime.speculation import Hold, enter
-from openlive.engines.stt.prosody import measured
+from openlive.engines.output_checks import HandoverError, closing_iterator
+from openlive.engines.runtime.speculation import Hold, enter_hold
+from openlive.engines.stt.prosody import transcribe_with_prosody
 from openlive.server.buffer import SAMPLE, Audio
 from openlive.server.engines import Engines
 from openlive.server.flow import PIECES, Flow
@@ -139,24 +139,24 @@ class Work:
 
     def do(self, command: Command) -> None:
         match command:
-            case Detect():
+            case DetectSpeech():
                 self._detect(command)
-            case Listen() | Hear() | Flush() | HangUp():
+            case StartRecognition() | FeedRecognition() | FlushRecognition() | EndRecognition():
                 self._listen(command)
-            case JudgeTurn() | JudgeAddressee() | JudgeScene() | DropScene():
+            case JudgeTurn() | JudgeAddressee() | JudgeScene() | CancelSceneJudgement():
                 self._weigh(command)
             case Prefill(request):
                 self._prefill.cancel()
                 self._prefill = self._start(self._prefilling, request)
-            case Respond(turn, request, held):
+            case StartReply(turn, request, held):
                 self._prefill.cancel()
                 self._hold = Hold() if held else None
                 self._replies[turn] = self._start(self._responding, turn, request, self._hold)
-            case Stop(turn):
+            case CancelReply(turn):
                 if turn in self._replies:
                     self._replies.pop(turn).cancel()
                 self._outbox.drop(turn)
-            case Enough(turn):
+            case EndGeneration(turn):
                 if turn in self._replies:
                     self._replies.pop(turn).cancel()
             case RunTool(tool, call):
@@ -183,16 +183,16 @@ class Work:
 
     def _failed(self, stage: Stage, number: int, error: BaseException) -> None:
         """Raises what is no failure, but a stop that was asked for."""
-        if isinstance(error, CancelledError) and output_checks.is_stopped():
+        if isinstance(error, CancelledError) and output_checks.is_cancelled():
             raise error
-        failed = Failed(stage, number, output_checks.reason(error))
+        failed = StageFailed(stage, number, output_checks.error_text(error))
         _LOG.error("session %s: %s %d failed", self.session, stage, number, exc_info=error)
         self._metrics.failed(failed)
         self._inbox.put_behind(failed) if stage in ("reply", "call") else self._inbox.put(failed)
 
     # The detector of speech.
 
-    def _detect(self, asked: Detect) -> None:
+    def _detect(self, asked: DetectSpeech) -> None:
         """A new stream ends the one before it; what is asked of one that failed is dropped."""
         stream = asked.stream
         try:
@@ -216,13 +216,13 @@ class Work:
             self._lost_detector(stream, found)
             return
         try:
-            frames = output_checks.frames(found, self._unjudged)
+            frames = output_checks.check_frames(found, self._unjudged)
         except HandoverError as error:
             self._lost_detector(stream, error)
             return
         self._unjudged -= sum([samples for _, samples in frames])
         if frames:
-            self._inbox.put(Detected(stream, frames))
+            self._inbox.put(FramesJudged(stream, frames))
 
     def _lost_detector(self, stream: int, error: BaseException) -> None:
         if stream == self._stream and self._detector is not None:
@@ -239,25 +239,25 @@ class Work:
 
     # The recogniser.
 
-    def _listen(self, command: Listen | Hear | Flush | HangUp) -> None:
+    def _listen(self, command: StartRecognition | FeedRecognition | FlushRecognition | EndRecognition) -> None:
         match command:
-            case Listen(utterance):
+            case StartRecognition(utterance):
                 chunks: Mailbox[bytes] = Mailbox()
                 self._utterances[utterance] = chunks, self._start(self._recognising, command, chunks)
-            case Hear(utterance, start, end):
+            case FeedRecognition(utterance, start, end):
                 self._utterances[utterance][0].put(self._audio.slice(start, end))
-            case Flush(utterance):
+            case FlushRecognition(utterance):
                 self._utterances[utterance][0].put(b"")
                 self._end_recognition(utterance)
-                moved = partial(self._inbox.put, RecogniserMoved(utterance))
+                moved = partial(self._inbox.put, RecogniserProgressed(utterance))
                 self._flushed[utterance] = self._recognitions.begin(self.session, moved)
-            case HangUp(utterance):
+            case EndRecognition(utterance):
                 self._end_recognition(utterance)
                 chunks, scope = self._utterances.pop(utterance)
                 chunks.close()
                 scope.cancel()
 
-    async def _recognising(self, command: Listen, chunks: AsyncIterator[bytes]) -> None:
+    async def _recognising(self, command: StartRecognition, chunks: AsyncIterator[bytes]) -> None:
         try:
             hear = partial(
                 self._engines.stt.transcribe,
@@ -265,10 +265,10 @@ class Work:
                 phrases=command.phrases,
                 words=command.words,
             )
-            heard = measured(hear, chunks) if command.prosody else hear(chunks)
-            async with closing(heard):
+            heard = transcribe_with_prosody(hear, chunks) if command.prosody else hear(chunks)
+            async with closing_iterator(heard):
                 async for given in heard:
-                    transcript = output_checks.transcript(given)
+                    transcript = output_checks.check_transcript(given)
                     if transcript.final and command.utterance in self._flushed:
                         self._recognitions.produced(self._flushed[command.utterance])
                     self._inbox.put(Transcribed(command.utterance, transcript))
@@ -282,7 +282,7 @@ class Work:
 
     # Judgements.
 
-    def _weigh(self, command: JudgeTurn | JudgeAddressee | JudgeScene | DropScene) -> None:
+    def _weigh(self, command: JudgeTurn | JudgeAddressee | JudgeScene | CancelSceneJudgement) -> None:
         """A question replaces an earlier one of its kind."""
         match command:
             case JudgeTurn():
@@ -293,14 +293,14 @@ class Work:
                 self._wondering = self._start(self._wonder, command)
             case JudgeScene():
                 self._watching = self._start(self._watch, command)
-            case DropScene():
+            case CancelSceneJudgement():
                 self._watching.cancel()
 
     async def _judge(self, asked: JudgeTurn) -> None:
         assert self._engines.turn is not None
         try:
             found = await self._engines.turn.finished(self._audio.slice(asked.start, asked.end))
-            finished = output_checks.likelihood(found, "how likely the turn is over")
+            finished = output_checks.check_probability(found, "how likely the turn is over")
         except BaseException as error:  # silence alone will tell
             self._failed("turn", asked.utterance, error)
         else:
@@ -311,7 +311,7 @@ class Work:
         begun = anyio.current_time()
         try:
             found = await self._engines.addressee.meant(asked.request)
-            meant = output_checks.likelihood(found, "how likely the model is meant")
+            meant = output_checks.check_probability(found, "how likely the model is meant")
         except BaseException as error:
             self._failed("addressee", asked.utterance, error)
         else:
@@ -323,7 +323,7 @@ class Work:
         assert self._engines.watcher is not None
         self._scenes = self._scenes or Scenes(self._engines.watcher, self.session)
         try:
-            likely = output_checks.likelihood(
+            likely = output_checks.check_probability(
                 await self._scenes.notices(asked.request), "how likely a frame is of note"
             )
         except BaseException as error:
@@ -337,7 +337,7 @@ class Work:
         try:
             await self._engines.responder.prefill(request)
         except BaseException as error:  # a preparation: the reply itself will tell
-            if isinstance(error, CancelledError) and output_checks.is_stopped():
+            if isinstance(error, CancelledError) and output_checks.is_cancelled():
                 raise
             _LOG.warning("session %s: prefill failed: %s", self.session, type(error).__name__)
 
@@ -345,17 +345,17 @@ class Work:
         flow = Flow(self._inbox, self._outbox, hold, ahead=self._bounds.ahead, held=self._bounds.unsent)
 
         def moved() -> None:
-            self._inbox.put_behind(Produced(turn, Progress()))
+            self._inbox.put_behind(OutputProduced(turn, Progress()))
 
         async def emit(output: Output) -> None:
-            output = output_checks.output(output)
+            output = output_checks.check_output(output)
             self._waits.progressed(wait)
             if _is_perceived(output, spoken=request.voice is not None):
                 self._waits.produced(wait)
-            self._inbox.put_behind(Produced(turn, output))
+            self._inbox.put_behind(OutputProduced(turn, output))
             await flow.passed(output)
 
-        enter(hold)
+        enter_hold(hold)
         wait = self._waits.begin(self.session, moved)
         try:
             await self._engines.responder.reply(request, emit)
@@ -365,7 +365,7 @@ class Work:
             self._failed("reply", turn, error)
         else:
             self._waits.produced(wait)
-            self._inbox.put_behind(Finished(turn))
+            self._inbox.put_behind(ReplyFinished(turn))
         finally:
             self._waits.end(wait)
             self._replies.pop(turn, None)
@@ -376,16 +376,16 @@ class Work:
             if tool is None:  # the session was resumed on a server that is configured otherwise
                 result = ToolResult({"error": f"There is no {name} here."}, outcome="failed")
             else:
-                result = output_checks.result(await tool.run(call.args))
+                result = output_checks.check_tool_result(await tool.run(call.args))
                 _LOG.info("session %s: the tool %s came to %s", self.session, name, result.outcome)
         except BaseException as error:
-            if isinstance(error, CancelledError) and output_checks.is_stopped():
+            if isinstance(error, CancelledError) and output_checks.is_cancelled():
                 raise
             _LOG.error("session %s: the tool %s failed", self.session, name, exc_info=error)
-            result = ToolResult({"error": f"{name} failed: {output_checks.reason(error)[:1000]}"}, outcome="failed")
+            result = ToolResult({"error": f"{name} failed: {output_checks.error_text(error)[:1000]}"}, outcome="failed")
         finally:
             self._runs.pop(call.id, None)
-        self._inbox.put(Ran(call.id, result))
+        self._inbox.put(ToolFinished(call.id, result))
 
 
 def _is_perceived(output: Output, *, spoken: bool) -> bool:

@@ -52,7 +52,7 @@ class ScriptedError(Exception):
     """For logs: the message quotes nothing that was said."""
 
 
-class Script(Struct):
+class ScriptedEngine(Struct):
     """What all of them share. `uses` counts the streams, utterances, replies or spoken texts so far."""
 
     delay: float = 0.0
@@ -60,12 +60,12 @@ class Script(Struct):
     faults: Mapping[int, Fault] = {}
     uses: int = field(default=0)
 
-    def begin(self) -> Fault | None:
+    def begin_use(self) -> Fault | None:
         """Counts one more use; gives the fault that it is to have."""
         self.uses += 1
         return self.faults.get(self.uses)
 
-    async def work(self, fault: Fault | None) -> None:
+    async def simulate_work(self, fault: Fault | None) -> None:
         """Takes `delay`, then goes wrong as `fault` has it."""
         await anyio.sleep(self.delay)
         if fault == "raise":
@@ -76,10 +76,10 @@ class Script(Struct):
             await anyio.sleep(self.lateness)
 
 
-Engine = TypeVar("Engine", bound=Script)
+Engine = TypeVar("Engine", bound=ScriptedEngine)
 
 
-class ScriptedVAD(Script):
+class ScriptedVAD(ScriptedEngine):
     """Speech is what is loud: probability `loud` where a frame's RMS (of 32768) reaches `threshold`, else `quiet`."""
 
     threshold: float = 500.0
@@ -87,7 +87,7 @@ class ScriptedVAD(Script):
     quiet: float = 0.02
 
     def stream(self, tell: Callable[[Judged], None]) -> ScriptedVADStream:
-        return ScriptedVADStream(self, self.begin(), tell)
+        return ScriptedVADStream(self, self.begin_use(), tell)
 
 
 class ScriptedVADStream:
@@ -97,24 +97,24 @@ class ScriptedVADStream:
         self._tell = tell
         self._waiting = b""
         self._pushed: asyncio.Queue[bytes] = asyncio.Queue()
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = asyncio.get_running_loop().create_task(self._judge_pushed())
 
     def push(self, audio: bytes) -> None:
         self._pushed.put_nowait(audio)
 
-    async def _run(self) -> None:
+    async def _judge_pushed(self) -> None:
         try:
             while True:
-                if frames := await self.judge(await self._pushed.get()):
+                if frames := await self.judge_frames(await self._pushed.get()):
                     self._tell(frames)
         except Exception as error:
             self._tell(error)
 
-    async def judge(self, audio: bytes) -> Sequence[tuple[float, int]]:
+    async def judge_frames(self, audio: bytes) -> Sequence[tuple[float, int]]:
         self._waiting += audio
         full = len(self._waiting) // (2 * FRAME) * (2 * FRAME)
         frames, self._waiting = self._waiting[:full], self._waiting[full:]
-        await self._script.work(self._fault)
+        await self._script.simulate_work(self._fault)
         if not frames:
             return []
         samples = np.frombuffer(frames, np.dtype("<i2")).reshape(-1, FRAME).astype(np.float64)
@@ -126,18 +126,18 @@ class ScriptedVADStream:
         self._task.cancel()
 
 
-class ScriptedTurn(Script):
+class ScriptedTurn(ScriptedEngine):
     """Finds every pause to be the end of the turn by `probability`."""
 
     probability: float = 0.5
 
     async def finished(self, audio: bytes) -> float:
         del audio  # the script knows
-        await self.work(self.begin())
+        await self.simulate_work(self.begin_use())
         return self.probability
 
 
-class ScriptedSTT(Script):
+class ScriptedSTT(ScriptedEngine):
     """Hears `transcripts` in order, one per utterance with sound in it, and again from the first.
 
     With `tones` (Hz -> transcript) the utterance itself says what it is: the tone nearest to the pitch of its first
@@ -161,48 +161,48 @@ class ScriptedSTT(Script):
         words: bool = False,
     ) -> AsyncIterator[Transcript]:
         del languages, phrases  # the script knows what will be heard
-        fault = self.begin()
+        fault = self.begin_use()
         samples = loud = shown = onset = 0
         heard: list[str] = []
         async for chunk in audio:
             if not chunk:
-                await self.work(fault)
-                timed = self._timed(heard, onset) if words else ()
+                await self.simulate_work(fault)
+                timed = self._word_offsets(heard, onset) if words else ()
                 yield Transcript(" ".join(heard), samples, final=True, language=self.language, words=timed)
                 continue
             samples += len(chunk) // 2
-            if level(chunk) < self.threshold:
+            if rms_level(chunk) < self.threshold:
                 continue
             if not heard:
-                heard, onset = self._next(chunk), samples - len(chunk) // 2
+                heard, onset = self._next_words(chunk), samples - len(chunk) // 2
             loud += len(chunk) // 2
             if (count := min(len(heard), int(loud / INPUT_RATE / self.pace))) > shown:
                 shown = count
                 yield Transcript(" ".join(heard[:count]), samples, language=self.language)
 
-    def _timed(self, heard: Sequence[str], onset: int) -> tuple[Word, ...]:
+    def _word_offsets(self, heard: Sequence[str], onset: int) -> tuple[Word, ...]:
         each = round(self.pace * INPUT_RATE)
         return tuple(Word(word, onset + i * each, onset + (i + 1) * each) for i, word in enumerate(heard))
 
-    def _next(self, chunk: bytes) -> list[str]:
+    def _next_words(self, chunk: bytes) -> list[str]:
         self.heard += 1
         if self.tones:
-            pitch = crossings(chunk) * INPUT_RATE / len(chunk)
+            pitch = count_crossings(chunk) * INPUT_RATE / len(chunk)
             return self.tones[min(self.tones, key=lambda tone: abs(tone - pitch))].split()
         return self.transcripts[(self.heard - 1) % len(self.transcripts)].split()
 
 
-def level(pcm: bytes) -> float:
+def rms_level(pcm: bytes) -> float:
     """Root mean square, 0 to 32768."""
     return float(np.sqrt((np.frombuffer(pcm, np.dtype("<i2")).astype(np.float64) ** 2).mean()))
 
 
-def crossings(pcm: bytes) -> int:
+def count_crossings(pcm: bytes) -> int:
     """How often the wave changes its sign: twice per period of a tone."""
     return int((np.diff(np.frombuffer(pcm, np.dtype("<i2")) >= 0)).sum())
 
 
-class ScriptedLLM(Script):
+class ScriptedLLM(ScriptedEngine):
     """Writes what `answers` has for the last words of the user, else `replies` in order, one per request, and again
     from the first; `{}` in one is what the user said last.
 
@@ -222,22 +222,22 @@ class ScriptedLLM(Script):
     forgotten: list[str] = field(default_factory=list)
 
     async def generate(self, request: Request) -> AsyncIterator[Written]:
-        fault = self.begin()
+        fault = self.begin_use()
         self.requests.append(request)
         said = last_words(request)
         reply = self.answers.get(said, self.replies[(self.uses - 1) % len(self.replies)]).replace("{}", said)
         prompt = sum(len(m.text.split()) for m in request.messages) + len(request.instructions.split())
-        await self.work(None if fault == "raise" else fault)
+        await self.simulate_work(None if fault == "raise" else fault)
         thought, reply = split_thought(reply)
         if thought:
             yield Thought(thought)
         text, calls = split_calls(reply)
-        tokens = pieces(text)
+        tokens = split_words(text)
         for i, token in enumerate(tokens):
             if i:
                 await anyio.sleep(self.token)
             if fault == "raise" and i >= len(tokens) // 2:
-                await self.work(fault)
+                await self.simulate_work(fault)
             yield Text(token)
         for call in calls:
             yield call
@@ -248,7 +248,7 @@ class ScriptedLLM(Script):
 
     async def notices(self, request: Request) -> float:
         self.watched.append(request)
-        await self.work(None)  # no use of its own: the replies stay in their order
+        await self.simulate_work(None)  # no use of its own: the replies stay in their order
         image = request.messages[-1].parts[-1]
         assert isinstance(image, Image)
         return float(any(text.encode() in image.data or text in image.words for text in self.notable))
@@ -257,7 +257,7 @@ class ScriptedLLM(Script):
         self.forgotten.append(conversation)
 
 
-class ScriptedEyes(Script):
+class ScriptedEyes(ScriptedEngine):
     """Sees what `shows` has for the data of an image (its letters), '' in any other; `ValueError` for ''."""
 
     shows: Mapping[str, str] = {}
@@ -265,13 +265,13 @@ class ScriptedEyes(Script):
 
     async def describe(self, image: Image) -> str:
         self.looked.append(image.data)
-        await self.work(self.begin())
+        await self.simulate_work(self.begin_use())
         if not image.data:
             raise ValueError("There is no image.")
         return self.shows.get(image.data.decode("ascii", "ignore"), "")
 
 
-class ScriptedTTS(Script):
+class ScriptedTTS(ScriptedEngine):
     """A tone of `character` seconds per character, `delay` before each clause; spaces are silent."""
 
     character: float = 0.06
@@ -280,20 +280,20 @@ class ScriptedTTS(Script):
     spoken: list[tuple[str, Voice]] = field(default_factory=list)
 
     async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
-        fault = self.begin()
+        fault = self.begin_use()
         async for clause in text:
-            await self.work(fault)
+            await self.simulate_work(fault)
             self.spoken.append((clause, voice))
-            yield self.render(clause)
+            yield self.render_clause(clause)
 
-    def render(self, clause: str) -> Speech:
+    def render_clause(self, clause: str) -> Speech:
         each = int(self.character * OUTPUT_RATE)
         if not any(c.isalnum() for c in clause):
             return Speech(b"", clause)
         wave = 8000 * np.sin(2 * np.pi * self.pitch / OUTPUT_RATE * np.arange(each * len(clause)))
         words: list[Word] = []
         at = 0
-        for piece in pieces(clause):
+        for piece in split_words(clause):
             word = piece.strip()
             start = at + piece.find(word)
             wave[at * each : start * each] = 0
@@ -306,7 +306,7 @@ class ScriptedTTS(Script):
         return self.names
 
 
-def pieces(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Words with the spaces before them, as a language model writes; joined they are the text."""
     return re.findall(r"\s*\S+(?:\s+$)?|^\s+$", text)
 
@@ -339,7 +339,7 @@ def last_words(request: Request) -> str:
     return ""
 
 
-def _factory(engine: type[Engine]) -> Callable[[str, Resources], Engine]:
+def _build_factory(engine: type[Engine]) -> Callable[[str, Resources], Engine]:
     def create(argument: str, resources: Resources) -> Engine:
         settings = {**resources.settings, **({PLAIN[engine]: [argument]} if argument else {})}
         return msgspec.convert(settings, engine, strict=False)
@@ -347,24 +347,24 @@ def _factory(engine: type[Engine]) -> Callable[[str, Resources], Engine]:
     return create
 
 
-class ScriptedAddressee(Script):
+class ScriptedAddressee(ScriptedEngine):
     """What has one of the `asides` in it is not meant for the model."""
 
     asides: Sequence[str] = ("(aside)",)
 
     async def meant(self, request: Request) -> float:
-        await self.work(self.begin())
+        await self.simulate_work(self.begin_use())
         said = request.messages[-1].text
         return 0.0 if any(aside in said for aside in self.asides) else 1.0
 
 
-PLAIN: dict[type[Script], str] = {ScriptedSTT: "transcripts", ScriptedLLM: "replies", ScriptedTTS: "names"}
+PLAIN: dict[type[ScriptedEngine], str] = {ScriptedSTT: "transcripts", ScriptedLLM: "replies", ScriptedTTS: "names"}
 """The field that the argument of a spec stands for: `scripted:Yes.` is a model that says "Yes."."""
 
-create_vad = _factory(ScriptedVAD)
-create_turn = _factory(ScriptedTurn)
-create_stt = _factory(ScriptedSTT)
-create_llm = _factory(ScriptedLLM)
-create_tts = _factory(ScriptedTTS)
-create_eyes = _factory(ScriptedEyes)
-create_addressee = _factory(ScriptedAddressee)
+create_vad = _build_factory(ScriptedVAD)
+create_turn = _build_factory(ScriptedTurn)
+create_stt = _build_factory(ScriptedSTT)
+create_llm = _build_factory(ScriptedLLM)
+create_tts = _build_factory(ScriptedTTS)
+create_eyes = _build_factory(ScriptedEyes)
+create_addressee = _build_factory(ScriptedAddressee)

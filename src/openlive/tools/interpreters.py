@@ -121,7 +121,7 @@ class Interpreters:
         """Runs a program in a fresh interpreter; blocks. Raises `SandboxError`, and `AbortedError` at `abort`."""
         mine = self._take()
         try:
-            with abort.watched(mine.kill):
+            with abort.calling_on_abort(mine.kill):
                 mine.wait()
                 return mine.run(source, self._seconds)
         finally:

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.runtime.workers import Workers
+from openlive.engines.runtime.workers import WorkerPool
 from openlive.tools.interpreters import FLOOD, Interpreters, Ran, SandboxError, compile_for_this_machine
 from openlive.types import FunctionDeclaration, ToolResult
 
@@ -54,7 +54,7 @@ class PythonTool:
     def __init__(self, interpreters: Interpreters, limits: Limits, at_once: int) -> None:
         self._interpreters = interpreters
         self._limits = limits
-        self._workers = Workers(at_once, "run_python")
+        self._workers = WorkerPool(at_once, "run_python")
 
     async def run(self, args: dict[str, Any]) -> ToolResult:
         code = args.get("code")

@@ -39,10 +39,10 @@ def mask_paths(text: str | None) -> tuple[str, ...] | None:
     if text and text.count(",") >= MAX_PATHS:
         raise ProtocolError(f"Invalid value at 'field_mask': more than {MAX_PATHS} paths.", field="field_mask")
     paths = [path.strip() for path in (text or "").split(",") if path.strip()]
-    return tuple(dict.fromkeys(map(_path, paths))) or None
+    return tuple(dict.fromkeys(map(_parse_path, paths))) or None
 
 
-def _path(text: str) -> str:
+def _parse_path(text: str) -> str:
     names = [_HUMP.sub(lambda hump: f"_{hump[1].lower()}", name) for name in text.split(".", _MAX_LEVELS)]
     if names[0] not in Setup.__struct_fields__ and names[0] in GenerationConfig.__struct_fields__:
         names.insert(0, "generation_config")
@@ -55,14 +55,14 @@ def _path(text: str) -> str:
             reason = f"Invalid value at 'field_mask': \"{text[:100]}\" names no field of the setup."
             raise ProtocolError(reason, field="field_mask")
         found.append(name)
-        kind = _message(_hints(kind)[name])
+        kind = _singular_message_type(_hints(kind)[name])
     return ".".join(found)
 
 
 _hints = cache(get_type_hints)
 
 
-def _message(annotation: Any) -> type[Message] | None:
+def _singular_message_type(annotation: Any) -> type[Message] | None:
     """The message that a singular field holds; None for lists, maps and scalars."""
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, Message):

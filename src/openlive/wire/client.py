@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from openlive.wire.content import Blob, Content, FunctionResponse
 from openlive.wire.errors import ProtocolError
-from openlive.wire.json import InvalidError, parse, reader
+from openlive.wire.json import InvalidError, build_reader, parse
 from openlive.wire.proto import Message
 from openlive.wire.setup import Instruction, Setup
 from openlive.wire.size import MAX_VALUES
@@ -85,7 +85,7 @@ class ClientMessage(Message, frozen=True, kw_only=True):
 def parse_message(frame: str | bytes, values: int = MAX_VALUES) -> ClientMessage:
     """Reads one frame, text or binary, of at most so many values. Raises ProtocolError, whatever the frame holds, and
     nothing else."""
-    message = _audio_alone(frame) or parse(ClientMessage, frame, values=values)
+    message = _parse_audio_only(frame) or parse(ClientMessage, frame, values=values)
     if message == _EMPTY:
         raise ProtocolError(
             "Invalid JSON payload received. A message has one of setup, clientContent, realtimeInput, toolResponse, "
@@ -117,10 +117,10 @@ class _Audio(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decoder = msgspec.json.Decoder(_Audio)
-_data = reader(bytes)
+_data = build_reader(bytes)
 
 
-def _audio_alone(frame: str | bytes) -> ClientMessage | None:
+def _parse_audio_only(frame: str | bytes) -> ClientMessage | None:
     """A message with one piece of audio and nothing else, read by a typed decoder: a fifth of what the walk takes.
 
     None for every other frame, broken ones included: the walk has the rules and the errors.

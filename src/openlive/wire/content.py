@@ -172,7 +172,7 @@ class Content(Message, frozen=True, kw_only=True):
     role: str | None = None
 
     @staticmethod
-    def of_text(text: str) -> Content:
+    def from_text(text: str) -> Content:
         return Content(parts=(Part(text=text),))
 
     @property

@@ -38,7 +38,7 @@ class Refusal(NamedTuple):
     status: Status = Status.INVALID_ARGUMENT
     about: str | None = None
 
-    def error(self) -> ProtocolError:
+    def to_error(self) -> ProtocolError:
         error = ProtocolError(self.reason, self.code)
         error.about = self.about
         return error
@@ -55,7 +55,7 @@ class ProtocolError(Exception):
         self.reason = reason
         self.code = code
         self.field = field
-        self.about: str | None = about(reason)
+        self.about: str | None = describe_for_logs(reason)
         """What it is about, for logs: the reason may quote what the client sent. None where it does not."""
 
 
@@ -70,7 +70,7 @@ _ABOUT = {
 _NAMED = re.compile(r"\[(?!\d+\])[^\]]*\]")
 
 
-def about(reason: str) -> str:
+def describe_for_logs(reason: str) -> str:
     """What kind of mistake a reason names, and the path of the field; '' where that cannot be told. Values are left
     out, and names in a path that are the client's own."""
     for kind, pattern in _ABOUT.items():
@@ -179,7 +179,7 @@ def setup_late(seconds: int) -> Refusal:
     return Refusal(1008, f"No setup message within {seconds} s.", Status.DEADLINE_EXCEEDED)
 
 
-def quota(why: str) -> Refusal:
+def quota_exceeded(why: str) -> Refusal:
     """Where a key is at one of its limits. The original's first words, which clients look for; then which limit."""
     return Refusal(1011, f"You exceeded your current quota, {why}", Status.RESOURCE_EXHAUSTED)
 

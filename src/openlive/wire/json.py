@@ -37,19 +37,19 @@ def parse(struct: type[M], document: object, path: str = "", *, values: int = MA
     text may hold.
     """
     if isinstance(document, str | bytes):
-        document = _decode(document, values)
+        document = _decode_json(document, values)
     elif is_too_deep(document):
         raise _too_deep()
     if not path and not isinstance(document, dict):
         raise ProtocolError('Invalid JSON payload received. Unknown name "": Root element must be a message.', field="")
     try:
-        message: M = reader(struct)(document)
+        message: M = build_reader(struct)(document)
     except InvalidError as invalid:
-        raise invalid.error(path) from None
+        raise invalid.to_error(path) from None
     return message
 
 
-def _decode(text: str | bytes, values: int) -> object:
+def _decode_json(text: str | bytes, values: int) -> object:
     """Decodes JSON of at most MAX_DEPTH levels and so many values."""
     if has_too_many_values(text, values):
         raise ProtocolError(
@@ -63,7 +63,7 @@ def _decode(text: str | bytes, values: int) -> object:
     except UnicodeError:
         raise ProtocolError("Invalid JSON payload received. Text is not valid UTF-8.", field="") from None
     except msgspec.DecodeError as error:
-        raise ProtocolError(f"Invalid JSON payload received. {_malformed(error)}.", field="") from None
+        raise ProtocolError(f"Invalid JSON payload received. {_describe_malformed(error)}.", field="") from None
     if may_be_too_deep(text) and is_too_deep(document):
         raise _too_deep()
     return document
@@ -72,7 +72,7 @@ def _decode(text: str | bytes, values: int) -> object:
 _decoder = msgspec.json.Decoder()
 
 
-def _malformed(error: msgspec.DecodeError) -> str:
+def _describe_malformed(error: msgspec.DecodeError) -> str:
     text = str(error)
     if "truncated" in text:
         return "Unexpected end of input"
@@ -87,16 +87,16 @@ class InvalidError(Exception):
     messages have nothing wrong in them and are long."""
 
     def __init__(self, tell: Callable[[str], ProtocolError]) -> None:
-        self._tell = tell
+        self._build_error = tell
         self._steps: list[str] = []
 
-    def at(self, step: str) -> None:
+    def add_step(self, step: str) -> None:
         """The value stands at `step` in what holds it."""
         self._steps.append(step)
 
-    def error(self, path: str) -> ProtocolError:
+    def to_error(self, path: str) -> ProtocolError:
         """`path` is that of what was read."""
-        return self._tell((path + "".join(reversed(self._steps))).removeprefix("."))
+        return self._build_error((path + "".join(reversed(self._steps))).removeprefix("."))
 
 
 def _too_deep() -> ProtocolError:
@@ -155,24 +155,24 @@ def _type_url(name: str) -> str:
 
 
 @cache
-def reader(annotation: Any) -> Reader:
+def build_reader(annotation: Any) -> Reader:
     """The reader for a field's annotation, made once."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (UnionType, Union):
         (kind,) = (each for each in arguments if each is not NoneType)
-        return reader(kind)
+        return build_reader(kind)
     if origin is Annotated:
         kind, mark = arguments
-        return _FROM_SCALAR[mark] if isinstance(mark, Scalar) else _read_from_text(reader(kind), mark)
+        return _FROM_SCALAR[mark] if isinstance(mark, Scalar) else _from_text_reader(build_reader(kind), mark)
     if origin is tuple:
-        return _read_list(reader(arguments[0]))
+        return _list_reader(build_reader(arguments[0]))
     if origin is dict:
-        return _read_struct if arguments[1] is Any else _read_map(reader(arguments[1]))
+        return _read_struct if arguments[1] is Any else _map_reader(build_reader(arguments[1]))
     if isinstance(annotation, type):
         if issubclass(annotation, Message):
             return _MessageReader(annotation)
         if issubclass(annotation, Enum):
-            return _read_enum(annotation)
+            return _enum_reader(annotation)
     return _FROM_TYPE[annotation]
 
 
@@ -184,12 +184,12 @@ class _MessageReader(Generic[M]):
         self.empty = struct()
 
     @cached_property
-    def fields(self) -> dict[str, tuple[str, Reader]]:
+    def fields_by_name(self) -> dict[str, tuple[str, Reader]]:
         """Both spellings -> attribute and reader. Made late, because messages may hold their own kind."""
         hints = get_type_hints(self.struct, include_extras=True)
         fields = {}
         for attribute, camel in zip(self.struct.__struct_fields__, self.struct.__struct_encode_fields__, strict=True):
-            fields[attribute] = fields[camel] = (attribute, reader(hints[attribute]))
+            fields[attribute] = fields[camel] = (attribute, build_reader(hints[attribute]))
         return fields
 
     def __call__(self, value: Any) -> M:
@@ -197,7 +197,7 @@ class _MessageReader(Generic[M]):
             _fail_value(self.type_url, value)
         if not value:
             return self.empty  # of a thousand, none takes memory
-        fields = self.fields
+        fields = self.fields_by_name
         found: dict[str, Any] = {}
         for name, item in value.items():
             field = fields.get(name)
@@ -211,7 +211,7 @@ class _MessageReader(Generic[M]):
             try:
                 found[attribute] = read(item)
             except InvalidError as invalid:
-                invalid.at(f".{attribute}")
+                invalid.add_step(f".{attribute}")
                 raise
         if self.group:
             self._check_oneofs(found, value)
@@ -220,7 +220,7 @@ class _MessageReader(Generic[M]):
     def _check_oneofs(self, found: dict[str, Any], value: dict[str, Any]) -> None:
         taken = set()
         for name in value:
-            attribute, _ = self.fields[name]
+            attribute, _ = self.fields_by_name[name]
             oneof = self.group.get(attribute)
             if oneof is None or attribute not in found:
                 continue
@@ -229,7 +229,7 @@ class _MessageReader(Generic[M]):
             taken.add(oneof)
 
 
-def _read_list(read: Reader) -> Reader:
+def _list_reader(read: Reader) -> Reader:
     def read_list(value: Any) -> tuple[Any, ...]:
         if type(value) is not list:
             value = [value]  # Google's own samples send "response_modalities": "audio", "parts": {"text": ...}
@@ -238,14 +238,14 @@ def _read_list(read: Reader) -> Reader:
             for item in value:
                 found.append(read(item))  # noqa: PERF401 -- their number tells which one is wrong
         except InvalidError as invalid:
-            invalid.at(f"[{len(found)}]")
+            invalid.add_step(f"[{len(found)}]")
             raise
         return tuple(found)
 
     return read_list
 
 
-def _read_map(read: Reader) -> Reader:
+def _map_reader(read: Reader) -> Reader:
     def read_map(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
             _fail_value("map", value)
@@ -255,21 +255,21 @@ def _read_map(read: Reader) -> Reader:
                 found[key] = read(item)
         except InvalidError as invalid:
             # The original's paths show a map as the list of entries that it is in protobuf.
-            invalid.at(f"[{len(found)}].value")
+            invalid.add_step(f"[{len(found)}].value")
             raise
         return found
 
     return read_map
 
 
-def _read_from_text(read: Reader, mark: FromText) -> Reader:
+def _from_text_reader(read: Reader, mark: FromText) -> Reader:
     def read_from_text(value: Any) -> Any:
         return mark.build(value) if type(value) is str else read(value)
 
     return read_from_text
 
 
-def _read_enum(kind: type[Enum]) -> Reader:
+def _enum_reader(kind: type[Enum]) -> Reader:
     names = {str(member).upper(): member for member in kind}
     numbers = {member.number: member for member in kind if member.number is not None}
     url = _type_url(kind.proto)
@@ -293,18 +293,18 @@ _DIGITS = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 
 
-def _number(value: Any) -> int | float | None:
+def _parse_number(value: Any) -> int | float | None:
     """The number that a JSON value stands for, None if it is none."""
     if type(value) is str and _NUMBER.fullmatch(value):
         return int(value) if value.lstrip("-").isdigit() else float(value)
     return value if type(value) is int or type(value) is float else None
 
 
-def _read_integer(kind: Scalar, bits: int) -> Reader:
+def _integer_reader(kind: Scalar, bits: int) -> Reader:
     limit = 2 ** (bits - 1)
 
     def read_integer(value: Any) -> int:
-        number = _number(value)
+        number = _parse_number(value)
         if number is None or not -limit <= number < limit or number != int(number):
             _fail_value(kind.value, value)
         return int(number)
@@ -312,10 +312,10 @@ def _read_integer(kind: Scalar, bits: int) -> Reader:
     return read_integer
 
 
-def _read_float(kind: Scalar, limit: float) -> Reader:
+def _float_reader(kind: Scalar, limit: float) -> Reader:
     def read_float(value: Any) -> float:
         # NaN and infinity, which proto3 JSON has as strings, have no use in any field of the API.
-        number = _number(value)
+        number = _parse_number(value)
         if number is None or not -limit <= number <= limit:
             _fail_value(kind.value, value)
         return float(number)
@@ -338,17 +338,17 @@ def _read_bool(value: Any) -> bool:
 def _read_bytes(value: Any) -> bytes:
     if type(value) is not str:
         _fail_value("TYPE_BYTES", value)
-    sent, data = value, _from_base64(value)
+    sent, data = value, _decode_base64(value)
     if data is None:
         for blank in "\r\n\t ":  # encoders for mail break lines
             value = value.replace(blank, "")
-        data = _from_base64(value)
+        data = _decode_base64(value)
     if data is None:
         raise InvalidError(lambda path: _bad_base64(path, sent))
     return data
 
 
-def _from_base64(text: str) -> bytes | None:
+def _decode_base64(text: str) -> bytes | None:
     body = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
         # msgspec's decoder is strict, and several times as fast as the standard library's.
@@ -395,10 +395,10 @@ def _read_timestamp(value: Any) -> datetime:
 
 
 _FROM_SCALAR: dict[Scalar, Reader] = {
-    Scalar.INT32: _read_integer(Scalar.INT32, 32),
-    Scalar.INT64: _read_integer(Scalar.INT64, 64),
-    Scalar.FLOAT: _read_float(Scalar.FLOAT, 3.4028234663852886e38),
-    Scalar.DOUBLE: _read_float(Scalar.DOUBLE, 1.7976931348623157e308),
+    Scalar.INT32: _integer_reader(Scalar.INT32, 32),
+    Scalar.INT64: _integer_reader(Scalar.INT64, 64),
+    Scalar.FLOAT: _float_reader(Scalar.FLOAT, 3.4028234663852886e38),
+    Scalar.DOUBLE: _float_reader(Scalar.DOUBLE, 1.7976931348623157e308),
     Scalar.DURATION: _read_duration,
     Scalar.TIMESTAMP: _read_timestamp,
 }

@@ -258,7 +258,7 @@ class ServerMessage(Message, frozen=True, kw_only=True):
     usage_metadata: UsageMetadata | None = None
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds as the API writes them, to the millisecond: `50s`, `1.880s`."""
     milliseconds = round(seconds * 1000)
     return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds / 1000:.3f}s"
@@ -297,10 +297,10 @@ _encoder = msgspec.json.Encoder()
 _ESCAPE = "openlive.json-escape"
 
 
-def _escape(error: UnicodeError) -> tuple[str, int]:
+def _escape_non_ascii(error: UnicodeError) -> tuple[str, int]:
     """Outside of strings our JSON is ASCII, so what isn't may be escaped wherever it stands."""
     assert isinstance(error, UnicodeEncodeError)
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
-codecs.register_error(_ESCAPE, _escape)
+codecs.register_error(_ESCAPE, _escape_non_ascii)

@@ -8,7 +8,7 @@ from openlive.wire.content import Content
 from openlive.wire.proto import Enum, Float, FromText, Int32, Int64, JsonObject, Message
 from openlive.wire.tools import Schema, Tool
 
-Instruction = Annotated[Content, FromText(Content.of_text)]
+Instruction = Annotated[Content, FromText(Content.from_text)]
 """A content that raw clients also send as a bare string."""
 
 

@@ -95,7 +95,9 @@ def _json_schema(api: JsonObject) -> JsonObject:
                 if value != "TYPE_UNSPECIFIED":
                     schema[name] = value.lower()
             case "enum":
-                schema[name] = [_number(one) for one in value] if api.get("type") in _NUMBERS else list(value)
+                schema[name] = (
+                    [_parse_enum_number(one) for one in value] if api.get("type") in _NUMBERS else list(value)
+                )
             case "required":
                 schema[name] = list(value)
             case _ if name not in _NOT_JSON_SCHEMA:
@@ -105,7 +107,7 @@ def _json_schema(api: JsonObject) -> JsonObject:
     return schema
 
 
-def _number(value: str) -> int | float | str:
+def _parse_enum_number(value: str) -> int | float | str:
     """The number that an enum of numbers has as text; what is none is left as it is."""
     try:
         return msgspec.json.decode(value, type=int | float)

@@ -13,13 +13,13 @@ from openlive.wire.server import ServerContent, ServerMessage, UsageMetadata
 def encode(message: ServerMessage) -> bytes:
     """As `server.encode`."""
     if message.usage_metadata is not None:
-        message = replace(message, usage_metadata=_usage(message.usage_metadata))
+        message = replace(message, usage_metadata=_vertex_usage(message.usage_metadata))
     if message.server_content is not None:
-        message = replace(message, server_content=_content(message.server_content))
+        message = replace(message, server_content=_vertex_content(message.server_content))
     return server.encode(message)
 
 
-def _usage(usage: UsageMetadata) -> UsageMetadata:
+def _vertex_usage(usage: UsageMetadata) -> UsageMetadata:
     """SDKs read the answer's tokens under these names there, and no others."""
     return replace(
         usage,
@@ -30,14 +30,14 @@ def _usage(usage: UsageMetadata) -> UsageMetadata:
     )
 
 
-def _content(content: ServerContent) -> ServerContent:
+def _vertex_content(content: ServerContent) -> ServerContent:
     turn = content.model_turn
     if turn is None or not any(part.inline_data for part in turn.parts):
         return content
-    return replace(content, model_turn=replace(turn, parts=tuple(map(_part, turn.parts))))
+    return replace(content, model_turn=replace(turn, parts=tuple(map(_vertex_part, turn.parts))))
 
 
-def _part(part: Part) -> Part:
+def _vertex_part(part: Part) -> Part:
     blob = part.inline_data
     if blob is None or not (blob.mime_type or "").startswith("audio/pcm"):
         return part

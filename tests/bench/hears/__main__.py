@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from openlive.audio import read_wav
-from openlive.core.listening.utterance import normalised
-from openlive.core.setup.profile import Profile
+from openlive.core.listening.utterance import normalise_words
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import INPUT_RATE
 from tests.bench.hears import names, words
 from tests.bench.hears.remembered import ears
@@ -46,7 +46,7 @@ class Outcome(Struct, frozen=True):
 
 def plain(text: str) -> str:
     """Words without case, punctuation and accents."""
-    apart = unicodedata.normalize("NFD", normalised(text.replace("-", " ")).casefold())
+    apart = unicodedata.normalize("NFD", normalise_words(text.replace("-", " ")).casefold())
     return "".join(c for c in apart if not unicodedata.combining(c)).strip("“”\"'")
 
 
@@ -90,7 +90,7 @@ def of_words(engines: Engines, speaker: Speaker, parts: Collection[str], *, only
 
 def of_names(engines: Engines, speaker: Speaker, *, aside: bool) -> Iterator[Outcome]:
     named = "Gemini Live 2.5 Flash Preview"
-    profile = Profile(MODEL, display_name=named, turn_detector=True, addressee=True, proactive=True)
+    profile = ModelProfile(MODEL, display_name=named, turn_detector=True, addressee=True, proactive=True)
     for line, voice, audio in names.spoken(speaker):
         if line.aside and not aside:
             continue

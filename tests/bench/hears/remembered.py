@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from openlive.engines.runtime.workers import Workers
+from openlive.engines.runtime.workers import WorkerPool
 from openlive.engines.stt import moonshine, whisper
-from openlive.engines.stt.auto import Listener
+from openlive.engines.stt.auto import AutoSTT
 from openlive.engines.stt.segment import Samples
 from openlive.models import ensure
 from openlive.models.cache import root
@@ -49,18 +49,20 @@ def digest(samples: Samples) -> str:
     return hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()
 
 
-class English(moonshine.Model):
+class English(moonshine.MoonshineModel):
     def __init__(self, memory: Memory) -> None:
         super().__init__(ensure("moonshine-tiny-en"))
         self._memory = memory
 
-    def read(self, samples: Samples, draft: Any, abort: Any) -> moonshine.Reading:
-        work = super().read
-        found: moonshine.Reading = self._memory.get(lambda: work(samples, draft, abort), "read", digest(samples), draft)
+    def decode_samples(self, samples: Samples, draft: Any, abort: Any) -> moonshine.MoonshineReading:
+        work = super().decode_samples
+        found: moonshine.MoonshineReading = self._memory.get(
+            lambda: work(samples, draft, abort), "read", digest(samples), draft
+        )
         return found
 
-    def likelihoods(self, samples: Samples, texts: Any, abort: Any) -> Any:
-        work = super().likelihoods
+    def score_texts(self, samples: Samples, texts: Any, abort: Any) -> Any:
+        work = super().score_texts
         return self._memory.get(lambda: work(samples, texts, abort), "likelihoods", digest(samples), texts)
 
 
@@ -78,7 +80,7 @@ class Encoded(Struct, frozen=True):
         return self.done[0]
 
 
-class Others(whisper.Model):
+class Others(whisper.WhisperModel):
     def __init__(self, memory: Memory) -> None:
         super().__init__(ensure("whisper-base"), 1)
         self._memory = memory
@@ -87,19 +89,19 @@ class Others(whisper.Model):
         work = super().encode
         return Encoded(f"{digest(samples)} {final}", lambda: work(samples, final=final), [])
 
-    def detect(self, encoded: Any) -> Any:
-        work = super().detect
+    def detect_language(self, encoded: Any) -> Any:
+        work = super().detect_language
         return self._memory.get(lambda: work(encoded.value), "detect", encoded.key)
 
-    def hypotheses(self, encoded: Any, *args: Any) -> Any:
-        self.load()
-        work = super().hypotheses
+    def find_hypotheses(self, encoded: Any, *args: Any) -> Any:
+        self.load_weights()
+        work = super().find_hypotheses
         return self._memory.get(lambda: work(encoded.value, *args), "hypotheses", encoded.key, args)
 
-    def align(self, encoded: Any, *args: Any) -> Any:
-        return super().align(encoded.value, *args)
+    def align_words(self, encoded: Any, *args: Any) -> Any:
+        return super().align_words(encoded.value, *args)
 
 
-def ears(*, fresh: bool = False) -> Listener:
+def ears(*, fresh: bool = False) -> AutoSTT:
     memory = Memory(fresh=fresh)
-    return Listener(English(memory), Others(memory), Workers(1, "listener"))
+    return AutoSTT(English(memory), Others(memory), WorkerPool(1, "listener"))

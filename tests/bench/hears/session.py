@@ -9,15 +9,23 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from openlive.core.commands import Flush, HangUp, Hear, JudgeAddressee, JudgeScene, JudgeTurn, Listen
+from openlive.core.commands import (
+    EndRecognition,
+    FeedRecognition,
+    FlushRecognition,
+    JudgeAddressee,
+    JudgeScene,
+    JudgeTurn,
+    StartRecognition,
+)
 from openlive.core.events import AddresseeJudged, Transcribed, TurnJudged
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.profile import ModelProfile
 from openlive.engines.addressee import e5
 from openlive.engines.api import Resources
-from openlive.engines.runtime.workers import Workers
+from openlive.engines.runtime.workers import WorkerPool
 from openlive.engines.stt import auto as auto_stt
-from openlive.engines.stt.auto import Listener
-from openlive.engines.stt.incremental import Hints, Threads, Utterance
+from openlive.engines.stt.auto import AutoSTT
+from openlive.engines.stt.incremental import Hints, IncrementalUtterance, ThreadedPassRunner
 from openlive.engines.turn_detection import smart_turn
 from openlive.engines.vad.silero import engine as silero
 from openlive.models import ensure
@@ -37,14 +45,14 @@ AFTER = 4.0
 class Engines:
     """Those of the embedded default, and a loop for them."""
 
-    def __init__(self, ears: Listener | None = None) -> None:
+    def __init__(self, ears: AutoSTT | None = None) -> None:
         resources = Resources(ensure, 1, 1)
         self.loop = asyncio.new_event_loop()
         self.vad = silero.create("", resources)
         self.turn = smart_turn.create("", resources)
         self.ears = ears or auto_stt.create("", resources)
         self.addressee = e5.create("", resources)
-        self.workers = Workers(1, "hears")
+        self.workers = WorkerPool(1, "hears")
 
 
 class Listening(World):
@@ -60,20 +68,20 @@ class Listening(World):
         spoken: str = "",
         manual: bool = False,
         version: str = "v1beta",
-        profile: Profile | None = None,
+        profile: ModelProfile | None = None,
     ) -> None:
         self.audio, self.engines = audio, engines
-        self._utterances: dict[int, Utterance] = {}
+        self._utterances: dict[int, IncrementalUtterance] = {}
         self.finals: list[Transcript] = []
         self._frames = [] if manual else engines.loop.run_until_complete(self._probabilities())
         asked = dict(setup or TALK)
         if manual:
             asked["realtimeInputConfig"] = {"automaticActivityDetection": {"disabled": True}}
-        made = profile or Profile(MODEL, turn_detector=True, addressee=True, proactive=True)
+        made = profile or ModelProfile(MODEL, turn_detector=True, addressee=True, proactive=True)
         super().__init__(asked, profile=made, version=version)
         ears = self.session._hearing
         assert ears is not None
-        ears.remember(replace(ears.memory, spoken=spoken))
+        ears.restore_state(replace(ears.resumable_state, spoken=spoken))
         if manual:
             self.client({"realtimeInput": {"activityStart": {}}})
         self.stream(len(audio) / 2 / INPUT_RATE, chunk=CHUNK / INPUT_RATE)
@@ -105,21 +113,23 @@ class Listening(World):
         index = int(at * INPUT_RATE / FRAME)
         return self._frames[index] if index < len(self._frames) else 0.0
 
-    def _listen(self, command: Listen | Hear | Flush | HangUp | JudgeTurn) -> None:
+    def _listen(
+        self, command: StartRecognition | FeedRecognition | FlushRecognition | EndRecognition | JudgeTurn
+    ) -> None:
         run = self.engines.loop.run_until_complete
         match command:
-            case Listen(number, languages, phrases):
+            case StartRecognition(number, languages, phrases):
                 self.injected.add(number)
                 self._heard[number] = -1
-                passes = Threads(self.engines.ears, self.engines.workers)
-                self._utterances[number] = Utterance(passes, Hints(languages, phrases))
-            case Hear(number, start, end):
+                passes = ThreadedPassRunner(self.engines.ears, self.engines.workers)
+                self._utterances[number] = IncrementalUtterance(passes, Hints(languages, phrases))
+            case FeedRecognition(number, start, end):
                 self._heard[number] = end
                 run(self._pass(number, self.audio[2 * start : 2 * end]))
-            case Flush(number):
+            case FlushRecognition(number):
                 run(self._flush(number))
-            case HangUp(number):
-                self._utterances.pop(number).stop()
+            case EndRecognition(number):
+                self._utterances.pop(number).drop_pass()
                 self._heard.pop(number)
             case JudgeTurn(number, start, end):
                 finished = run(self.engines.turn.finished(self.audio[2 * start : 2 * end]))
@@ -127,12 +137,12 @@ class Listening(World):
 
     async def _pass(self, number: int, audio: bytes) -> None:
         utterance = self._utterances[number]
-        utterance.add(audio)
-        utterance.start_if_due()
+        utterance.add_audio(audio)
+        utterance.start_pass_if_due()
         if utterance.running is not None:
-            await asyncio.wait((utterance.running.awaited,))
+            await asyncio.wait((utterance.running.pending_task,))
             utterance.running.took = COST
-            self._tell(number, utterance.collect())
+            self._tell(number, utterance.collect_pass())
 
     async def _flush(self, number: int) -> None:
         async for transcript in self._utterances[number].flush():

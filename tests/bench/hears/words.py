@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from openlive.audio import read_wav, wav
+from openlive.audio import read_wav, to_wav
 from openlive.engines.api import Resources
 from openlive.engines.tts import espeak, piper
 from openlive.engines.tts.kokoro import engine as kokoro
@@ -71,7 +71,7 @@ class Speaker:
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
             made = kept.with_suffix(".new")
-            made.write_bytes(wav(self._render(text, voice, language), OUTPUT_RATE))
+            made.write_bytes(to_wav(self._render(text, voice, language), OUTPUT_RATE))
             made.replace(kept)
         return read_wav(kept)
 
@@ -84,7 +84,7 @@ class Speaker:
         engine = self._engine(kind or "kokoro")
         if kind == "piper":
             return anyio.run(_joined, engine, text, Voice(name, "en-US"))
-        speech = engine.render(text, Voice(name, language), language)
+        speech = engine.render_clause(text, Voice(name, language), language)
         return bytes(speech.pcm[: 2 * speech.words[-1].end])  # what Kokoro adds behind a word is none
 
     def _engine(self, kind: str) -> Any:

@@ -186,7 +186,7 @@ class PacedTTS(ScriptedTTS):
     async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
         async for clause in text:
             await asyncio.sleep(0.17 + 0.012 * len(clause))
-            yield self.render(clause)
+            yield self.render_clause(clause)
 
 
 def paced() -> Endpoints:

@@ -21,7 +21,7 @@ from openlive.cli.bench.client import BenchError
 from openlive.cli.bench.clips import clip
 from openlive.cli.bench.figures import Spread
 from openlive.engines.api import Resources
-from openlive.engines.registry import load
+from openlive.engines.registry import load_engine
 from openlive.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS
 from openlive.types import INPUT_RATE, Message, Request, Text, Transcript, Voice
 from tests.bench.peers.client import Bare, Realtime, connected, translated
@@ -52,7 +52,8 @@ class TestEndpoints:
             async with serving() as (url, _, llm):
                 resources = Resources(pytest.fail, threads=1, memory=0, settings={"model": "any"})
                 engines = [
-                    await asyncio.to_thread(load, kind, f"openai:{url}", resources) for kind in ("stt", "llm", "tts")
+                    await asyncio.to_thread(load_engine, kind, f"openai:{url}", resources)
+                    for kind in ("stt", "llm", "tts")
                 ]
                 stt, model, tts = engines
 
@@ -69,7 +70,7 @@ class TestEndpoints:
                 assert "".join([p.text async for p in model.generate(asked)]) == "It is in Rome."
                 assert llm.requests[0].instructions == "Be brief."
                 spoken = b"".join([p.pcm async for p in tts.speak(text(), Voice("Puck"))])
-                assert spoken == ScriptedTTS().render("Hello.").pcm
+                assert spoken == ScriptedTTS().render_clause("Hello.").pcm
                 for engine in engines:
                     await engine.close()
 
@@ -192,8 +193,8 @@ class TestVerdict:
 
 
 def test_the_wav_file_that_endpoints_take_is_what_ours_send() -> None:
-    from openlive.audio import wav
+    from openlive.audio import to_wav
     from tests.bench.peers.endpoints import form
 
-    body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + wav(tone(0.1), 16000)
+    body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + to_wav(tone(0.1), 16000)
     assert read_wav(form("multipart/form-data; boundary=x", body + b"\r\n--x--\r\n")["file"]) == tone(0.1)

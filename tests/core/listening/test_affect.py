@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from msgspec.structs import astuple, replace
 
-from openlive.core.commands import Listen, Respond, Stop
+from openlive.core.commands import CancelReply, StartRecognition, StartReply
 from openlive.core.listening import affect
-from openlive.core.listening.affect import NOBODY, USUAL, Usual
-from openlive.core.setup.profile import Profile
-from openlive.core.setup.settings import from_setup
+from openlive.core.listening.affect import TYPICAL_PROSODY, UNKNOWN_SPEAKER, SpeakerBaseline
+from openlive.core.setup.profile import ModelProfile
+from openlive.core.setup.settings import settings_from_setup
 from openlive.types import Heard, Message, Prosody, Text, Voice
 from openlive.wire.errors import ProtocolError
 from openlive.wire.setup import GenerationConfig, Setup
 from tests.core.world import MODEL, TALK, World, words
 
-NATIVE = Profile(MODEL, affective_dialog=True)
+NATIVE = ModelProfile(MODEL, affective_dialog=True)
 SETUP: dict[str, Any] = {**TALK, "generationConfig": {"responseModalities": ["AUDIO"], "enableAffectiveDialog": True}}
 ASK = words("what is the capital of France", 0.5)
 PLAIN = Prosody(pitch=84.0, spread=6.5, level=-20.0, pace=4.4, voiced=2.0)
@@ -30,10 +30,10 @@ def world(setup: dict[str, Any] = SETUP, sounds: Prosody | None = EXCITED, **opt
     return World(setup, profile=NATIVE, version="v1alpha", prosody=lambda _: sounds, **{"plan": ASK, **options})
 
 
-def known(*heard: Prosody) -> Usual:
-    usual = NOBODY
+def known(*heard: Prosody) -> SpeakerBaseline:
+    usual = UNKNOWN_SPEAKER
     for one in heard:
-        usual = affect.learned(usual, one)
+        usual = affect.update_baseline(usual, one)
     return usual
 
 
@@ -45,69 +45,69 @@ def known(*heard: Prosody) -> Usual:
     [(PLAIN, ""), (EXCITED, "excited"), (SUBDUED, "subdued"), (FLAT, "flat"), (None, "")],
 )
 def test_a_mood_is_told_from_what_is_usual(heard: Prosody | None, mood: str) -> None:
-    assert affect.mood(heard, known(PLAIN, PLAIN))[0] == mood
+    assert affect.judge_mood(heard, known(PLAIN, PLAIN))[0] == mood
 
 
 def test_it_has_degrees() -> None:
     usual = known(PLAIN, PLAIN)
-    assert affect.mood(EXCITED, usual) == ("excited", True)
-    assert affect.mood(replace(EXCITED, pitch=86.0, level=-18.0), usual) == ("excited", False)
+    assert affect.judge_mood(EXCITED, usual) == ("excited", True)
+    assert affect.judge_mood(replace(EXCITED, pitch=86.0, level=-18.0), usual) == ("excited", False)
 
 
 def test_what_is_usual_is_the_speakers_own() -> None:
     lively = replace(PLAIN, pitch=89.0, spread=9.0, pace=5.2, level=-14.0)
-    assert affect.mood(lively, known(PLAIN, PLAIN, PLAIN))[0] == "excited"
-    assert affect.mood(lively, known(lively, lively, lively))[0] == ""
+    assert affect.judge_mood(lively, known(PLAIN, PLAIN, PLAIN))[0] == "excited"
+    assert affect.judge_mood(lively, known(lively, lively, lively))[0] == ""
 
 
 def test_pitch_and_level_tell_nothing_of_a_stranger() -> None:
     """A child, and a microphone that is turned up."""
-    assert affect.mood(replace(PLAIN, pitch=100.0, level=-3.0), NOBODY)[0] == ""
-    assert affect.mood(FLAT, NOBODY)[0] == "flat"
+    assert affect.judge_mood(replace(PLAIN, pitch=100.0, level=-3.0), UNKNOWN_SPEAKER)[0] == ""
+    assert affect.judge_mood(FLAT, UNKNOWN_SPEAKER)[0] == "flat"
 
 
 def test_slow_alone_is_not_subdued_and_soft_alone_neither() -> None:
     usual = known(PLAIN, PLAIN, PLAIN)
-    assert affect.mood(replace(PLAIN, pace=3.4), usual)[0] == ""
-    assert affect.mood(replace(PLAIN, level=-29.0, pitch=82.0), usual)[0] == ""
-    assert affect.mood(replace(PLAIN, pace=2.0, spread=5.5), usual)[0] == "", "slow reading"
+    assert affect.judge_mood(replace(PLAIN, pace=3.4), usual)[0] == ""
+    assert affect.judge_mood(replace(PLAIN, level=-29.0, pitch=82.0), usual)[0] == ""
+    assert affect.judge_mood(replace(PLAIN, pace=2.0, spread=5.5), usual)[0] == "", "slow reading"
 
 
 def test_slow_and_soft_is_subdued_and_so_are_three_of_four() -> None:
     usual = known(PLAIN, PLAIN, PLAIN)
-    assert affect.mood(replace(PLAIN, pace=3.0, level=-26.0), usual)[0] == "subdued"
-    assert affect.mood(replace(PLAIN, level=-26.0, pitch=82.0, spread=4.5), usual)[0] == "subdued", "however slow"
+    assert affect.judge_mood(replace(PLAIN, pace=3.0, level=-26.0), usual)[0] == "subdued"
+    assert affect.judge_mood(replace(PLAIN, level=-26.0, pitch=82.0, spread=4.5), usual)[0] == "subdued", "however slow"
 
 
 def test_a_yes_tells_nothing_and_teaches_nothing() -> None:
     short = replace(EXCITED, voiced=0.3)
-    assert affect.mood(short, known(PLAIN))[0] == ""
-    assert affect.learned(NOBODY, short) == NOBODY
+    assert affect.judge_mood(short, known(PLAIN))[0] == ""
+    assert affect.update_baseline(UNKNOWN_SPEAKER, short) == UNKNOWN_SPEAKER
 
 
 def test_who_was_excited_once_is_as_usual_afterwards() -> None:
     usual = known(PLAIN, EXCITED)
-    assert affect.mood(PLAIN, usual)[0] == ""
-    assert affect.mood(FLAT, usual)[0] == "flat"
-    assert affect.mood(EXCITED, usual)[0] == "excited"
+    assert affect.judge_mood(PLAIN, usual)[0] == ""
+    assert affect.judge_mood(FLAT, usual)[0] == "flat"
+    assert affect.judge_mood(EXCITED, usual)[0] == "excited"
 
 
 def test_old_utterances_fade() -> None:
     usual = known(*[PLAIN] * 50, *[EXCITED] * 60)
     assert usual.prosody.pitch == pytest.approx(EXCITED.pitch, abs=0.5)
     assert astuple(known(PLAIN).prosody) == astuple(PLAIN)
-    assert NOBODY.prosody == USUAL
+    assert UNKNOWN_SPEAKER.prosody == TYPICAL_PROSODY
 
 
 def test_the_style_is_that_of_what_was_said_last() -> None:
     voice, glad = Voice("Puck"), Message("user", (Heard("I won", 0, 1, "en", "excited", True),))
-    lively = affect.styled(voice, [glad])
+    lively = affect.style_voice(voice, [glad])
     assert lively is not None
     assert (lively.speed, lively.pitch, lively.gain) > (1.0, 0.0, 0.0)
-    assert affect.styled(voice, [glad, Message("model", (Text("Great."),))]) == lively
-    assert affect.styled(voice, [glad, Message("user", (Text("typed"),))]) == voice
-    assert affect.styled(voice, [glad, Message("user", (Heard("well", 1, 2),))]) == voice
-    assert affect.styled(None, [glad]) is None
+    assert affect.style_voice(voice, [glad, Message("model", (Text("Great."),))]) == lively
+    assert affect.style_voice(voice, [glad, Message("user", (Text("typed"),))]) == voice
+    assert affect.style_voice(voice, [glad, Message("user", (Heard("well", 1, 2),))]) == voice
+    assert affect.style_voice(None, [glad]) is None
 
 
 # --- the session ------------------------------------------------------------------------------------------------------
@@ -131,9 +131,9 @@ def test_the_mood_reaches_model_and_voice() -> None:
 def test_the_reply_that_was_prepared_is_the_one_that_is_released() -> None:
     one = world(stt_delay=0.09)
     one.stream(5)
-    [respond] = one.of(Respond)
-    assert not one.of(Stop)
-    [asked] = [at for at, command in one.commands if isinstance(command, Respond)]
+    [respond] = one.of(StartReply)
+    assert not one.of(CancelReply)
+    [asked] = [at for at, command in one.commands if isinstance(command, StartReply)]
     assert asked < one.at("heardFinished")[0] - 0.3, "it was not prepared while the end was undecided"
     assert one.session.messages[0] == respond.request.messages[-1], "later prompts begin as this one did"
 
@@ -172,7 +172,7 @@ def test_without_it_nothing_is_measured_and_nothing_changed(asked: bool | None) 
     )
     one = world({**TALK, "generationConfig": config})
     one.stream(4)
-    assert [listen.prosody for listen in one.of(Listen)] == [False]
+    assert [listen.prosody for listen in one.of(StartRecognition)] == [False]
     assert one.requests[0].voice == Voice("Puck")
     assert one.requests[0].messages[-1].parts[0] == Heard("what is the capital of France", 3392, 36864, "en")
 
@@ -196,7 +196,7 @@ def test_other_versions_do_not_know_the_field(version: str, asked: bool) -> None
 
 @pytest.mark.parametrize("vertex", [False, True])
 def test_other_models_refuse_it_by_path(vertex: bool) -> None:
-    one = World(SETUP, profile=Profile(MODEL), version="v1alpha", vertex=vertex)
+    one = World(SETUP, profile=ModelProfile(MODEL), version="v1alpha", vertex=vertex)
     assert one.closed is not None
     where = "'setup.generation_config.enable_affective_dialog'"
     assert one.closed.code == 1007
@@ -205,10 +205,10 @@ def test_other_models_refuse_it_by_path(vertex: bool) -> None:
 
 def test_a_model_that_has_it_is_named() -> None:
     """Which one it is follows from no name: the interpreter and the 3.x ones are native audio, too."""
-    offered = {"gemini-3": Profile("gemini-3"), "interpreter": Profile("interpreter"), MODEL: NATIVE}
+    offered = {"gemini-3": ModelProfile("gemini-3"), "interpreter": ModelProfile("interpreter"), MODEL: NATIVE}
     setup = Setup(model="models/gemini-3", generation_config=GenerationConfig(enable_affective_dialog=True))
     with pytest.raises(ProtocolError) as refused:
-        from_setup(setup, offered, "v1alpha")
+        settings_from_setup(setup, offered, "v1alpha")
     assert str(refused.value).endswith(f": not on this model; use {MODEL}.")
 
 
@@ -218,4 +218,4 @@ def test_vertex_knows_it_in_every_version() -> None:
 
 def test_no_is_taken_by_every_model() -> None:
     setup = {**TALK, "generationConfig": {"enableAffectiveDialog": False}}
-    assert World(setup, profile=Profile(MODEL), version="v1alpha").closed is None
+    assert World(setup, profile=ModelProfile(MODEL), version="v1alpha").closed is None

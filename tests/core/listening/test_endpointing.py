@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from openlive.core.listening.endpointing import LONGEST, SHORTEST, SURE, UNSURE, dangles, silence
+from openlive.core.listening.endpointing import LONGEST, SHORTEST, SURE, UNSURE, ends_unfinished, required_silence
 
 
 @pytest.mark.parametrize("finished", [SURE, 0.99, 1.0])
 def test_who_has_finished_waits_least(finished: float) -> None:
-    assert silence(finished) == silence(finished, "That is all.", "en") == SHORTEST
+    assert required_silence(finished) == required_silence(finished, "That is all.", "en") == SHORTEST
 
 
 @pytest.mark.parametrize("finished", [0.0, 0.5, 0.93, UNSURE])
 def test_who_may_go_on_is_waited_for(finished: float) -> None:
-    assert silence(finished) == silence(finished, "I would like to book a table.", "en") == LONGEST
+    assert required_silence(finished) == required_silence(finished, "I would like to book a table.", "en") == LONGEST
 
 
 def test_between_them_it_falls_evenly() -> None:
-    steps = [silence(UNSURE + (SURE - UNSURE) * i / 10) for i in range(11)]
+    steps = [required_silence(UNSURE + (SURE - UNSURE) * i / 10) for i in range(11)]
     assert steps == sorted(steps, reverse=True)
     assert len(set(steps)) == len(steps)
-    assert SHORTEST < silence(0.97) < LONGEST
+    assert SHORTEST < required_silence(0.97) < LONGEST
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_between_them_it_falls_evenly() -> None:
     ],
 )
 def test_a_sentence_that_has_to_go_on_is_waited_for(text: str, language: str) -> None:
-    assert dangles(text, language)
-    assert silence(0.99, text, language) == LONGEST
+    assert ends_unfinished(text, language)
+    assert required_silence(0.99, text, language) == LONGEST
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_a_sentence_that_has_to_go_on_is_waited_for(text: str, language: str) ->
     ],
 )
 def test_others_are_not(text: str, language: str) -> None:
-    assert not dangles(text, language)
+    assert not ends_unfinished(text, language)

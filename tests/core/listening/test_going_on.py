@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openlive.core.events import Left
+from openlive.core.events import ClientLeft
 from tests.core.world import TALK, Word, World, spoken, words
 
 PLAN = [*words("I would like a table", 0.5), *words("for two people", 3.2)]
@@ -37,7 +37,7 @@ def test_a_noise_leaves_the_turn_as_it_was() -> None:
 def test_a_lost_connection_keeps_it() -> None:
     world = World(TALK | {"sessionResumption": {}}, plan=PLAN, replies=[spoken("Which day?", delay=5.0)])
     world.stream(3.5)
-    world.event(Left())
+    world.event(ClientLeft())
     assert world.saved is not None
     kept = [message.text for message, _ in world.saved.waiting]
     assert [message.text for message in world.saved.messages] + kept == ["I would like a table"]

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from openlive.core.setup.languages import LANGUAGES, NATIVE_LANGUAGES, language
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.languages import LANGUAGES, NATIVE_LANGUAGES, resolve_language
+from openlive.core.setup.profile import ModelProfile
 from openlive.wire.errors import ProtocolError
 from tests.core.world import MODEL, TALK, World
 
@@ -29,14 +29,14 @@ def test_there_are_thirty_and_native_audio_lacks_the_starred_ones() -> None:
     ],
 )
 def test_case_does_not_matter_and_the_region_may_be_missing(asked: str, meant: str) -> None:
-    assert language(asked, LANGUAGES, "models/x") == meant
+    assert resolve_language(asked, LANGUAGES, "models/x") == meant
 
 
 @pytest.mark.parametrize("code", STARRED)
 def test_starred_codes_are_for_half_cascade_models(code: str) -> None:
-    assert language(code, LANGUAGES, "models/half") == code
+    assert resolve_language(code, LANGUAGES, "models/half") == code
     with pytest.raises(ProtocolError) as refusal:
-        language(code, NATIVE_LANGUAGES, "models/native")
+        resolve_language(code, NATIVE_LANGUAGES, "models/native")
     assert refusal.value.code == 1007
     assert str(refusal.value) == f"Unsupported language code '{code}' for model models/native"
 
@@ -44,13 +44,13 @@ def test_starred_codes_are_for_half_cascade_models(code: str) -> None:
 @pytest.mark.parametrize("code", ["es-419", "zh-CN", "xx", "de-", "e", "en-US "])
 def test_other_codes_are_refused(code: str) -> None:
     with pytest.raises(ProtocolError, match="Unsupported language code"):
-        language(code, LANGUAGES, "models/x")
+        resolve_language(code, LANGUAGES, "models/x")
 
 
 class TestSetup:
     def world(self, code: str, accepted: tuple[str, ...]) -> World:
         generation = {"responseModalities": ["AUDIO"], "speechConfig": {"languageCode": code}}
-        return World({**TALK, "generationConfig": generation}, profile=Profile(MODEL, languages=accepted))
+        return World({**TALK, "generationConfig": generation}, profile=ModelProfile(MODEL, languages=accepted))
 
     def test_a_code_is_written_as_the_guide_has_it(self) -> None:
         world = self.world("es-es", LANGUAGES)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from openlive.core.commands import JudgeTurn
-from openlive.core.events import Event, Failed, TurnJudged
-from openlive.core.setup.profile import Profile
+from openlive.core.events import Event, StageFailed, TurnJudged
+from openlive.core.setup.profile import ModelProfile
 from tests.core.world import MODEL, TALK, World, words
 
-JUDGED = Profile(MODEL, turn_detector=True)
+JUDGED = ModelProfile(MODEL, turn_detector=True)
 ASK = words("what is the capital of France", 0.5)
 """Ends at 2.3 s."""
 
@@ -73,7 +73,7 @@ def test_without_an_answer_the_plain_silence_counts(broken: bool) -> None:
         if not isinstance(event, TurnJudged):
             later(delay, event)
         elif broken:
-            later(delay, Failed("turn", 1, "it broke"))
+            later(delay, StageFailed("turn", 1, "it broke"))
 
     world.later = without_judgement  # type: ignore[method-assign]
     world.stream(6)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openlive.core.commands import Flush, Listen
+from openlive.core.commands import FlushRecognition, StartRecognition
 from openlive.core.events import Transcribed
 from openlive.types import Transcript, Word
 from openlive.wire.server import Transcription, WordInfo
@@ -31,7 +31,7 @@ def times(pieces: list[Transcription]) -> list[tuple[str | None, float, float]]:
 def test_they_come_with_the_last_piece_of_a_transcript() -> None:
     world = World(ASKED, plan=QUESTION)
     world.stream(6)
-    assert world.of(Listen) == [Listen(1, phrases=("Gemini",), words=True)]
+    assert world.of(StartRecognition) == [StartRecognition(1, phrases=("Gemini",), words=True)]
     pieces = heard(world)
     assert len(pieces) > 2
     assert [bool(piece.words) for piece in pieces] == [False] * (len(pieces) - 2) + [True, False]
@@ -60,7 +60,7 @@ def test_they_do_so_on_another_connection_too() -> None:
 def test_a_recogniser_that_knows_them_unasked_tells_nobody() -> None:
     world = World(TALK, plan=QUESTION, stt_delay=None)
     world.injected.add(1)
-    while not world.of(Flush):
+    while not world.of(FlushRecognition):
         world.stream(0.1)
     world.event(Transcribed(1, Transcript("what", 16000, final=True, words=(Word("what", 0, 320),))))
     world.stream(1)
@@ -72,7 +72,7 @@ def test_a_recogniser_that_knows_them_unasked_tells_nobody() -> None:
 def test_nobody_looks_for_them_where_they_are_not_asked_for(setup: dict[str, Any]) -> None:
     world = World(setup, plan=QUESTION)
     world.stream(6)
-    assert world.of(Listen) == [Listen(1, phrases=("Gemini",))]
+    assert world.of(StartRecognition) == [StartRecognition(1, phrases=("Gemini",))]
     assert heard(world)
     assert not times(heard(world))
 
@@ -84,7 +84,7 @@ def test_they_come_though_the_whole_text_was_told_already() -> None:
     world.stream(1)
     for text in ("well I mean it", "well I mean it"):
         world.event(Transcribed(1, Transcript(text, 8000)))
-    while not world.of(Flush):
+    while not world.of(FlushRecognition):
         world.stream(0.1)
     world.event(Transcribed(1, Transcript("well I", 16000, final=True, words=(Word("well", 0, 320),))))
     world.stream(1)

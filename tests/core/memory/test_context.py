@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from openlive.core.commands import Close, Prefill
-from openlive.core.memory.history import History, Window
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
+from openlive.core.commands import CloseConnection, Prefill
+from openlive.core.memory.history import ContextWindow, History
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import FunctionCall, FunctionResponse, Heard, Image, Message, Text, Usage
 from tests.core.world import MODEL, TALK, Script, World, conversation, speech, words
 
@@ -124,7 +124,7 @@ class TestImages:
         message: dict[str, Any] = {"realtimeInput": {"video": sent}}
         if way == "contents":
             message = {"clientContent": {"turns": [{"parts": [{"inlineData": sent}]}], "turnComplete": True}}
-        world = World(TALK, replies=[say(4)], profile=Profile(MODEL, heic=True))
+        world = World(TALK, replies=[say(4)], profile=ModelProfile(MODEL, heic=True))
         world.client(message)
         world.client({"realtimeInput": {"text": "What is it?"}})
         assert [p.mime for m in world.requests[-1].messages for p in m.parts if isinstance(p, Image)] == [mime.lower()]
@@ -135,7 +135,7 @@ class TestImages:
         assert without.closed.reason.endswith(f".mime_type': {mime.lower()} needs openlive[heic] installed.")
 
     def test_what_is_no_heic_is_refused_by_its_first_bytes(self) -> None:
-        world = World(TALK, profile=Profile(MODEL, heic=True))
+        world = World(TALK, profile=ModelProfile(MODEL, heic=True))
         world.client({"realtimeInput": {"video": {**JPEG, "mimeType": "image/heic"}}})
         assert world.closed is not None
         assert "realtime_input.video.data': not a HEIC image (it begins with ffd8" in world.closed.reason
@@ -278,11 +278,11 @@ class TestWindow:
     @pytest.mark.parametrize(("turns", "shown", "left"), [(5, 5, 5), (7, 1, 7), (20, 1, 9)])
     def test_the_engines_limit_drops_them_first_too(self, turns: int, shown: int, left: int) -> None:
         """The engine counts as the protocol does: 358 a turn, 100 without its image; it can hold 2400."""
-        history = History(Window(engine=2400))
+        history = History(ContextWindow(engine=2400))
         history.engine_ratio = 1.0
         for _ in range(turns):
             history.add(Message("user", (Image("image/jpeg", b""), Text("a" * 400))))
-        history.slide(0)
+        history.slide_window(0)
         seen = [len(message.parts) == 2 for message in history.messages]
         assert (sum(seen), len(seen)) == (shown, left)
         assert seen == sorted(seen)
@@ -299,7 +299,7 @@ class TestWindow:
 
     def test_the_engines_own_count_moves_it_too(self) -> None:
         """The engine counts twice as many tokens as the protocol, and can hold 12000."""
-        world = World(TEXT, profile=Profile(MODEL, engine_token_limit=12_000))
+        world = World(TEXT, profile=ModelProfile(MODEL, engine_token_limit=12_000))
         for i in range(12):
             world._replies = [
                 [(0.1, Text("b" * 400)), (0.1, Usage(prompt=2 * self.asked(world, 4000), completion=200))]
@@ -338,14 +338,14 @@ class TestActivityMessages:
 
     def test_come_unasked_with_the_3x_generation_only(self) -> None:
         for told in (True, False):
-            world = World(TALK, plan=words("what is it", 1.0), profile=Profile(MODEL, voice_activity=told))
+            world = World(TALK, plan=words("what is it", 1.0), profile=ModelProfile(MODEL, voice_activity=told))
             world.stream(4)
             assert ("ACTIVITY_START" in world.kinds()) is told
             assert "VAD_SIGNAL_TYPE_SOS" not in world.kinds()
 
     def test_interim_transcripts_where_the_profile_has_them(self) -> None:
         world = World(
-            TALK, plan=words("what is it that you want", 1.0), profile=Profile(MODEL, interim_transcripts=True)
+            TALK, plan=words("what is it that you want", 1.0), profile=ModelProfile(MODEL, interim_transcripts=True)
         )
         world.stream(5)
         interim = [m.server_content.interim_input_transcription for m in world.messages if m.server_content]
@@ -374,7 +374,7 @@ def test_what_is_not_to_be_had_is_refused_by_its_path(setup: dict[str, Any], pat
 
 def test_a_connection_with_a_limit_says_goodbye_after_it_gave_a_handle() -> None:
     hello: Script = [(0.1, speech(1.0, "Hi"))]
-    world = World({**TALK, "sessionResumption": {}}, limits=Limits(connection=100), replies=[hello])
+    world = World({**TALK, "sessionResumption": {}}, limits=SessionLimits(connection=100), replies=[hello])
     world.run(39)
     world.text("Hello")
     world.run(0.5)
@@ -385,4 +385,4 @@ def test_a_connection_with_a_limit_says_goodbye_after_it_gave_a_handle() -> None
     [left] = [m.go_away.time_left for m in world.messages if m.go_away]
     assert left == "60s"
     world.run(70)
-    assert world.closed == Close(1011, "Deadline expired before operation could complete.")
+    assert world.closed == CloseConnection(1011, "Deadline expired before operation could complete.")

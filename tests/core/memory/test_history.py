@@ -11,7 +11,7 @@ import pytest
 
 from openlive.core.commands import Prefill
 from openlive.core.memory import tokens
-from openlive.core.memory.history import MAX_PARTS, MAX_TURNS, ContextFullError, History, Window
+from openlive.core.memory.history import MAX_PARTS, MAX_TURNS, ContextFullError, ContextWindow, History
 from openlive.types import FunctionCall, FunctionResponse, Message, Text
 from tests.core.world import TALK, World
 
@@ -45,8 +45,8 @@ def weigh(messages: tuple[Message, ...]) -> int:
 def test_it_slides_to_where_the_rule_says(seed: int) -> None:
     rng = random.Random(seed)
     trigger = rng.randrange(4, 60)
-    history = History(Window(1000, trigger, rng.randrange(trigger)))
-    history.load([user("x" * rng.randrange(1, 30)) for _ in range(rng.randrange(3))])
+    history = History(ContextWindow(1000, trigger, rng.randrange(trigger)))
+    history.load_messages([user("x" * rng.randrange(1, 30)) for _ in range(rng.randrange(3))])
     for number in range(30):
         say = [
             user("x" * rng.randrange(30)),
@@ -56,8 +56,8 @@ def test_it_slides_to_where_the_rule_says(seed: int) -> None:
         ]
         history.add(rng.choice(say))
         before = history.messages
-        history.slide(0)
-        kept, rest = before[: history.kept], before[history.kept :]
+        history.slide_window(0)
+        kept, rest = before[: history.pinned_count], before[history.pinned_count :]
         if weigh(before) <= trigger:
             assert history.messages == before
             continue
@@ -70,22 +70,22 @@ def test_it_slides_to_where_the_rule_says(seed: int) -> None:
 
 
 def test_a_result_of_a_loaded_call_is_not_parted_from_it() -> None:
-    history = History(Window(1000, 20, 10))
-    history.load([user("hello"), call("a")])
+    history = History(ContextWindow(1000, 20, 10))
+    history.load_messages([user("hello"), call("a")])
     history.add(result("a"))
     for _ in range(10):
         history.add(user("some more words"))
-    history.slide(0)
+    history.slide_window(0)
     assert history.messages[:2] == (user("hello"), call("a"))
     assert len(history.messages) < 6
 
 
 def test_turns_of_nothing_fill_a_window_too() -> None:
-    history = History(Window(100))
+    history = History(ContextWindow(100))
     for _ in range(101):
         history.add(user(""))
     with pytest.raises(ContextFullError):
-        history.slide(0)
+        history.slide_window(0)
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -99,7 +99,7 @@ def test_results_cost_the_same_however_many_there_are() -> None:
 
     def work(count: int) -> float:
         def add() -> None:
-            history = History(Window(10**9))
+            history = History(ContextWindow(10**9))
             for i in range(count):
                 history.add(call(str(i)) if i % 2 else result(str(i)))
 
@@ -110,7 +110,7 @@ def test_results_cost_the_same_however_many_there_are() -> None:
 
 def test_a_slide_costs_one_pass() -> None:
     """A window of 16,000 turns took more than a second to slide: for each it was asked of all the rest."""
-    history = History(Window(10**9, 16_000, 8_000))
+    history = History(ContextWindow(10**9, 16_000, 8_000))
     for i in range(16_001):
         history.add(user("x") if i % 2 else Message("model", (Text("y"),)))
     looked = 0
@@ -122,7 +122,7 @@ def test_a_slide_costs_one_pass() -> None:
             return super().__getitem__(index)
 
     history._entries = Counted(history._entries)
-    history.slide(0)
+    history.slide_window(0)
     assert len(history.messages) == 8000
     assert looked < 16_100
 

@@ -10,12 +10,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from openlive.core.commands import Close, Restore, Save, Stop
-from openlive.core.events import ClientSaid, Draining, Failed, Left, Opened, Restored, Saved, TakenOver
+from openlive.core.commands import CancelReply, CloseConnection, RestoreState, SaveState
+from openlive.core.events import (
+    ClientLeft,
+    ConnectionOpened,
+    MessageReceived,
+    ServerDraining,
+    StageFailed,
+    StateRestored,
+    StateSaved,
+    TakenOver,
+)
 from openlive.core.memory.snapshot import Snapshot
 from openlive.core.session import Session
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import FunctionCall, Text, Thought, Usage
 from openlive.wire.client import parse_message
 from openlive.wire.server import ServerMessage
@@ -39,23 +48,23 @@ def reconnected(
     world: World,
     setup: dict[str, Any],
     snapshot: Snapshot | None = None,
-    limits: Limits | None = None,
+    limits: SessionLimits | None = None,
     version: str = "v1beta",
 ) -> None:
     """The world goes on with a new connection, on the state that the old one left or on `snapshot`."""
     if snapshot is None:
         if world.closed is None:
-            world.event(Left())
+            world.event(ClientLeft())
         assert world.saved is not None
         snapshot = world.saved
     world.closed, world._agenda = None, []
     world._judged, world._heard, world._listening, world._over = {}, {}, {}, {}
     world.plan = []
     world.session = Session(world.session._profiles, limits or world.session._limits)
-    world.event(Opened("another", version))
+    world.event(ConnectionOpened("another", version))
     world.client({"setup": {**setup, "sessionResumption": {**setup["sessionResumption"], "handle": "h"}}})
-    assert world.of(Restore)[-1] == Restore("h")
-    world.event(Restored(stored(snapshot)))
+    assert world.of(RestoreState)[-1] == RestoreState("h")
+    world.event(StateRestored(stored(snapshot)))
 
 
 # --- a restored session goes on like one that was never parted --------------------------------------------------------
@@ -64,9 +73,9 @@ def reconnected(
 class Driver:
     """Does what a scenario says, and reconnects when it is told to."""
 
-    def __init__(self, setup: dict[str, Any], replies: list[Script], profile: Profile) -> None:
+    def __init__(self, setup: dict[str, Any], replies: list[Script], profile: ModelProfile) -> None:
         self.setup = setup
-        self.world = World(setup, replies=replies, profile=profile, limits=Limits(call=40))
+        self.world = World(setup, replies=replies, profile=profile, limits=SessionLimits(call=40))
         self.position = 0.0
 
     def act(self, action: tuple[str, Any]) -> None:
@@ -85,7 +94,7 @@ class Driver:
         elif what == "update":
             world.client({"contextUpdate": {"systemInstruction": {"parts": [{"text": value}]}}})
         elif what == "respond":
-            pending = world.session._dialogue._calls.pending if world.session._dialogue else ()
+            pending = world.session._dialogue._calls.pending_calls if world.session._dialogue else ()
             answers = [{"id": p.call.id, "response": {"is": 1}} for p in pending[:value]]
             world.client({"toolResponse": {"functionResponses": answers}})
         elif what == "wait":
@@ -109,7 +118,7 @@ class Driver:
         session = self.world.session
         assert session._dialogue is not None
         assert session._hearing is not None
-        return session._dialogue._reply is None and not session._hearing.speaking
+        return session._dialogue._reply is None and not session._hearing.has_open_utterance
 
     def reconnect(self) -> None:
         reconnected(self.world, self.setup)
@@ -138,9 +147,9 @@ SETUPS: list[dict[str, Any]] = [
     {**RESUMABLE, "contextWindowCompression": {"triggerTokens": 60, "slidingWindow": {"targetTokens": 20}}},
 ]
 PROFILES = [
-    Profile(MODEL),
-    Profile(MODEL, turn_complete_after_call=True, history="sent"),
-    Profile(MODEL, queues_during_calls=True, engine_token_limit=120),
+    ModelProfile(MODEL),
+    ModelProfile(MODEL, turn_complete_after_call=True, history="sent"),
+    ModelProfile(MODEL, queues_during_calls=True, engine_token_limit=120),
 ]
 actions = st.one_of(
     st.tuples(st.sampled_from(["ask", "tell", "type", "update"]), st.sampled_from(["one", "and another thing"])),
@@ -164,7 +173,7 @@ actions = st.one_of(
     breaks=st.sets(st.integers(0, 8), min_size=1, max_size=4),
 )
 def test_saving_and_restoring_at_any_rest_changes_nothing_that_follows(
-    setup: dict[str, Any], profile: Profile, replies: list[Script], plan: list[Any], breaks: set[int]
+    setup: dict[str, Any], profile: ModelProfile, replies: list[Script], plan: list[Any], breaks: set[int]
 ) -> None:
     compare(setup, profile, replies, plan, breaks)
 
@@ -194,7 +203,9 @@ def test_at_these_rests_too(setup: int, profile: int, replies: list[int], plan: 
     assert compare(SETUPS[setup], PROFILES[profile], given_replies, plan, {rest}) == 1, "it was no rest"
 
 
-def compare(setup: dict[str, Any], profile: Profile, replies: list[Script], plan: list[Any], breaks: set[int]) -> int:
+def compare(
+    setup: dict[str, Any], profile: ModelProfile, replies: list[Script], plan: list[Any], breaks: set[int]
+) -> int:
     """Runs the plan straight through, and with breaks. Returns how many there were."""
     count = 0
     straight, broken = Driver(setup, list(replies), profile), Driver(setup, list(replies), profile)
@@ -233,9 +244,9 @@ class TestLeaving:
         world = self.talk()
         world.text("Count.")
         world.run(1.2)  # two words of half a second each, from 0.1 on
-        world.event(Left())
-        assert world.closed == Close(1000, "")
-        assert Stop(1) in world.of(Stop)
+        world.event(ClientLeft())
+        assert world.closed == CloseConnection(1000, "")
+        assert CancelReply(1) in world.of(CancelReply)
         reconnected(world, RESUMABLE)
         world.text("Go on.")
         assert conversation(world.requests[-1]) == [("user", "Count."), ("model", "one two"), ("user", "Go on.")]
@@ -246,14 +257,14 @@ class TestLeaving:
         world.run(1.2)
         before = len(world.log)
         world.event(TakenOver())
-        assert world.closed == Close(1008, "Session resumed on another connection.")
+        assert world.closed == CloseConnection(1008, "Session resumed on another connection.")
         assert len(world.log) == before
 
     def test_a_session_that_is_not_resumable_is_not_saved(self) -> None:
         world = World(TALK)
         world.text("Count.")
-        world.event(Left())
-        assert world.of(Save) == []
+        world.event(ClientLeft())
+        assert world.of(SaveState) == []
 
     def test_what_ends_a_session_for_a_fault_is_no_reason_to_lose_it(self) -> None:
         world = self.talk()
@@ -315,10 +326,10 @@ class TestLeaving:
     def test_the_clock_of_a_call_stands_still_while_nobody_is_connected(self) -> None:
         setup = {**RESUMABLE, "tools": TOOLS}
         script: Script = [(0.1, FunctionCall("", "weather", {}))]
-        world = World(setup, replies=[script, spoken("Nothing.")], limits=Limits(call=10))
+        world = World(setup, replies=[script, spoken("Nothing.")], limits=SessionLimits(call=10))
         world.text("Weather?")
         world.run(6)
-        world.event(Left())
+        world.event(ClientLeft())
         world.run(100)
         reconnected(world, setup)
         world.run(3)
@@ -332,15 +343,15 @@ class TestRestoring:
         first = World(RESUMABLE)
         first.text("I am Anna.")
         first.run(3)
-        first.event(Left())
+        first.event(ClientLeft())
         assert first.saved is not None
         world = World()
         world.finished = first.finished
-        world.event(Opened("t"))
+        world.event(ConnectionOpened("t"))
         world.client({"setup": {**TALK, "sessionResumption": {"handle": "h"}}})
         world.text("Who am I?")
         assert world.messages == []
-        world.event(Restored(stored(first.saved)))
+        world.event(StateRestored(stored(first.saved)))
         world.run(3)
         setup = world.messages[0].setup_complete
         assert setup is not None
@@ -351,32 +362,32 @@ class TestRestoring:
 
     def test_without_a_state_it_is_refused(self) -> None:
         world = World()
-        world.event(Opened("t"))
+        world.event(ConnectionOpened("t"))
         world.client({"setup": {**TALK, "sessionResumption": {"handle": "h"}}})
-        world.event(Restored(None))
-        assert world.closed == Close(1008, "Requested entity was not found.")
+        world.event(StateRestored(None))
+        assert world.closed == CloseConnection(1008, "Requested entity was not found.")
 
     def test_a_state_that_does_not_come_ends_it(self) -> None:
         world = World()
-        world.event(Opened("t"))
+        world.event(ConnectionOpened("t"))
         world.client({"setup": {**TALK, "sessionResumption": {"handle": "h"}}})
         world.run(20)
-        assert world.closed == Close(1011, "The service is currently unavailable.")
+        assert world.closed == CloseConnection(1011, "The service is currently unavailable.")
 
     def test_a_setup_that_is_wrong_is_refused_before_anything_is_taken_over(self) -> None:
         world = World()
-        world.event(Opened("t"))
+        world.event(ConnectionOpened("t"))
         world.client({"setup": {"model": "models/nobody", "sessionResumption": {"handle": "h"}}})
-        assert world.of(Restore) == []
+        assert world.of(RestoreState) == []
         assert world.closed is not None
 
     def test_one_that_is_taken_over_meanwhile_saves_nothing(self) -> None:
         world = World()
-        world.event(Opened("t"))
+        world.event(ConnectionOpened("t"))
         world.client({"setup": {**TALK, "sessionResumption": {"handle": "h"}}})
         world.event(TakenOver())
         assert world.closed is not None
-        assert world.of(Save) == []
+        assert world.of(SaveState) == []
 
     def test_another_setup_may_change_what_is_said_now(self) -> None:
         world = World({**RESUMABLE, "systemInstruction": "Old."})
@@ -395,7 +406,7 @@ class TestTransparent:
 
     def opened(self, plan: list[Word] | None = None) -> World:
         world = World(plan=plan or [], replies=[spoken("A long answer to it.", seconds=6)])
-        world.event(Opened("s", vertex=True))
+        world.event(ConnectionOpened("s", vertex=True))
         world.client({"setup": {**TALK, "sessionResumption": {"transparent": True}}})
         world.run(0.01)
         return world
@@ -415,8 +426,8 @@ class TestTransparent:
     def test_counts_a_message_in_parts_once(self) -> None:
         world = self.opened()
         realtime = parse_message(b'{"realtimeInput": {}}')
-        world.event(ClientSaid(realtime, more=True))
-        world.event(ClientSaid(realtime))
+        world.event(MessageReceived(realtime, more=True))
+        world.event(MessageReceived(realtime))
         world.text("Hello")
         world.run(8)
         assert self.indexes(world)[-1] == "3"
@@ -436,9 +447,9 @@ class TestTransparent:
         world = self.opened()
         world.text("Hello")
         world.run(8)
-        save = world.of(Save)[-1]
+        save = world.of(SaveState)[-1]
         world.text("More", complete=False)
-        world.event(Saved("late", save.consumed))
+        world.event(StateSaved("late", save.consumed))
         assert self.indexes(world)[-1] == "2"
 
     def test_is_not_told_where_it_was_not_asked_for(self) -> None:
@@ -458,7 +469,7 @@ class TestDrain:
             world.text("Tell me.")
         world.run(2)
         before = len(handles(world))
-        world.event(Draining(10))
+        world.event(ServerDraining(10))
         world.run(0.1)
         kinds = world.kinds()
         assert kinds[-2:] == ["sessionResumptionUpdate", "goAway"]
@@ -466,42 +477,42 @@ class TestDrain:
         [left] = [m.go_away.time_left for m in world.messages if m.go_away]
         assert left == "10s"
         world.run(10)
-        assert world.closed == Close(1011, "The service is currently unavailable.")
-        assert world.of(Save)[-1].tell is False
+        assert world.closed == CloseConnection(1011, "The service is currently unavailable.")
+        assert world.of(SaveState)[-1].wants_handle is False
 
     def test_without_resumption_only_the_goodbye(self) -> None:
         world = World(TALK)
-        world.event(Draining(10))
+        world.event(ServerDraining(10))
         assert world.kinds() == ["setupComplete", "goAway"]
 
     def test_a_store_that_fails_does_not_hold_it_up(self) -> None:
         world = World(RESUMABLE)
         world.run(1)
-        world.event(Draining(10))
+        world.event(ServerDraining(10))
         world._agenda.clear()
-        world.event(Failed("store", 0, "the disk is full"))
+        world.event(StageFailed("store", 0, "the disk is full"))
         assert world.kinds()[-1] == "goAway"
 
     def test_who_sets_up_afterwards_is_refused(self) -> None:
         world = World()
-        world.event(Opened("t"))
-        world.event(Draining(10))
+        world.event(ConnectionOpened("t"))
+        world.event(ServerDraining(10))
         world.client({"setup": TALK})
-        assert world.closed == Close(1011, "The service is currently unavailable.")
+        assert world.closed == CloseConnection(1011, "The service is currently unavailable.")
 
     def test_who_never_sets_up_is_closed_with_the_others(self) -> None:
         world = World()
-        world.event(Opened("t"))
-        world.event(Draining(3))
+        world.event(ConnectionOpened("t"))
+        world.event(ServerDraining(3))
         world.run(3)
-        assert world.closed == Close(1011, "The service is currently unavailable.")
+        assert world.closed == CloseConnection(1011, "The service is currently unavailable.")
 
 
 class TestDurations:
-    END = Close(1011, "Deadline expired before operation could complete.")
+    END = CloseConnection(1011, "Deadline expired before operation could complete.")
 
     def test_of_a_session_over_its_connections(self) -> None:
-        limits = Limits(connection=600, session=900)
+        limits = SessionLimits(connection=600, session=900)
         world = World(RESUMABLE, limits=limits)
         world.run(500)
         reconnected(world, RESUMABLE)
@@ -512,11 +523,11 @@ class TestDurations:
         world.run(60)
         assert world.closed == self.END
         reconnected(world, RESUMABLE, world.saved)
-        assert world.closed == Close(1008, "BidiGenerateContent session expired")
-        assert world.of(Save)[-1].snapshot.messages == world.saved.messages if world.saved else True
+        assert world.closed == CloseConnection(1008, "BidiGenerateContent session expired")
+        assert world.of(SaveState)[-1].snapshot.messages == world.saved.messages if world.saved else True
 
     def test_of_one_with_video(self) -> None:
-        world = World(RESUMABLE, limits=Limits(session=900, video=120))
+        world = World(RESUMABLE, limits=SessionLimits(session=900, video=120))
         world.run(300)
         world.client({"realtimeInput": {"video": JPEG}})
         world.run(59)
@@ -528,20 +539,20 @@ class TestDurations:
         assert world.closed == self.END
 
     def test_compression_lifts_a_sessions_limits(self) -> None:
-        world = World({**RESUMABLE, "contextWindowCompression": {}}, limits=Limits(session=900, video=120))
+        world = World({**RESUMABLE, "contextWindowCompression": {}}, limits=SessionLimits(session=900, video=120))
         world.client({"realtimeInput": {"video": JPEG}})
         world.run(5000)
         assert world.closed is None
         assert world.session.deadline is None
 
     def test_a_session_that_is_over_keeps_its_state(self) -> None:
-        world = World(RESUMABLE, limits=Limits(session=100))
+        world = World(RESUMABLE, limits=SessionLimits(session=100))
         world.text("Hello")
         world.run(101)
-        state, saves = world.saved, len(world.of(Save))
+        state, saves = world.saved, len(world.of(SaveState))
         reconnected(world, RESUMABLE)
         assert world.closed is not None
-        assert len(world.of(Save)) == saves
+        assert len(world.of(SaveState)) == saves
         assert world.saved is state
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from openlive.core.memory.history import GONE
-from openlive.core.memory.snapshot import Ears, Found, Snapshot, with_newest_images
+from openlive.core.memory.snapshot import HearingState, Snapshot, ToolFindings, with_newest_images
 from openlive.types import Image, Message, Text
 
-EMPTY = Snapshot("s", (), 0, 0.0, (), False, (), (), 0, 0, 0, None, ("", ""), ((), ()), (), Found(), Ears())
+EMPTY = Snapshot(
+    "s", (), 0, 0.0, (), False, (), (), 0, 0, 0, None, ("", ""), ((), ()), (), ToolFindings(), HearingState()
+)
 
 
 def test_the_newest_images_are_stored_and_all_words() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from openlive.core.commands import CallMark, Stop
-from openlive.core.events import Failed
-from openlive.core.replying.function_calls import PENDING, STARTED
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
+from openlive.core.commands import CallMark, CancelReply
+from openlive.core.events import StageFailed
+from openlive.core.replying.function_calls import MAX_PENDING_CALLS, STARTED
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import FunctionCall, FunctionResponse, Text
 from tests.core.world import MODEL, TALK, Script, World, speech, words
 
@@ -28,7 +28,7 @@ def call(name: str, **args: Any) -> FunctionCall:
 
 WEATHER: Script = [(0.2, call("weather", city="Paris"))]
 SUNNY: Script = [(0.2, Text("It is sunny.")), (0.1, speech(1.0, "It is sunny."))]
-NATIVE = Profile(MODEL, turn_complete_after_call=True)
+NATIVE = ModelProfile(MODEL, turn_complete_after_call=True)
 MANUAL = {"realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}}
 
 
@@ -96,7 +96,7 @@ class TestBlocking:
         assert shapes(world, 1)[1:] == [("model", ["FunctionCall"] * 2), ("user", ["FunctionResponse"] * 2)]
 
     @pytest.mark.parametrize("profile", [None, NATIVE])
-    def test_an_answer_may_come_before_the_reply_has_ended(self, profile: Profile | None) -> None:
+    def test_an_answer_may_come_before_the_reply_has_ended(self, profile: ModelProfile | None) -> None:
         """Calls do not wait for the voice, which may still be at work on what was said before them."""
         script: Script = [(0.1, call("weather")), (0.1, speech(0.5, "One moment.")), (1.0, speech(0.5, "Let me see."))]
         world = World(tools("weather"), replies=[script, SUNNY, SUNNY], profile=profile)
@@ -124,7 +124,7 @@ class TestBlocking:
         assert world.kinds().count("turnComplete") == 1
 
     @pytest.mark.parametrize("profile", [None, NATIVE])
-    def test_one_beside_the_talk_in_the_same_reply_is_told_to_run(self, profile: Profile | None) -> None:
+    def test_one_beside_the_talk_in_the_same_reply_is_told_to_run(self, profile: ModelProfile | None) -> None:
         declared = [{"name": "weather"}, {"name": "search", "behavior": "NON_BLOCKING"}]
         script: Script = [(0.1, call("weather")), (0.1, call("search"))]
         setup = {**TALK, "tools": [{"functionDeclarations": declared}]}
@@ -205,7 +205,7 @@ class TestBlocking:
         assert world.closed.reason.startswith("Invalid value at 'tool_response.function_responses[0].id'")
 
     def test_contents_wait_where_the_profile_says_so(self) -> None:
-        profile = Profile(MODEL, queues_during_calls=True)
+        profile = ModelProfile(MODEL, queues_during_calls=True)
         world = World(tools("weather"), replies=[WEATHER, SUNNY], profile=profile)
         world.text("Weather?")
         world.run(1)
@@ -218,7 +218,7 @@ class TestBlocking:
         assert world.history[-2] == ("user", "And tomorrow?")
 
     def test_a_call_without_an_answer_is_ended_by_its_limit(self) -> None:
-        world = World(tools("weather"), replies=[WEATHER, SUNNY], limits=Limits(call=5))
+        world = World(tools("weather"), replies=[WEATHER, SUNNY], limits=SessionLimits(call=5))
         world.text("Weather?")
         world.run(10)
         assert world.kinds()[-1] == "turnComplete"
@@ -275,7 +275,7 @@ class TestInterrupted:
         world.run(0.5)
         world.text("Stop")
         assert asked(world) == []
-        assert Stop(1) in world.of(Stop)
+        assert CancelReply(1) in world.of(CancelReply)
 
 
 class TestBeside:
@@ -373,7 +373,7 @@ class TestMarks:
         assert mark.after > 90
 
     def test_cancelled_and_unanswered_ones_are_told(self) -> None:
-        world = World(tools("weather"), replies=[WEATHER, WEATHER], limits=Limits(call=9))
+        world = World(tools("weather"), replies=[WEATHER, WEATHER], limits=SessionLimits(call=9))
         world.text("Weather?")
         world.run(1)
         world.text("No, wait.")
@@ -385,7 +385,7 @@ def test_a_malformed_call_ends_the_turn_with_its_reason() -> None:
     world = World(tools("weather"), replies=[None, SUNNY])
     world.text("Weather?")
     world.finished.add(1)
-    world.event(Failed("call", 1, "no such function"))
+    world.event(StageFailed("call", 1, "no such function"))
     content = world.messages[-1].server_content
     assert content is not None
     assert (content.turn_complete, str(content.turn_complete_reason)) == (True, "MALFORMED_FUNCTION_CALL")
@@ -395,11 +395,11 @@ def test_a_malformed_call_ends_the_turn_with_its_reason() -> None:
 
 
 def test_a_call_beyond_those_that_may_wait_ends_the_turn_and_is_told() -> None:
-    many: Script = [(0.0, call("weather", city=str(number))) for number in range(PENDING)]
+    many: Script = [(0.0, call("weather", city=str(number))) for number in range(MAX_PENDING_CALLS)]
     world = World(tools("weather", slow=True), replies=[many, SUNNY, WEATHER])
     world.text("The weather everywhere?")
     world.run(5)
-    assert len(asked(world)) == PENDING
+    assert len(asked(world)) == MAX_PENDING_CALLS
     assert "refused" not in [mark.step for mark in world.of(CallMark)]
     world.text("And in Paris?")
     world.run(3)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from openlive.core.commands import Enough, Stop
-from openlive.core.events import Finished, Produced
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
+from openlive.core.commands import CancelReply, EndGeneration
+from openlive.core.events import OutputProduced, ReplyFinished
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import OUTPUT_RATE, FunctionCall, Output, Speech, Text, Thought, Usage, Word
 from tests.core.world import MODEL, TALK, World, speech, words
 
@@ -18,7 +18,7 @@ TOOL = {"tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type":
 
 
 def limited(setup: dict[str, Any], tokens: int) -> World:
-    world = World(setup, replies=[None], profile=Profile(MODEL, output_token_limit=tokens))
+    world = World(setup, replies=[None], profile=ModelProfile(MODEL, output_token_limit=tokens))
     world.text("Go on.")
     return world
 
@@ -26,8 +26,8 @@ def limited(setup: dict[str, Any], tokens: int) -> World:
 def pour(world: World, output: Output, most: int = 2000) -> int:
     """Gives the same until it is enough; how often that was."""
     for count in range(1, most + 1):
-        world.event(Produced(1, output))
-        if world.of(Enough):
+        world.event(OutputProduced(1, output))
+        if world.of(EndGeneration):
             return count
     return most
 
@@ -42,8 +42,8 @@ def test_of_text() -> None:
     assert world.kinds() == ["setupComplete", "text", "generationComplete", "turnComplete"]
     assert len(world.history[-1][1]) == 400
     assert usage(world).response_token_count == 100
-    assert not world.of(Stop), "what is unsent of it is sent"
-    world.event(Produced(1, Text("more")))
+    assert not world.of(CancelReply), "what is unsent of it is sent"
+    world.event(OutputProduced(1, Text("more")))
     assert len(world.history[-1][1]) == 400
 
 
@@ -95,25 +95,27 @@ def test_of_calls() -> None:
 def test_more_calls_than_may_wait_are_malformed() -> None:
     world = limited({**TEXT, **TOOL}, 100_000)
     for _ in range(200):
-        world.event(Produced(1, FunctionCall("", "f", {})))
+        world.event(OutputProduced(1, FunctionCall("", "f", {})))
     assert len([c for m in world.messages if m.tool_call for c in m.tool_call.function_calls]) == 128
     assert usage(world) is not None
 
 
 def test_large_calls_are_asked_for_in_frames_that_clients_take() -> None:
     world = limited({**TEXT, **TOOL}, 1_000_000)
-    world.event(Produced(1, Text("a")))
+    world.event(OutputProduced(1, Text("a")))
     for _ in range(20):
-        world.event(Produced(1, FunctionCall("", "f", {"a": "😀" * 20_000})))
-    world.event(Produced(1, Text("a")))
+        world.event(OutputProduced(1, FunctionCall("", "f", {"a": "😀" * 20_000})))
+    world.event(OutputProduced(1, Text("a")))
     asked = [m for m in world.messages if m.tool_call]
     assert len(asked) > 5  # and each was encoded
 
 
 def test_what_is_held_is_bounded_too() -> None:
-    world = World(TALK, plan=words("hello there", 0.2), replies=[None], profile=Profile(MODEL, output_token_limit=50))
+    world = World(
+        TALK, plan=words("hello there", 0.2), replies=[None], profile=ModelProfile(MODEL, output_token_limit=50)
+    )
     world.stream(1.2)
-    assert world.of(Enough) == []
+    assert world.of(EndGeneration) == []
     assert pour(world, speech(0.5, "la ")) == 5
     assert "audio" not in world.kinds()
     world.stream(4)
@@ -123,13 +125,13 @@ def test_what_is_held_is_bounded_too() -> None:
 
 def test_a_turn_with_several_parts_has_one_limit() -> None:
     world = limited({**TEXT, **TOOL}, 100)
-    world.event(Produced(1, Text("x" * 200)))
-    world.event(Produced(1, FunctionCall("c", "f", {})))
-    world.event(Finished(1))
+    world.event(OutputProduced(1, Text("x" * 200)))
+    world.event(OutputProduced(1, FunctionCall("c", "f", {})))
+    world.event(ReplyFinished(1))
     world.client({"toolResponse": {"functionResponses": [{"id": "c", "name": "f", "response": {}}]}})
     for _ in range(20):
-        world.event(Produced(2, Text("x" * 30)))
-    assert world.of(Enough) == [Enough(2)]
+        world.event(OutputProduced(2, Text("x" * 30)))
+    assert world.of(EndGeneration) == [EndGeneration(2)]
     world.run(1)
     assert usage(world).response_token_count == 100
 
@@ -140,13 +142,13 @@ def test_what_is_nothing_is_not_kept(output: Output) -> None:
     assert pour(world, output) == 2000
     reply = world.session._dialogue._reply  # type: ignore[union-attr]
     assert reply is not None
-    assert not reply._pieces
-    assert not reply._written
+    assert not reply._playout_pieces
+    assert not reply._text_pieces
     assert world.kinds() == ["setupComplete"]
 
 
 def test_a_responder_that_is_far_ahead_is_not_overdue_while_it_waits() -> None:
-    limits = Limits(reply=5, ahead=20)
+    limits = SessionLimits(reply=5, ahead=20)
     world = World(TALK, replies=[[(0.1, speech(40, "A long story."))]], limits=limits)
     world.text("Tell me.")
     world.run(100)
@@ -154,7 +156,7 @@ def test_a_responder_that_is_far_ahead_is_not_overdue_while_it_waits() -> None:
 
     stuck = World(TALK, replies=[None], limits=limits)
     stuck.text("Tell me.")
-    stuck.event(Produced(1, speech(40, "A long story.")))
+    stuck.event(OutputProduced(1, speech(40, "A long story.")))
     stuck.run(24)
     assert "turnComplete" not in stuck.kinds()
     stuck.run(20)

@@ -6,24 +6,24 @@ from typing import Any
 
 import pytest
 
-from openlive.core.commands import JudgeAddressee, Respond, Stop
-from openlive.core.events import Failed
-from openlive.core.setup.profile import Profile
-from openlive.core.setup.settings import from_setup
+from openlive.core.commands import CancelReply, JudgeAddressee, StartReply
+from openlive.core.events import StageFailed
+from openlive.core.setup.profile import ModelProfile
+from openlive.core.setup.settings import settings_from_setup
 from openlive.types import FunctionCall, Heard
 from openlive.wire.errors import ProtocolError
 from openlive.wire.setup import ProactivityConfig, Setup
 from tests.core.world import MODEL, TALK, World, spoken, words
 
 PATH = "setup.proactivity.proactive_audio"
-NATIVE = Profile(MODEL, proactive=True, addressee=True)
+NATIVE = ModelProfile(MODEL, proactive=True, addressee=True)
 PROACTIVE = {**TALK, "proactivity": {"proactiveAudio": True}}
 ASIDE = words("honey where are my keys", 0.5)
 """Ends at 2 s."""
 LONG = spoken("A long story about a lighthouse.", seconds=6)
 
 
-def session(setup: dict[str, Any], *, version: str = "v1alpha", profile: Profile = NATIVE, **plan: Any) -> World:
+def session(setup: dict[str, Any], *, version: str = "v1alpha", profile: ModelProfile = NATIVE, **plan: Any) -> World:
     return World(setup, profile=profile, version=version, aside="honey", **plan)
 
 
@@ -34,16 +34,16 @@ def session(setup: dict[str, Any], *, version: str = "v1alpha", profile: Profile
     ("proactivity", "version", "profile", "reason"),
     [
         ({}, "v1beta", NATIVE, "Unknown name \"proactivity\" at 'setup': Cannot find field."),
-        ({"proactiveAudio": True}, "v1alpha", Profile(MODEL), f"'{PATH}': not on this model; leave it out."),
+        ({"proactiveAudio": True}, "v1alpha", ModelProfile(MODEL), f"'{PATH}': not on this model; leave it out."),
         (
             {"proactiveAudio": True},
             "v1alpha",
-            Profile(MODEL, proactive=True),
+            ModelProfile(MODEL, proactive=True),
             "who is spoken to; leave it out.",
         ),
     ],
 )
-def test_it_is_refused(proactivity: dict[str, bool], version: str, profile: Profile, reason: str) -> None:
+def test_it_is_refused(proactivity: dict[str, bool], version: str, profile: ModelProfile, reason: str) -> None:
     world = session({**TALK, "proactivity": proactivity}, version=version, profile=profile)
     assert world.closed is not None
     assert world.closed.code == 1007
@@ -52,17 +52,17 @@ def test_it_is_refused(proactivity: dict[str, bool], version: str, profile: Prof
 
 @pytest.mark.parametrize("proactivity", [{}, {"proactiveAudio": False, "proactiveVideo": False}])
 def test_nothing_asked_for_is_to_be_had_of_every_model(proactivity: dict[str, bool]) -> None:
-    world = session({**TALK, "proactivity": proactivity}, profile=Profile(MODEL), plan=ASIDE)
+    world = session({**TALK, "proactivity": proactivity}, profile=ModelProfile(MODEL), plan=ASIDE)
     world.stream(6)
     assert "audio" in world.kinds()
     assert not world.of(JudgeAddressee)
 
 
 def test_a_model_that_has_it_is_named() -> None:
-    offered = {"interpreter": Profile("interpreter"), MODEL: NATIVE}
+    offered = {"interpreter": ModelProfile("interpreter"), MODEL: NATIVE}
     setup = Setup(model="models/interpreter", proactivity=ProactivityConfig(proactive_audio=True))
     with pytest.raises(ProtocolError) as refused:
-        from_setup(setup, offered, "v1alpha")
+        settings_from_setup(setup, offered, "v1alpha")
     assert str(refused.value) == (f"Invalid value at '{PATH}': not on this model; use {MODEL}.")
 
 
@@ -96,7 +96,7 @@ def test_the_reply_that_was_prepared_for_an_aside_is_dropped_with_the_judgement(
     world = session(PROACTIVE, plan=ASIDE)
     world.stream(6)
     [asked] = [at for at, c in world.commands if isinstance(c, JudgeAddressee)]
-    [stopped] = [at for at, c in world.commands if isinstance(c, Stop)]
+    [stopped] = [at for at, c in world.commands if isinstance(c, CancelReply)]
     assert stopped == pytest.approx(asked + 0.04)
 
 
@@ -123,7 +123,7 @@ def test_a_judge_that_fails_or_stalls_leaves_nobody_without_an_answer(fails: boo
     world = session(PROACTIVE, plan=ASIDE, addressee_delay=None)
     world.stream(2.3)
     if fails:
-        world.event(Failed("addressee", 1, "it broke"))
+        world.event(StageFailed("addressee", 1, "it broke"))
     world.stream(5)
     assert "audio" in world.kinds()
 
@@ -133,7 +133,7 @@ def test_typed_text_is_meant_for_the_model() -> None:
     world.text("honey")
     world.client({"realtimeInput": {"text": "honey, I am home"}})
     world.run(5)
-    assert len(world.of(Respond)) == 2
+    assert len(world.of(StartReply)) == 2
     assert not world.of(JudgeAddressee)
 
 
@@ -194,14 +194,14 @@ def test_an_aside_where_nothing_interrupts_waits_without_being_answered() -> Non
     world = beside("honey where are my keys", realtimeInputConfig={"activityHandling": "NO_INTERRUPTION"})
     world.stream(14)
     assert world.kinds().count("turnComplete") == 1
-    assert len(world.of(Respond)) == 1
+    assert len(world.of(StartReply)) == 1
     assert world.history[-1] == ("user", "honey where are my keys")
 
 
 @pytest.mark.parametrize("ends", [True, False])
 def test_an_aside_does_not_cancel_a_call(ends: bool) -> None:
     tools = [{"functionDeclarations": [{"name": "find"}]}]
-    profile = Profile(MODEL, proactive=True, addressee=True, turn_complete_after_call=ends)
+    profile = ModelProfile(MODEL, proactive=True, addressee=True, turn_complete_after_call=ends)
     plan = [*words("find my keys", 0.5), *words("honey where are they", 4)]
     replies = [[(0.2, FunctionCall("", "find", {}))]]
     world = session({**PROACTIVE, "tools": tools}, profile=profile, plan=plan, replies=replies)

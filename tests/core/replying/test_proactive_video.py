@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from openlive.core.commands import DropScene, JudgeScene, Respond, Stop
-from openlive.core.events import Failed, SceneJudged
-from openlive.core.setup.profile import Profile
+from openlive.core.commands import CancelReply, CancelSceneJudgement, JudgeScene, StartReply
+from openlive.core.events import SceneJudged, StageFailed
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import FunctionCall, Image, Message
 from tests.core.world import MODEL, TALK, World, conversation, spoken, words
 
-ALERT = Profile(MODEL, proactive=True, addressee=True, watcher=True)
+ALERT = ModelProfile(MODEL, proactive=True, addressee=True, watcher=True)
 WATCHING = {
     **TALK,
     "systemInstruction": {"parts": [{"text": "Tell me when you see an exit."}]},
@@ -23,7 +23,7 @@ LONG = spoken("A long story about a lighthouse.", seconds=6)
 OPEN_DOOR = {"functionDeclarations": [{"name": "open_door"}]}
 
 
-def session(setup: dict[str, Any] = WATCHING, *, profile: Profile = ALERT, **plan: Any) -> World:
+def session(setup: dict[str, Any] = WATCHING, *, profile: ModelProfile = ALERT, **plan: Any) -> World:
     return World(setup, profile=profile, version="v1alpha", **plan)
 
 
@@ -53,7 +53,7 @@ def asked(world: World) -> list[str]:
         ),
     ],
 )
-def test_it_is_refused(proactivity: dict[str, bool], profile: Profile, reason: str) -> None:
+def test_it_is_refused(proactivity: dict[str, bool], profile: ModelProfile, reason: str) -> None:
     world = session({**TALK, "proactivity": proactivity}, profile=profile)
     assert world.closed is not None
     assert world.closed.code == 1007
@@ -66,7 +66,7 @@ def test_without_it_no_frame_is_judged() -> None:
     world.frame("exit!")
     world.run(5)
     assert not world.of(JudgeScene)
-    assert not world.of(Respond)
+    assert not world.of(StartReply)
 
 
 # --- speaking up ------------------------------------------------------------------------------------------------------
@@ -162,10 +162,10 @@ def test_each_frame_is_judged_once() -> None:
 def test_a_judge_that_fails_is_asked_about_the_next_frame() -> None:
     world = session(scene_delay=None)
     world.frame("one")
-    world.event(Failed("scene", 1, "it broke"))
+    world.event(StageFailed("scene", 1, "it broke"))
     world.frame("exit!")
     assert asked(world) == ["one", "exit!"]
-    world.event(Failed("scene", 1, "it broke"))
+    world.event(StageFailed("scene", 1, "it broke"))
     world.event(SceneJudged(1, 0.9))
     assert not world.requests, "answers to an older question count for nothing"
     world.event(SceneJudged(2, 0.9))
@@ -204,7 +204,7 @@ def test_a_question_is_dropped_when_the_user_begins_to_speak() -> None:
     world.stream(0.4)
     world.frame("exit!")
     world.stream(6)
-    assert [c.number for c in world.of(DropScene)] == [1]
+    assert [c.number for c in world.of(CancelSceneJudgement)] == [1]
     [request] = world.requests
     assert request.messages[-1].text == "hello there"
     world.event(SceneJudged(1, 0.9))
@@ -257,7 +257,7 @@ def test_speech_that_begins_before_it_said_anything_takes_the_frame_along() -> N
     world = session(replies=[[(3.0, LONG[0][1])]], plan=words("hello there", 1.0))
     world.frame("exit!")
     world.stream(8)
-    assert world.of(Stop)[0].turn == 1
+    assert world.of(CancelReply)[0].turn == 1
     assert "interrupted" not in world.kinds()
     assert world.transcript == "hello there"
     image, _ = world.requests[-1].messages[-1].parts

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlive.core.commands import Prepared, Respond
-from openlive.core.replying.speculation import AHEAD, RATE, Guesses
-from openlive.core.setup.limits import Limits
+from openlive.core.commands import SpeculationOutcome, StartReply
+from openlive.core.replying.speculation import AHEAD, RATE, SpeculationPolicy
+from openlive.core.setup.limits import SessionLimits
 from openlive.types import Image
 from tests.core.world import TALK, Word, World, words
 
@@ -22,28 +22,28 @@ def hesitant(pauses: int, start: float = 0.5) -> list[Word]:
 
 
 def prepared(world: World) -> list[bool]:
-    return [command.used for command in world.of(Prepared)]
+    return [command.used for command in world.of(SpeculationOutcome)]
 
 
 def test_a_reply_is_prepared_at_each_silence_and_the_last_is_used() -> None:
     world = World(TALK, plan=hesitant(3))
     world.stream(6)
     assert prepared(world) == [False, False, False, True]
-    assert [command.held for command in world.of(Respond)] == [True] * 4
-    assert all(0 < command.seconds <= PAUSE + 0.1 for command in world.of(Prepared)[:-1])
+    assert [command.held for command in world.of(StartReply)] == [True] * 4
+    assert all(0 < command.seconds <= PAUSE + 0.1 for command in world.of(SpeculationOutcome)[:-1])
 
 
 def test_whoever_hesitates_on_and_on_is_waited_for() -> None:
-    world = World(TALK, plan=hesitant(12), limits=Limits(waste=0.6))
+    world = World(TALK, plan=hesitant(12), limits=SessionLimits(waste=0.6))
     world.stream(14)
     assert prepared(world) == [False] * AHEAD, "then no more are prepared, and the turn is still answered"
-    assert [command.held for command in world.of(Respond)] == [True] * AHEAD + [False]
+    assert [command.held for command in world.of(StartReply)] == [True] * AHEAD + [False]
     assert world.kinds()[-1] == "turnComplete"
 
 
 def test_and_trusted_again_after_turns_that_end_where_they_seem_to() -> None:
     plan = [*hesitant(7), *words("yes", 12), *words("no", 18), *words("so", 24)]
-    world = World(TALK, plan=plan, limits=Limits(waste=0.6))
+    world = World(TALK, plan=plan, limits=SessionLimits(waste=0.6))
     world.stream(30)
     assert prepared(world)[-1]
     assert sum(prepared(world)) < 4
@@ -51,34 +51,34 @@ def test_and_trusted_again_after_turns_that_end_where_they_seem_to() -> None:
 
 @pytest.mark.parametrize(("waste", "replies"), [(0.0, 1), (1.0, 13)])
 def test_never_and_always(waste: float, replies: int) -> None:
-    world = World(TALK, plan=hesitant(12), limits=Limits(waste=waste))
+    world = World(TALK, plan=hesitant(12), limits=SessionLimits(waste=waste))
     world.stream(14)
-    assert len(world.of(Respond)) == replies
+    assert len(world.of(StartReply)) == replies
 
 
 def test_one_guess_is_settled_once() -> None:
-    guesses = Guesses(RATE)
-    assert guesses.guess()
-    guesses.refute()
-    assert not guesses.guess()
-    guesses.confirm()
-    guesses.confirm()
-    guesses.refute()
-    assert guesses.guess()
+    guesses = SpeculationPolicy(RATE)
+    assert guesses.register_guess()
+    guesses.refute_guess()
+    assert not guesses.register_guess()
+    guesses.confirm_guess()
+    guesses.confirm_guess()
+    guesses.refute_guess()
+    assert guesses.register_guess()
 
 
 @given(st.floats(0, 0.99), st.lists(st.sampled_from(["end", "pause"]), max_size=400))
 def test_no_more_is_thrown_away_than_was_set(bound: float, silences: list[str]) -> None:
-    guesses, dropped, turns = Guesses(bound), 0, 0
+    guesses, dropped, turns = SpeculationPolicy(bound), 0, 0
     for silence in silences:
-        prepared = guesses.guess()
+        prepared = guesses.register_guess()
         if silence == "end":
-            guesses.confirm()
+            guesses.confirm_guess()
             turns += 1
         else:
-            guesses.refute()
+            guesses.refute_guess()
             if prepared:
-                guesses.dropped()
+                guesses.note_dropped_reply()
                 dropped += 1
         assert max(0, dropped - AHEAD) <= bound * (max(0, dropped - AHEAD) + turns) + 1e-6
 
@@ -100,7 +100,7 @@ class TestTheReplyFits:
     def test_a_camera_that_runs_costs_no_reply(self, frames: float) -> None:
         world = self.camera(frames)
         assert prepared(world) == [True] * 10
-        assert len(world.of(Respond)) == 10
+        assert len(world.of(StartReply)) == 10
 
     def test_frames_after_the_silence_are_for_the_next_turn(self) -> None:
         world = self.camera(4)

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import Text, Thought
 from tests.core.world import MODEL, TALK, Script, World, speech
 
 HMM: Script = [(0.1, Thought("Hm, a greeting.")), (0.1, Text("Hello.")), (0.1, speech(1.0, "Hello."))]
-THINKER = Profile(MODEL, thinking=True)
+THINKER = ModelProfile(MODEL, thinking=True)
 
 
-def world(config: dict[str, Any] | None, profile: Profile | None = None, modality: str = "AUDIO") -> World:
+def world(config: dict[str, Any] | None, profile: ModelProfile | None = None, modality: str = "AUDIO") -> World:
     generation: dict[str, Any] = {"responseModalities": [modality]}
     if config is not None:
         generation["thinkingConfig"] = config
@@ -41,7 +41,7 @@ def world(config: dict[str, Any] | None, profile: Profile | None = None, modalit
         ({"includeThoughts": True}, None, 512),
     ],
 )
-def test_how_much(config: dict[str, Any] | None, profile: Profile | None, tokens: int) -> None:
+def test_how_much(config: dict[str, Any] | None, profile: ModelProfile | None, tokens: int) -> None:
     assert world(config, profile).requests[0].thinking == tokens
 
 

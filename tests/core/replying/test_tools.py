@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from openlive.core.commands import CallMark, RunTool, StopTool
-from openlive.core.events import Ran
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
+from openlive.core.events import ToolFinished
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import FunctionCall, FunctionDeclaration, FunctionResponse, Page, Source, Text, ToolResult
 from tests.core.memory.test_resumption import reconnected
 from tests.core.world import MODEL, TALK, Script, World, kind, speech, words
@@ -19,7 +19,7 @@ PYTHON = FunctionDeclaration("run_python", tool="code_execution")
 SEARCH = FunctionDeclaration("search_web", tool="google_search")
 PAGES = FunctionDeclaration("read_page", tool="url_context")
 OFFERED = (PYTHON, SEARCH, PAGES)
-PROFILE = Profile(MODEL, tools=OFFERED)
+PROFILE = ModelProfile(MODEL, tools=OFFERED)
 NO_SEARCH = "You cannot search the web: answer from what you know."
 SETUP = {**TALK, "tools": [{"codeExecution": {}}, {"googleSearch": {}}, {"urlContext": {}}]}
 BOTH = {**SETUP, "tools": [{"functionDeclarations": [{"name": "weather"}]}, {"codeExecution": {}}]}
@@ -31,7 +31,7 @@ FOUND = ToolResult(
 )
 
 
-def world(*replies: Script, setup: dict[str, Any] = SETUP, profile: Profile = PROFILE, **more: Any) -> World:
+def world(*replies: Script, setup: dict[str, Any] = SETUP, profile: ModelProfile = PROFILE, **more: Any) -> World:
     tools = {"code_execution": (0.5, RAN), "google_search": (0.5, FOUND)}
     return World(setup, replies=replies, profile=profile, **{"tools": tools, **more})
 
@@ -44,7 +44,7 @@ def parts(w: World) -> list[Any]:
 class TestRunning:
     @pytest.mark.parametrize("native", [False, True])
     def test_code_is_run_shown_and_answered_in_one_turn(self, native: bool) -> None:
-        w = world(COMPUTE, RESULT, profile=Profile(MODEL, tools=OFFERED, turn_complete_after_call=native))
+        w = world(COMPUTE, RESULT, profile=ModelProfile(MODEL, tools=OFFERED, turn_complete_after_call=native))
         w.text("What is six times seven?")
         w.run(5)
         code, result, *_ = parts(w)
@@ -133,13 +133,13 @@ class TestEnding:
         assert [c.call for c in w.of(StopTool)] == [run.call.id]
         kinds = w.kinds()
         assert kinds[-2:] == ["interrupted", "turnComplete"], "the client has no call to cancel"
-        w.event(Ran(run.call.id, RAN))
+        w.event(ToolFinished(run.call.id, RAN))
         w.run(5)
         results = [p for m in w.requests[-1].messages for p in m.parts if isinstance(p, FunctionResponse)]
         assert [r.response for r in results] == [{"error": "The call was cancelled: the user interrupted."}]
 
     def test_one_that_takes_too_long_is_stopped_and_the_model_told(self) -> None:
-        w = world(COMPUTE, RESULT, tools={}, limits=Limits(tool=7))
+        w = world(COMPUTE, RESULT, tools={}, limits=SessionLimits(tool=7))
         w.text("What is six times seven?")
         w.run(7)
         assert not w.of(StopTool)
@@ -156,7 +156,7 @@ class TestEnding:
         reconnected(w, setup)
         first, second = w.of(RunTool)
         assert first == second
-        w.event(Ran(second.call.id, RAN))
+        w.event(ToolFinished(second.call.id, RAN))
         w.run(5)
         assert w.kinds()[-1] in ("turnComplete", "sessionResumptionUpdate")
 
@@ -195,7 +195,7 @@ class TestAsking:
     def test_the_model_is_told_that_it_has_to_do_without(
         self, way: str, asked: list[dict[str, Any]], told: str
     ) -> None:
-        lenient = Profile(MODEL, refuses_tools=False)
+        lenient = ModelProfile(MODEL, refuses_tools=False)
         setup = {**TALK, "systemInstruction": "Be brief."}
         w = World({**setup, "tools": asked} if way == "setup" else setup, profile=lenient)
         if way == "update":

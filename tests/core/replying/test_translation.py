@@ -8,15 +8,15 @@ import msgspec
 import pytest
 
 from openlive.core.setup.languages import LANGUAGES
-from openlive.core.setup.profile import Profile
-from openlive.core.setup.settings import Settings, from_setup
+from openlive.core.setup.profile import ModelProfile
+from openlive.core.setup.settings import SessionSettings, settings_from_setup
 from openlive.types import Heard, Translation, Voice
 from openlive.wire.client import parse_message
 from openlive.wire.errors import ProtocolError
 from tests.core.world import MODEL, TALK, Word, World, spoken, words
 
 INTERPRETER = "gemini-3.5-live-translate-preview"
-PROFILES = {MODEL: Profile(MODEL), INTERPRETER: Profile(INTERPRETER, translates=True, languages=LANGUAGES)}
+PROFILES = {MODEL: ModelProfile(MODEL), INTERPRETER: ModelProfile(INTERPRETER, translates=True, languages=LANGUAGES)}
 STREAM_END = {"realtimeInput": {"audioStreamEnd": True}}
 PATH = "setup.generation_config.translation_config"
 
@@ -28,10 +28,10 @@ def asking(model: str = INTERPRETER, config: dict[str, Any] | None = None, **set
     return {**TALK, "model": f"models/{model}", "generationConfig": generation, **setup}
 
 
-def settings(setup: dict[str, Any]) -> Settings:
+def settings(setup: dict[str, Any]) -> SessionSettings:
     message = parse_message(msgspec.json.encode({"setup": setup}))
     assert message.setup is not None
-    return from_setup(message.setup, PROFILES, "v1beta")
+    return settings_from_setup(message.setup, PROFILES, "v1beta")
 
 
 class Interpreter(World):

@@ -18,9 +18,9 @@ from openlive.core.setup.declarations import (
     MAX_SCHEMAS,
     MAX_SIZE,
     MAX_TOOLS,
-    functions,
+    parse_functions,
 )
-from openlive.schema import find
+from openlive.schema import resolve_reference
 from openlive.types import FunctionDeclaration
 from openlive.wire.errors import ProtocolError
 from openlive.wire.json import parse
@@ -34,7 +34,7 @@ WHERE = "setup.tools[0].function_declarations[0]"
 
 def declare(*declared: Declared, offered: tuple[FunctionDeclaration, ...] = ()) -> tuple[FunctionDeclaration, ...]:
     tool = parse(Tool, {"functionDeclarations": list(declared)}, "setup.tools[0]")
-    return functions((tool,), "setup.tools", offered)
+    return parse_functions((tool,), "setup.tools", offered)
 
 
 def refused(*declared: Declared) -> str:
@@ -183,11 +183,11 @@ def test_the_same_name_twice() -> None:
 def test_one_of_the_server_s_tools_may_be_asked_for_twice_but_not_declared() -> None:
     search = FunctionDeclaration("google_search", tool="google_search")
     both = [parse(Tool, {"googleSearch": {}}), parse(Tool, {"googleSearchRetrieval": {}})]
-    assert functions(both, "setup.tools", (search,)) == (search,)
+    assert parse_functions(both, "setup.tools", (search,)) == (search,)
     own = parse(Tool, {"functionDeclarations": [{"name": "google_search"}]})
     for tools in ((both[0], own), (own, both[0])):
         with pytest.raises(ProtocolError, match="Duplicate function declaration found: google_search"):
-            functions(tools, "setup.tools", (search,))
+            parse_functions(tools, "setup.tools", (search,))
 
 
 def test_too_many() -> None:
@@ -203,9 +203,9 @@ class _Unread(Tool, frozen=True):
 
 def test_too_many_tools_are_refused_before_one_is_looked_at() -> None:
     with pytest.raises(ProtocolError, match=r"setup\.tools: 513 tools; at most 512 can be given") as caught:
-        functions((_Unread(),) * (MAX_TOOLS + 1), "setup.tools")
+        parse_functions((_Unread(),) * (MAX_TOOLS + 1), "setup.tools")
     assert (caught.value.code, caught.value.field) == (1007, "setup.tools")
-    assert functions((Tool(),) * MAX_TOOLS, "setup.tools") == ()
+    assert parse_functions((Tool(),) * MAX_TOOLS, "setup.tools") == ()
 
 
 @pytest.mark.parametrize(
@@ -332,9 +332,9 @@ def test_each_reference_is_followed_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def found(reference: str, whole: Declared) -> Any:
         followed.append(reference)
-        return find(reference, whole)
+        return resolve_reference(reference, whole)
 
-    monkeypatch.setattr("openlive.core.setup.declarations.find", found)
+    monkeypatch.setattr("openlive.core.setup.declarations.resolve_reference", found)
     schema = linked(98, lambda ref: ref)
     schema["properties"] = {f"p{i}": {"$ref": "#/$defs/d0"} for i in range(1000)}
     declare({"name": "f", "parametersJsonSchema": schema})

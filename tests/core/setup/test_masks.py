@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openlive.core.setup.masks import locked
+from openlive.core.setup.masks import apply_token_locks
 from openlive.wire.json import parse
 from openlive.wire.setup import Setup
 
@@ -15,7 +15,7 @@ TOKEN = {"model": "models/t", "generationConfig": {"temperature": 0}}
 
 
 def effective(client: dict[str, Any], token: dict[str, Any] | None, *mask: str) -> Setup:
-    return locked(parse(Setup, client), None if token is None else parse(Setup, token), mask or None)
+    return apply_token_locks(parse(Setup, client), None if token is None else parse(Setup, token), mask or None)
 
 
 def same(setup: Setup, document: dict[str, Any]) -> None:

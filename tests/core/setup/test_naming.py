@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from openlive.core.commands import JudgeAddressee, Listen
-from openlive.core.setup.naming import names
-from openlive.core.setup.profile import Profile
+from openlive.core.commands import JudgeAddressee, StartRecognition
+from openlive.core.setup.naming import find_model_names
+from openlive.core.setup.profile import ModelProfile
 from tests.core.world import MODEL, TALK, World, words
 
 
@@ -24,7 +24,7 @@ from tests.core.world import MODEL, TALK, World, words
     ],
 )
 def test_what_it_is_called(instructions: str, shown: str, vocabulary: tuple[str, ...], found: tuple[str, ...]) -> None:
-    assert names(instructions, shown, vocabulary) == found
+    assert find_model_names(instructions, shown, vocabulary) == found
 
 
 def test_recogniser_and_judge_are_told() -> None:
@@ -34,12 +34,12 @@ def test_recogniser_and_judge_are_told() -> None:
         "systemInstruction": {"parts": [{"text": "You are Nova."}]},
         "inputAudioTranscription": {"customVocabulary": ["Lisbon", "Porto"]},
     }
-    profile = Profile(MODEL, proactive=True, addressee=True)
+    profile = ModelProfile(MODEL, proactive=True, addressee=True)
     world = World(setup, profile=profile, version="v1alpha", plan=[*words("hello", 0.5), *words("hello", 8.0)])
     world.stream(5)
     world.client({"contextUpdate": {"systemInstruction": {"parts": [{"text": "You are Max."}]}}})
     world.stream(6)
-    first, second = world.of(Listen)
+    first, second = world.of(StartRecognition)
     assert first.phrases[:3] == ("Lisbon", "Porto", "Nova")
     assert second.phrases[:3] == ("Lisbon", "Porto", "Max")
     judged = [command.request.names for command in world.of(JudgeAddressee)]

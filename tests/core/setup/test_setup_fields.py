@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from openlive.core.commands import Listen
-from openlive.core.listening.activity import MS, Policy
-from openlive.core.memory.history import Pictures, Window
-from openlive.core.setup.profile import Profile
-from openlive.core.setup.settings import Settings, from_setup
+from openlive.core.commands import StartRecognition
+from openlive.core.listening.activity import MS, ActivityPolicy
+from openlive.core.memory.history import ContextWindow, ImagePolicy
+from openlive.core.setup.profile import ModelProfile
+from openlive.core.setup.settings import SessionSettings, settings_from_setup
 from openlive.types import FunctionDeclaration, Message, Request, Sampling, Text, Voice
 from openlive.wire.client import parse_message
 from tests.core.world import MODEL, TALK, World, words
@@ -19,14 +19,14 @@ from tests.core.world import MODEL, TALK, World, words
 LIMIT = 32_768
 
 
-PROFILE = Profile(MODEL, proactive=True, addressee=True, watcher=True)
+PROFILE = ModelProfile(MODEL, proactive=True, addressee=True, watcher=True)
 
 
-def settings(*, vertex: bool = True, **setup: Any) -> Settings:
+def settings(*, vertex: bool = True, **setup: Any) -> SessionSettings:
     """Vertex knows all the fields."""
     message = parse_message(msgspec.json.encode({"setup": {"model": MODEL, **setup}}))
     assert message.setup is not None
-    return from_setup(message.setup, {MODEL: PROFILE}, "v1beta", vertex=vertex)
+    return settings_from_setup(message.setup, {MODEL: PROFILE}, "v1beta", vertex=vertex)
 
 
 ADDRESSED = msgspec.structs.replace(settings().activity, addressed=True)
@@ -62,7 +62,7 @@ ROWS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (generation(seed=7), {"sampling": Sampling(seed=7)}),
     (generation(responseModalities=["TEXT"]), {"voice": None}),
     (generation(responseModalities=["AUDIO"]), {}),
-    (generation(mediaResolution="MEDIA_RESOLUTION_LOW"), {"pictures": Pictures(64)}),
+    (generation(mediaResolution="MEDIA_RESOLUTION_LOW"), {"pictures": ImagePolicy(64)}),
     (generation(thinkingConfig={"thinkingBudget": 10}), {"thinking": 10}),
     (generation(thinkingConfig={"includeThoughts": True}), {"thinking": 512, "thoughts": True}),
     (generation(candidateCount=1, stopSequences=["."], enableAffectiveDialog=False), {}),
@@ -109,10 +109,10 @@ ROWS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"sessionResumption": {"transparent": True}}, {"resumable": True, "transparent": True}),
     ({"explicitVadSignal": True}, {"vad_signal": True, "voice_activity": True}),
     ({"historyConfig": {"initialHistoryInClientContent": True}}, {"loads_history": True}),
-    ({"contextWindowCompression": {}}, {"window": Window(LIMIT, 26_214, 13_107)}),
+    ({"contextWindowCompression": {}}, {"window": ContextWindow(LIMIT, 26_214, 13_107)}),
     (
         {"contextWindowCompression": {"triggerTokens": "9000", "slidingWindow": {"targetTokens": "700"}}},
-        {"window": Window(LIMIT, 9000, 700)},
+        {"window": ContextWindow(LIMIT, 9000, 700)},
     ),
     ({"safetySettings": [], "labels": {"a": "b"}}, {}),
     ({"proactivity": {"proactiveAudio": True}}, {"proactive_audio": True, "by_words": True, "activity": ADDRESSED}),
@@ -144,13 +144,13 @@ def test_each_field_sets_what_it_is_for(setup: dict[str, Any], changed: dict[str
 
 @pytest.mark.parametrize(("setup", "changed"), POLICIES, ids=lambda value: str(value)[:70])
 def test_each_field_of_activity_detection(setup: dict[str, Any], changed: dict[str, Any]) -> None:
-    assert changes(settings(vertex=False, **setup).activity, Policy()) == changed
+    assert changes(settings(vertex=False, **setup).activity, ActivityPolicy()) == changed
 
 
 def test_no_setting_is_left_out() -> None:
     """But for those that only a profile decides, or has to allow (`test_affect.py`)."""
     profiles = {"profile", "activity", "interim", "by_words", "translation", "affective", "missing_tools"}
-    assert {name for _, changed in ROWS for name in changed} | profiles == set(Settings.__struct_fields__)
+    assert {name for _, changed in ROWS for name in changed} | profiles == set(SessionSettings.__struct_fields__)
 
 
 def test_all_of_them_together_reach_the_engines() -> None:
@@ -176,7 +176,7 @@ def test_all_of_them_together_reach_the_engines() -> None:
     }
     world = World(setup, plan=words("what is it", 0.5))
     world.stream(4)
-    assert world.of(Listen) == [Listen(1, ("en-US", "de"), ("openlive", "Kore", "Gemini"))]
+    assert world.of(StartRecognition) == [StartRecognition(1, ("en-US", "de"), ("openlive", "Kore", "Gemini"))]
     [request] = world.requests
     assert [m.text for m in request.messages] == ["what is it"]
     assert request == Request(
@@ -195,7 +195,7 @@ def test_all_of_them_together_reach_the_engines() -> None:
 def test_the_language_of_the_answer_is_a_hint_for_the_recogniser() -> None:
     world = World({"model": MODEL, **speech(languageCode="de-DE")}, plan=words("was ist das", 0.5))
     world.stream(2)
-    assert world.of(Listen) == [Listen(1, ("de-DE",), ("Gemini",))]
+    assert world.of(StartRecognition) == [StartRecognition(1, ("de-DE",), ("Gemini",))]
 
 
 def test_system_turns_are_joined_like_the_parts_of_an_instruction() -> None:

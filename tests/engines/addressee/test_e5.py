@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from openlive.engines.addressee import e5
-from openlive.engines.addressee.e5 import E5Addressee, facts
+from openlive.engines.addressee.e5 import E5Addressee, conversation_features
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.llm.functions.routing import prompt
-from openlive.engines.llm.prompt.conversation import content
+from openlive.engines.llm.functions.routing import build_prompt
+from openlive.engines.llm.prompt.conversation import render_message
 from openlive.types import FunctionDeclaration, Heard, Message, Request, Text
 from tests.bench.proactive import SET, load
 
@@ -47,7 +47,7 @@ def test_the_committed_set(engine: E5Addressee) -> None:
     """The bar is 85 % of both kinds (docs/engines.md has what was measured, by voice as well)."""
     for meant in (True, False):
         lines = [line for line in load(SET) if line.meant == meant]
-        right = [(engine.judge(line.request(line.said)) >= 0.5) == meant for line in lines]
+        right = [(engine.score_request(line.request(line.said)) >= 0.5) == meant for line in lines]
         assert sum(right) >= 0.85 * len(right)
 
 
@@ -64,9 +64,9 @@ async def test_a_name_is_a_word_of_its_own(engine: E5Addressee) -> None:
 
 def test_the_place_in_the_conversation() -> None:
     question = Message("model", (Text("For how many?"),))
-    assert facts("Four.", question).tolist() == [1, 1, 1, 0, 0, 1]
-    assert facts("Who is that over there?", None).tolist() == [0, 0, 0, 0, 1, 0]
-    assert facts("Four.", Message("user", (Text("For how many?"),))).tolist() == [0, 0, 0, 1, 0, 1]
+    assert conversation_features("Four.", question).tolist() == [1, 1, 1, 0, 0, 1]
+    assert conversation_features("Who is that over there?", None).tolist() == [0, 0, 0, 0, 1, 0]
+    assert conversation_features("Four.", Message("user", (Text("For how many?"),))).tolist() == [0, 0, 0, 1, 0, 1]
 
 
 def test_it_takes_no_argument() -> None:
@@ -76,12 +76,12 @@ def test_it_takes_no_argument() -> None:
 
 def test_the_model_is_told_what_was_only_overheard() -> None:
     message = Message("user", (Heard("the key is under the mat", 0, 0, overheard=True),))
-    assert content(message) == '(You overhear somebody say to somebody else: "the key is under the mat")'
+    assert render_message(message) == '(You overhear somebody say to somebody else: "the key is under the mat")'
 
 
 def test_what_was_overheard_calls_no_function() -> None:
     overheard = Message("user", (Heard("switch it off", 0, 0, overheard=True),))
     said = Message("user", (Heard("hello", 0, 0),))
-    text = "".join(piece.text for piece in prompt([FunctionDeclaration("light")], "", [overheard, said]))
+    text = "".join(piece.text for piece in build_prompt([FunctionDeclaration("light")], "", [overheard, said]))
     assert "switch it off" not in text
     assert 'user: "hello"' in text

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from openlive.engines.llm import image_captions
-from openlive.engines.llm.image_captions import PASSED_OVER, Seeing
+from openlive.engines.llm.image_captions import PASSED_OVER, CaptioningLLM
 from openlive.engines.llm.prompt import conversation
 from openlive.engines.responder.cascade import Cascade
 from openlive.testing.scripted import ScriptedEyes, ScriptedLLM, ScriptedTTS
@@ -28,13 +28,13 @@ class World:
             shows={name: f'Its text reads: "{name.upper()}"' for name in ("exit", "way", *map(str, range(20)))}
         )
         self.llm = ScriptedLLM()
-        self.seeing = Seeing(self.llm, self.eyes)
+        self.seeing = CaptioningLLM(self.llm, self.eyes)
 
     async def ask(self, *messages: Message) -> list[str]:
         """What the model is told, message for message."""
         pieces = [piece async for piece in self.seeing.generate(Request("c", messages))]
         assert pieces
-        return [conversation.content(message) for message in self.llm.requests[-1].messages]
+        return [conversation.render_message(message) for message in self.llm.requests[-1].messages]
 
 
 def user(*parts: str | Image) -> Message:
@@ -100,7 +100,7 @@ async def test_of_many_images_the_oldest_are_passed_over() -> None:
 async def test_prefill_looks_so_that_the_answer_need_not_wait() -> None:
     world = World()
     await world.seeing.prefill(Request("c", (user(image("exit")),)))
-    assert conversation.content(world.llm.prefilled[0].messages[0]) == EXIT
+    assert conversation.render_message(world.llm.prefilled[0].messages[0]) == EXIT
     await world.ask(user(image("exit"), "What?"))
     assert world.eyes.looked == [b"exit"]
 
@@ -153,7 +153,7 @@ class TestWatching:
         assert await self.notices("exit") == 1.0
         assert await self.notices("way") == 0.0
         [first, _] = self.world.llm.watched
-        assert conversation.content(first.messages[-1]) == EXIT
+        assert conversation.render_message(first.messages[-1]) == EXIT
 
     async def test_the_same_words_are_judged_once(self) -> None:
         self.world.eyes.shows = {**self.world.eyes.shows, "exit from the left": 'Its text reads: "EXIT"'}

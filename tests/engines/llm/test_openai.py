@@ -16,9 +16,9 @@ from openlive import models
 from openlive.engines import images
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.llm import openai
-from openlive.engines.llm.openai import OpenAI
+from openlive.engines.llm.openai import OpenAILLM
 from openlive.engines.llm.prompt.conversation import LLMError, MalformedCallError
-from openlive.engines.registry import load
+from openlive.engines.registry import load_engine
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,
@@ -51,7 +51,7 @@ def event(**delta: Any) -> bytes:
 @asynccontextmanager
 async def endpoint(
     answer: Answer, requests: list[dict[str, Any]] | None = None, **settings: Any
-) -> AsyncIterator[OpenAI]:
+) -> AsyncIterator[OpenAILLM]:
     """An engine whose endpoint reads a request, notes it in `requests` and answers it with `answer`."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,7 +65,7 @@ async def endpoint(
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    engine = load("llm", f"openai:http://127.0.0.1:{port}/v1", resources(model="fake", **settings))
+    engine = load_engine("llm", f"openai:http://127.0.0.1:{port}/v1", resources(model="fake", **settings))
     try:
         yield engine
     finally:
@@ -144,7 +144,7 @@ class TestThinking:
     def test_is_asked_for_by_the_endpoints_own_field(
         self, field: openai.Thinking, tokens: int, sent: dict[str, Any]
     ) -> None:
-        assert openai.thinking(tokens, field) == sent
+        assert openai.thinking_options(tokens, field) == sent
 
     def test_is_told_apart_where_the_endpoint_does_not(self) -> None:
         answer = (
@@ -158,7 +158,7 @@ class TestThinking:
 
     def test_another_field_is_refused(self) -> None:
         with pytest.raises(EngineError, match="thinking = 'much' is none of"):
-            load("llm", "openai:http://127.0.0.1:9/v1", resources(model="mine", thinking="much"))
+            load_engine("llm", "openai:http://127.0.0.1:9/v1", resources(model="mine", thinking="much"))
 
 
 class TestCallsAreHeldToTheirDeclaration:
@@ -168,8 +168,8 @@ class TestCallsAreHeldToTheirDeclaration:
         )
         call = FunctionCall("", "light", {"on": "yes"})
         with pytest.raises(MalformedCallError, match="light with arguments that it does not take"):
-            openai._checked(call, [declared])
-        assert openai._checked(FunctionCall("", "light", {"on": True}), [declared]).args == {"on": True}
+            openai._check_call(call, [declared])
+        assert openai._check_call(FunctionCall("", "light", {"on": True}), [declared]).args == {"on": True}
 
 
 class TestWatching:
@@ -188,7 +188,7 @@ class TestWatching:
         ],
     )
     def test_a_verdict_is_found_however_it_is_written(self, answer: str, likely: float) -> None:
-        assert openai.verdict(answer) == likely
+        assert openai.parse_verdict(answer) == likely
 
     def test_the_model_is_asked_with_the_conversation_and_the_image(self) -> None:
         requests: list[dict[str, Any]] = []
@@ -232,14 +232,14 @@ class TestImages:
 
     def test_of_a_result_are_told_beside_it(self) -> None:
         result = Message("user", (FunctionResponse("1", "look", {"at": "it"}), Image("image/jpeg", b"\xff\xd8")))
-        assert openai.body(Request("c", (result,)), "m", images=False)["messages"] == [
+        assert openai.build_body(Request("c", (result,)), "m", images=False)["messages"] == [
             {"role": "tool", "tool_call_id": "1", "content": '{"at": "it"}'},
             {"role": "user", "content": "[image: image/jpeg, which you cannot see]"},
         ]
 
     def test_is_yes_or_no(self) -> None:
         with pytest.raises(EngineError, match="images = 'no' is neither true nor false"):
-            load("llm", "openai:http://127.0.0.1:9/v1", resources(model="mine", images="no"))
+            load_engine("llm", "openai:http://127.0.0.1:9/v1", resources(model="mine", images="no"))
 
 
 class TestFailures:
@@ -277,7 +277,7 @@ class TestFailures:
         async def run() -> None:
             async with endpoint(lambda writer: asyncio.sleep(0)) as engine:
                 pass
-            engine = OpenAI(engine._url.removesuffix("/chat/completions"), "fake")
+            engine = OpenAILLM(engine._url.removesuffix("/chat/completions"), "fake")
             with pytest.raises(LLMError, match="ConnectError"):
                 await anext(engine.generate(HELLO))
             await engine.close()
@@ -298,7 +298,7 @@ class TestFailures:
                     await asyncio.sleep(0.01)
                 closed.set()
 
-            async def read(engine: OpenAI) -> None:
+            async def read(engine: OpenAILLM) -> None:
                 async for _ in engine.generate(HELLO):
                     pass
 
@@ -332,27 +332,27 @@ class TestFactory:
     @pytest.mark.parametrize("spec", ["openai", "openai:", "openai:127.0.0.1:8000"])
     def test_no_url(self, spec: str) -> None:
         with pytest.raises(EngineError, match="is no URL"):
-            load("llm", spec, resources())
+            load_engine("llm", spec, resources())
 
     def test_no_server(self) -> None:
         with pytest.raises(EngineError, match="does not answer"):
-            load("llm", "openai:http://127.0.0.1:9/v1", resources())
+            load_engine("llm", "openai:http://127.0.0.1:9/v1", resources())
 
     def test_a_named_model_needs_no_server_yet(self) -> None:
-        engine = load("llm", "openai:http://127.0.0.1:9/v1/", resources(model="mine", api_key="secret"))
+        engine = load_engine("llm", "openai:http://127.0.0.1:9/v1/", resources(model="mine", api_key="secret"))
         assert engine.model == "mine"
         assert engine._url == "http://127.0.0.1:9/v1/chat/completions"
         assert engine._endpoint.client.headers["authorization"] == "Bearer secret"
 
     def test_the_key_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENLIVE_OPENAI_API_KEY", "from outside")
-        engine = load("llm", "openai:http://127.0.0.1:9/v1", resources(model="mine"))
+        engine = load_engine("llm", "openai:http://127.0.0.1:9/v1", resources(model="mine"))
         assert engine._endpoint.client.headers["authorization"] == "Bearer from outside"
 
 
 class TestBody:
     def test_what_is_open_is_left_open(self) -> None:
-        assert openai.body(HELLO, "m") == {
+        assert openai.build_body(HELLO, "m") == {
             "model": "m",
             "messages": [{"role": "user", "content": "Hello"}],
             "stream": True,
@@ -363,15 +363,15 @@ class TestBody:
     def test_how_it_was_said_comes_behind_the_words(self, images: bool) -> None:
         glad, seen = Heard("I got the job.", 0, 9, "en", "excited"), Image("image/png", b"\x89PNG")
         alone, beside = Request("c", (Message("user", (glad,)),)), Request("c", (Message("user", (seen, glad)),))
-        [message] = openai.body(alone, "m", images=images)["messages"]
+        [message] = openai.build_body(alone, "m", images=images)["messages"]
         assert message["content"] == "I got the job. (My voice is lively.)"
-        assert "I got the job. (My voice is lively.)" in str(openai.body(beside, "m", images=images)["messages"])
+        assert "I got the job. (My voice is lively.)" in str(openai.build_body(beside, "m", images=images)["messages"])
 
     def test_sampling_and_functions(self) -> None:
         request = Request(
             "c", (), "Be brief.", (FunctionDeclaration("f", "does"),), Sampling(0.0, 0.9, 5, 7, 0.1, 0.2, 3)
         )
-        body = openai.body(request, "m")
+        body = openai.build_body(request, "m")
         assert body["messages"] == [{"role": "system", "content": "Be brief."}]
         assert (body["temperature"], body["top_p"], body["top_k"], body["max_tokens"], body["seed"]) == (
             0.0,
@@ -391,7 +391,7 @@ class TestBody:
             Message("model", (Text("A street."),)),
             Message("system", (Text("Hurry."),)),
         )
-        assert openai.body(Request("c", messages), "m")["messages"] == [
+        assert openai.build_body(Request("c", messages), "m")["messages"] == [
             {
                 "role": "user",
                 "content": [
@@ -440,7 +440,7 @@ def llamacpp_server() -> Iterator[tuple[str, str]]:
 class TestLlamaCppServer:
     def test_a_reply(self, llamacpp_server: tuple[str, str]) -> None:
         url, key = llamacpp_server
-        engine = load("llm", f"openai:{url}", resources(api_key=key))
+        engine = load_engine("llm", f"openai:{url}", resources(api_key=key))
         request = Request("c", HELLO.messages, "Be brief.", sampling=Sampling(temperature=0, max_tokens=12))
 
         async def run() -> None:
@@ -457,7 +457,7 @@ class TestLlamaCppServer:
 
     def test_a_wrong_key(self, llamacpp_server: tuple[str, str]) -> None:
         url, _ = llamacpp_server
-        engine = load("llm", f"openai:{url}", resources(api_key="wrong", model="any"))
+        engine = load_engine("llm", f"openai:{url}", resources(api_key="wrong", model="any"))
 
         async def run() -> None:
             with pytest.raises(LLMError, match=r"answered 401: Invalid API Key"):
@@ -468,7 +468,7 @@ class TestLlamaCppServer:
 
     def test_a_prompt_that_is_too_long(self, llamacpp_server: tuple[str, str]) -> None:
         url, key = llamacpp_server
-        engine = load("llm", f"openai:{url}", resources(api_key=key))
+        engine = load_engine("llm", f"openai:{url}", resources(api_key=key))
         request = Request("c", (Message("user", (Text("word " * 2000),)),))
 
         async def run() -> None:
@@ -480,7 +480,7 @@ class TestLlamaCppServer:
 
     def test_cancelling_stops_the_work(self, llamacpp_server: tuple[str, str]) -> None:
         url, key = llamacpp_server
-        engine = load("llm", f"openai:{url}", resources(api_key=key))
+        engine = load_engine("llm", f"openai:{url}", resources(api_key=key))
         endless = Request("c", (Message("user", (Text("Write a long story."),)),), sampling=Sampling(max_tokens=900))
 
         async def run() -> float:
@@ -505,16 +505,16 @@ def test_heic_is_converted_once_and_what_cannot_be_read_is_told(monkeypatch: pyt
             raise ValueError
         return b"\xff\xd8"
 
-    monkeypatch.setattr(images, "as_jpeg", convert)
+    monkeypatch.setattr(images, "to_jpeg", convert)
     monkeypatch.setattr(openai, "CONVERTED", 2)
     monkeypatch.setattr(openai, "_CONVERTED", {})
     shown = tuple(Image("image/heic", f"....ftyp {name}".encode()) for name in ("one", "broken"))
     for _ in range(3):
-        [told] = openai.body(Request("c", (Message("user", shown),)), "m")["messages"]
+        [told] = openai.build_body(Request("c", (Message("user", shown),)), "m")["messages"]
         assert told["content"] == [
             {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9g="}},
             {"type": "text", "text": openai.UNREADABLE},
         ]
     assert converted == [image.data for image in shown]
-    openai.body(Request("c", (Message("user", (Image("image/heif", b"....ftyp another"),)),)), "m")
+    openai.build_body(Request("c", (Message("user", (Image("image/heif", b"....ftyp another"),)),)), "m")
     assert len(openai._CONVERTED) == 2

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlive.engines.llm.think_tags import Splitter
+from openlive.engines.llm.think_tags import ThoughtSplitter
 from openlive.types import Text, Thought
 
 
 def split(pieces: list[str], *, inside: bool = False) -> tuple[str, str]:
     """(thoughts, text)."""
-    splitter = Splitter(inside=inside)
-    out = [part for piece in pieces for part in splitter.feed(piece)] + splitter.rest()
+    splitter = ThoughtSplitter(inside=inside)
+    out = [part for piece in pieces for part in splitter.feed(piece)] + splitter.flush()
     thoughts = "".join(p.text for p in out if isinstance(p, Thought))
     return thoughts, "".join(p.text for p in out if isinstance(p, Text))
 
@@ -43,14 +43,14 @@ def test_a_thought_that_the_prompt_has_opened() -> None:
 
 
 def test_an_answer_is_not_held_back() -> None:
-    assert Splitter().feed("Yes") == [Text("Yes")]
-    splitter = Splitter()
+    assert ThoughtSplitter().feed("Yes") == [Text("Yes")]
+    splitter = ThoughtSplitter()
     assert splitter.feed("<think>Hm") == [Thought("Hm")]
     assert splitter.feed("</think>") == []
     assert splitter.feed("Yes") == [Text("Yes")]
 
 
 def test_blank_text_is_not_held_back_for_ever() -> None:
-    splitter = Splitter()
+    splitter = ThoughtSplitter()
     out = [piece for _ in range(1000) for piece in splitter.feed(" ")]
     assert sum(len(piece.text) for piece in out) > 900

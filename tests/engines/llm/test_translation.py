@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from openlive.engines.llm.translation import EXAMPLES, Translating
+from openlive.engines.llm.translation import EXAMPLES, TranslatingLLM
 from openlive.testing.scripted import ScriptedLLM
 from openlive.types import FunctionDeclaration, Heard, Message, Request, Text, Translation
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 class World:
     def __init__(self) -> None:
         self.llm = ScriptedLLM()
-        self.translating = Translating(self.llm)
+        self.translating = TranslatingLLM(self.llm)
 
     async def say(self, *messages: Message, to: str = "de-DE", echo: bool = False) -> str:
         request = Request(

@@ -6,10 +6,10 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from openlive.engines.llm.functions.routing import told
-from openlive.engines.llm.translation import Translating
+from openlive.engines.llm.functions.routing import build_instructions
+from openlive.engines.llm.translation import TranslatingLLM
 from openlive.engines.responder import cascade
-from openlive.engines.responder.cascade import LATEST, SPOKEN, Cascade, conversed
+from openlive.engines.responder.cascade import LATEST, SPOKEN, Cascade, conversation_language
 from openlive.testing.scripted import ScriptedError, ScriptedLLM, ScriptedTTS
 from openlive.types import (
     FunctionCall,
@@ -79,7 +79,7 @@ async def test_the_model_waits_for_the_first_clause_and_writes_ahead_of_the_next
 async def test_a_voice_that_reads_ahead_is_not_waited_for() -> None:
     class Reader(ScriptedTTS):
         async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
-            yield self.render("".join([clause async for clause in text]))
+            yield self.render_clause("".join([clause async for clause in text]))
 
     out = await collect(Cascade(ScriptedLLM(replies=(LONG * 9,)), Reader()), SPEECH)
     assert spoken(out) == LONG * 9
@@ -91,7 +91,7 @@ async def test_the_model_pauses_when_the_voice_is_far_behind() -> None:
     class Stuck(ScriptedTTS):
         async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
             async for clause in text:
-                yield self.render(clause)
+                yield self.render_clause(clause)
                 await anyio.sleep_forever()
 
     with anyio.move_on_after(0.05):
@@ -159,7 +159,7 @@ async def test_of_a_long_history_only_the_latest_is_asked_for_its_language(monke
         return ""
 
     monkeypatch.setattr(cascade, "language_of", told_nothing)
-    assert conversed([Message("user", (Text(f"{i}"), Text("?"))) for i in range(5000)]) == ""
+    assert conversation_language([Message("user", (Text(f"{i}"), Text("?"))) for i in range(5000)]) == ""
     assert asked[::2] == ["?"] * (LATEST // 2)
 
 
@@ -195,7 +195,7 @@ async def test_a_voice_that_gives_up_breaks_the_reply() -> None:
     class Mute(ScriptedTTS):
         async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
             for clause in NOTHING:
-                yield self.render(clause)
+                yield self.render_clause(clause)
 
     with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(5):
         await collect(Cascade(ScriptedLLM(replies=(LONG,)), Mute()), SPEECH)
@@ -217,7 +217,7 @@ async def test_cancelling_stops_both_at_once() -> None:
         async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
             try:
                 async for clause in text:
-                    yield self.render(clause)
+                    yield self.render_clause(clause)
             finally:
                 ended.append("voice")
 
@@ -236,10 +236,10 @@ async def test_cancelling_stops_both_at_once() -> None:
 
 async def test_a_model_is_told_what_it_is_spoken_to_or_written_to_but_not_as_an_interpreter() -> None:
     llm = ScriptedLLM()
-    cascade = Cascade(Translating(llm), ScriptedTTS(), "You are openlive.")
+    cascade = Cascade(TranslatingLLM(llm), ScriptedTTS(), "You are openlive.")
     await cascade.prefill(SPEECH)
     assert llm.prefilled[0].about == "You are openlive."
-    assert told(llm.prefilled[0]).startswith("You are openlive.\n\nBe kind.")
+    assert build_instructions(llm.prefilled[0]).startswith("You are openlive.\n\nBe kind.")
     for request in (SPEECH, TEXT, replace(SPEECH, translation=Translation("de"))):
         await collect(cascade, request)
     assert [request.about for request in llm.requests] == ["You are openlive.", "You are openlive.", ""]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openlive.engines.api import Emit
-from openlive.engines.responder.cascade import Cascade, Waiting, _Clauses
+from openlive.engines.responder.cascade import Cascade, ClauseReceiver, _ClauseStream
 from openlive.types import (
     FunctionCall,
     Message,
@@ -123,14 +123,16 @@ def test_a_reply_ends(
     timeless(reply)
 
 
-async def say_without_an_end(self: Cascade, waiting: Waiting, voice: Voice, emit: Emit, begun: anyio.Event) -> None:
-    async for piece in self._tts.speak(_Clauses(waiting, begun), voice):
+async def say_without_an_end(
+    self: Cascade, waiting: ClauseReceiver, voice: Voice, emit: Emit, begun: anyio.Event
+) -> None:
+    async for piece in self._tts.speak(_ClauseStream(waiting, begun), voice):
         await emit(piece)
         if piece.pcm:
             begun.set()
 
 
-async def receive_without_a_word(self: _Clauses) -> str:
+async def receive_without_a_word(self: _ClauseStream) -> str:
     try:
         return await self._waiting.receive()
     except anyio.EndOfStream:
@@ -139,7 +141,7 @@ async def receive_without_a_word(self: _Clauses) -> str:
 
 @pytest.mark.parametrize(
     ("where", "name", "mutant"),
-    [(Cascade, "_say", say_without_an_end), (_Clauses, "__anext__", receive_without_a_word)],
+    [(Cascade, "_speak_clauses", say_without_an_end), (_ClauseStream, "__anext__", receive_without_a_word)],
 )
 def test_a_stall_is_noticed(where: type, name: str, mutant: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(where, name, mutant)

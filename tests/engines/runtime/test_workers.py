@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from openlive.engines.runtime import workers as engine_workers
-from openlive.engines.runtime.speculation import Hold, enter
-from openlive.engines.runtime.workers import Abort, AbortedError, Workers
+from openlive.engines.runtime.speculation import Hold, enter_hold
+from openlive.engines.runtime.workers import Abort, AbortedError, WorkerPool
 
 
 class Gate:
@@ -31,7 +31,7 @@ def test_the_urgent_goes_first_and_equals_keep_their_order() -> None:
     order: list[str] = []
 
     async def main() -> None:
-        workers, gate = Workers(1, "test"), Gate()
+        workers, gate = WorkerPool(1, "test"), Gate()
         first = asyncio.create_task(workers.run(gate))
         await begun(gate)
         jobs = [
@@ -50,7 +50,7 @@ def test_nobody_is_overtaken_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
 
     async def main() -> None:
-        workers, gate = Workers(1, "test"), Gate()
+        workers, gate = WorkerPool(1, "test"), Gate()
         first = asyncio.create_task(workers.run(gate))
         await begun(gate)
         jobs = [
@@ -70,10 +70,10 @@ def test_what_nobody_waits_for_yet_goes_last_until_it_is_released() -> None:
     order: list[str] = []
 
     async def main() -> None:
-        workers, gate = Workers(1, "test"), Gate()
+        workers, gate = WorkerPool(1, "test"), Gate()
 
         async def work(name: str, priority: int, held: Hold | None) -> None:
-            enter(held)
+            enter_hold(held)
             await workers.run(lambda _: order.append(name), priority)
 
         first = asyncio.create_task(workers.run(gate))
@@ -96,7 +96,7 @@ def test_cancelled_work_is_dropped_while_it_waits() -> None:
     ran: list[int] = []
 
     async def main() -> None:
-        workers, gate = Workers(1, "test"), Gate()
+        workers, gate = WorkerPool(1, "test"), Gate()
         first = asyncio.create_task(workers.run(gate))
         await begun(gate)
         waiting = asyncio.create_task(workers.run(lambda _: ran.append(1)))
@@ -120,14 +120,14 @@ def end_in_error(begun: threading.Event, stop: threading.Event) -> None:
 
 def test_cancelled_work_is_told_while_it_runs() -> None:
     async def main() -> None:
-        workers, begun_, told = Workers(1, "test"), threading.Event(), threading.Event()
+        workers, begun_, told = WorkerPool(1, "test"), threading.Event(), threading.Event()
 
         def work(abort: Abort) -> None:
             stop = threading.Event()
-            with pytest.raises(AbortedError), abort.watched(stop.set):
+            with pytest.raises(AbortedError), abort.calling_on_abort(stop.set):
                 end_in_error(begun_, stop)
             with pytest.raises(AbortedError):
-                abort.check()
+                abort.raise_if_aborted()
             told.set()
 
         task = asyncio.create_task(workers.run(work))
@@ -146,7 +146,7 @@ def test_errors_reach_the_caller() -> None:
 
     async def main() -> None:
         with pytest.raises(ZeroDivisionError):
-            await Workers(1, "test").run(fail)
+            await WorkerPool(1, "test").run(fail)
 
     asyncio.run(main())
 
@@ -170,6 +170,6 @@ class Between:
 def test_an_abort_that_comes_while_a_block_is_entered_is_not_lost() -> None:
     abort, told = Abort(), []
     abort._lock = Between(abort.set)  # type: ignore[assignment]
-    with pytest.raises(AbortedError), abort.watched(lambda: told.append("told")):
+    with pytest.raises(AbortedError), abort.calling_on_abort(lambda: told.append("told")):
         told.append("worked")
     assert told == []

@@ -9,11 +9,11 @@ import jiwer
 import numpy as np
 import pytest
 
-from openlive.engines.runtime.workers import Abort, Workers
+from openlive.engines.runtime.workers import Abort, WorkerPool
 from openlive.engines.stt import auto as auto_stt
-from openlive.engines.stt.auto import Listener, Route, worth_asking
-from openlive.engines.stt.incremental import Hints, Pass
-from openlive.engines.stt.moonshine import Reading
+from openlive.engines.stt.auto import AutoSTT, LanguageRoute, is_worth_detecting
+from openlive.engines.stt.incremental import Hints, PassResult
+from openlive.engines.stt.moonshine import MoonshineReading
 from openlive.engines.stt.whisper import Hypothesis
 from openlive.types import Transcript, Word
 from tests.engines.speech import CHUNK, TRANSCRIPTS, all_of, chunks, hear, pcm, resources, words
@@ -21,10 +21,10 @@ from tests.engines.speech import CHUNK, TRANSCRIPTS, all_of, chunks, hear, pcm, 
 
 class English:
     def __init__(self, confidence: float, text: str = "It sounds like this.") -> None:
-        self.reading = Reading(text, (5, 6), confidence)
+        self.reading = MoonshineReading(text, (5, 6), confidence)
         self.calls = 0
 
-    def read(self, samples: Any, draft: Any, abort: Abort) -> Reading:
+    def decode_samples(self, samples: Any, draft: Any, abort: Abort) -> MoonshineReading:
         self.calls += 1
         return self.reading
 
@@ -46,28 +46,28 @@ class Others:
         self.words = words or {}
         self.calls: list[str] = []
 
-    def load(self) -> None:
+    def load_weights(self) -> None:
         self.calls.append("load")
 
     def encode(self, samples: Any, *, final: bool) -> str:
         self.calls.append("encode")
         return "encoded"
 
-    def detect(self, encoded: Any) -> dict[str, float]:
+    def detect_language(self, encoded: Any) -> dict[str, float]:
         self.calls.append("detect")
         return self.probabilities
 
-    def read(self, encoded: Any, language: str, seconds: float, phrases: Any = ()) -> str:
+    def decode_text(self, encoded: Any, language: str, seconds: float, phrases: Any = ()) -> str:
         self.calls.append(f"read {language}")
         return f"in {language}"
 
-    def hypotheses(
+    def find_hypotheses(
         self, encoded: Any, language: str, seconds: float, before: str = "", count: int = 1
     ) -> tuple[Hypothesis, ...]:
         self.calls.append(f"read {language}")
         return self.words.get(language, (self.english,))
 
-    def align(self, encoded: Any, language: str, text: str, samples: Any) -> tuple[Word, ...]:
+    def align_words(self, encoded: Any, language: str, text: str, samples: Any) -> tuple[Word, ...]:
         self.calls.append(f"align {language}: {text}")
         return (Word(text, 0, len(samples)),)
 
@@ -77,13 +77,13 @@ def route(
     others: Others,
     *languages: str,
     seconds: float = 2,
-    memo: Route | None = None,
+    memo: LanguageRoute | None = None,
     final: bool = True,
     timed: bool = False,
-) -> Pass:
-    ears = Listener(english, others, Workers(1, "test"))  # type: ignore[arg-type]
+) -> PassResult:
+    ears = AutoSTT(english, others, WorkerPool(1, "test"))  # type: ignore[arg-type]
     samples = np.full(int(seconds * 16000), 0.1, np.float32)
-    return ears.hear(samples, Hints(languages, words=timed), memo, Abort(), final=final)
+    return ears.recognise_segment(samples, Hints(languages, words=timed), memo, Abort(), final=final)
 
 
 def test_english_alone_is_moonshines() -> None:
@@ -107,7 +107,7 @@ def test_confident_english_asks_nobody_else(languages: tuple[str, ...]) -> None:
     assert (heard.text, heard.language) == ("It sounds like this.", "en")
     assert not others.calls
     assert heard.memo.language == ""  # the next pass may doubt it
-    assert heard.carry.language == "en"
+    assert heard.next_segment_memo.language == "en"
 
 
 def test_doubtful_english_is_judged_by_whisper() -> None:
@@ -138,8 +138,10 @@ def test_only_allowed_languages_are_detected() -> None:
 
 def test_what_is_settled_stays_for_the_utterance() -> None:
     english, others = English(-0.01), Others(en=1)
-    assert route(english, others, memo=Route("fr")).text == "in fr"
-    assert route(English(-0.9, "Some long and rather doubtful words."), others, memo=Route("en")).language == "en"
+    assert route(english, others, memo=LanguageRoute("fr")).text == "in fr"
+    assert (
+        route(English(-0.9, "Some long and rather doubtful words."), others, memo=LanguageRoute("en")).language == "en"
+    )
     assert "detect" not in others.calls
 
 
@@ -196,7 +198,7 @@ def test_a_single_word(english: English, others: Others, languages: tuple[str, .
 
 def test_a_single_word_is_not_told_before_all_of_it_was_heard() -> None:
     heard = route(English(-0.1, "Helping."), Others(), seconds=0.6, final=False)
-    assert heard.tentative, "the flush has to ask both"
+    assert heard.needs_final_pass, "the flush has to ask both"
 
 
 def test_an_expected_language_is_the_language_of_a_single_word() -> None:
@@ -225,10 +227,10 @@ def test_doubts_wait_while_the_user_speaks() -> None:
     heard = route(English(-0.5), others, final=False)
     assert (heard.text, others.calls) == ("", [])
     assert heard.memo.draft == (5, 6)
-    assert heard.tentative
+    assert heard.needs_final_pass
     assert route(English(-0.5), others, final=False, seconds=3).language == "es"
     assert route(English(-0.7), others, final=False).language == "es"
-    assert not worth_asking(-2, 1)
+    assert not is_worth_detecting(-2, 1)
 
 
 def test_noise_does_not_wake_whisper() -> None:
@@ -262,13 +264,13 @@ LANGUAGES = {clip["lang"][:2]: clip for clip in TRANSCRIPTS["synthetic"] if clip
 
 
 @pytest.fixture(scope="module")
-def ears() -> Listener:
+def ears() -> AutoSTT:
     return auto_stt.create("", resources())
 
 
 @pytest.mark.weights
 @pytest.mark.parametrize("hints", [(), ("en-US",), ("en", "")])
-def test_ten_human_recordings(ears: Listener, hints: tuple[str, ...]) -> None:
+def test_ten_human_recordings(ears: AutoSTT, hints: tuple[str, ...]) -> None:
     heard = [hear(ears, pcm(clip["file"]), hints) for clip in HUMAN]
     wer = jiwer.wer([words(clip["text"]) for clip in HUMAN], [words(t.text) for t in heard])
     print(f"hints {hints}: WER {wer:.3f}")
@@ -278,7 +280,7 @@ def test_ten_human_recordings(ears: Listener, hints: tuple[str, ...]) -> None:
 
 @pytest.mark.weights
 @pytest.mark.parametrize("code", ["es", "fr", "it", "pt"])
-def test_other_languages_are_detected_and_heard(ears: Listener, code: str) -> None:
+def test_other_languages_are_detected_and_heard(ears: AutoSTT, code: str) -> None:
     clip = LANGUAGES[code]
     for hints in ((), (code, ""), ("en", "")):
         heard = hear(ears, pcm(clip["file"]), hints)
@@ -288,7 +290,7 @@ def test_other_languages_are_detected_and_heard(ears: Listener, code: str) -> No
 
 
 @pytest.mark.weights
-def test_hindi_does_no_harm(ears: Listener) -> None:
+def test_hindi_does_no_harm(ears: AutoSTT) -> None:
     assert hear(ears, pcm(LANGUAGES["hi"]["file"])).text
     assert hear(ears, pcm(LANGUAGES["hi"]["file"]), ("hi",)).language == "hi"
 
@@ -305,7 +307,7 @@ async def live(audio: bytes, stamps: list[float]) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.weights
-def test_partial_transcripts_come_while_the_user_speaks(ears: Listener) -> None:
+def test_partial_transcripts_come_while_the_user_speaks(ears: AutoSTT) -> None:
     async def main() -> tuple[list[Transcript], list[float], float]:
         stamps: list[float] = []
         heard, times = [], []
@@ -325,7 +327,7 @@ def test_partial_transcripts_come_while_the_user_speaks(ears: Listener) -> None:
 
 
 @pytest.mark.weights
-def test_eight_people_at_once_are_not_mixed_up(ears: Listener) -> None:
+def test_eight_people_at_once_are_not_mixed_up(ears: AutoSTT) -> None:
     clips = [*HUMAN[:5], LANGUAGES["es"], LANGUAGES["it"], *HUMAN[8:9]]
 
     async def main() -> list[list[Transcript]]:
@@ -337,7 +339,7 @@ def test_eight_people_at_once_are_not_mixed_up(ears: Listener) -> None:
 
 
 @pytest.mark.weights
-def test_speech_may_go_on_after_a_flush_and_a_flush_may_come_twice(ears: Listener) -> None:
+def test_speech_may_go_on_after_a_flush_and_a_flush_may_come_twice(ears: AutoSTT) -> None:
     async def audio() -> AsyncIterator[bytes]:
         for name in ("q_pause_a", "q_pause_b"):
             async for chunk in chunks(pcm(f"synthetic/{name}.wav")):
@@ -353,7 +355,7 @@ def test_speech_may_go_on_after_a_flush_and_a_flush_may_come_twice(ears: Listene
 
 @pytest.mark.weights
 @pytest.mark.parametrize("samples", [0, 1, 1600])
-def test_next_to_nothing_is_no_error(ears: Listener, samples: int) -> None:
+def test_next_to_nothing_is_no_error(ears: AutoSTT, samples: int) -> None:
     assert hear(ears, bytes(2 * samples)) == Transcript("", samples, final=True)
     hear(ears, pcm("human/card_001.wav")[: 2 * samples])
 
@@ -363,6 +365,6 @@ def test_an_english_speaker_never_loads_whisper() -> None:
     ears = auto_stt.create("", resources())
     for clip in HUMAN:
         hear(ears, pcm(clip["file"]))
-    assert not ears._others.loaded
+    assert not ears._others.is_loaded
     hear(ears, pcm(LANGUAGES["es"]["file"]))
-    assert ears._others.loaded
+    assert ears._others.is_loaded

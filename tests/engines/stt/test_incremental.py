@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openlive.engines.runtime.workers import Abort, Workers
-from openlive.engines.stt.hallucinations import is_invented
-from openlive.engines.stt.incremental import Hints, Pass, Threads, transcribe
+from openlive.engines.runtime.workers import Abort, WorkerPool
+from openlive.engines.stt.hallucinations import is_hallucinated
+from openlive.engines.stt.incremental import Hints, PassResult, ThreadedPassRunner, transcribe_incrementally
 from openlive.engines.stt.segment import LIMIT, Samples
 from openlive.types import Transcript, Word
 from tests.engines.speech import chunks
@@ -34,7 +34,7 @@ class Recogniser:
         self.go = threading.Event()
         self.aborted = threading.Event()
 
-    def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:
+    def recognise_segment(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> PassResult:
         tenths = round(len(samples) / 1600)
         self.passes.append((tenths, memo, final))
         if self.error:
@@ -49,10 +49,10 @@ class Recogniser:
             releaser = threading.Thread(target=release)
             releaser.start()
             try:
-                with abort.watched(stop.set):
+                with abort.calling_on_abort(stop.set):
                     self.begun.set()
                     stop.wait(10)
-                    abort.check()
+                    abort.raise_if_aborted()
             except Exception:
                 self.aborted.set()
                 raise
@@ -60,9 +60,9 @@ class Recogniser:
                 self.go.set()
                 releaser.join()
         if self.doubtful and not final:
-            return Pass("", tentative=True)
+            return PassResult("", needs_final_pass=True)
         words = (Word(f"{tenths}", 0, len(samples)),) if final and hints.words else ()
-        return Pass(f"{tenths}", "en", words, memo=f"memo {tenths}", carry=f"carry {tenths}")
+        return PassResult(f"{tenths}", "en", words, memo=f"memo {tenths}", next_segment_memo=f"carry {tenths}")
 
 
 class Source:
@@ -93,8 +93,13 @@ def quiet(seconds: float) -> bytes:
 
 def hear(recogniser: Recogniser, audio: AsyncIterator[bytes], *, words: bool = False) -> list[Transcript]:
     async def main() -> list[Transcript]:
-        workers = Workers(1, "test")
-        return [transcript async for transcript in transcribe(Threads(recogniser, workers), audio, Hints(words=words))]
+        workers = WorkerPool(1, "test")
+        return [
+            transcript
+            async for transcript in transcribe_incrementally(
+                ThreadedPassRunner(recogniser, workers), audio, Hints(words=words)
+            )
+        ]
 
     return asyncio.run(main())
 
@@ -139,7 +144,7 @@ def test_partial_transcripts_come_while_audio_goes_on_and_the_latest_audio_wins(
     async def main() -> None:
         recogniser, source = Recogniser(), Source()
         recogniser.held = True
-        heard = transcribe(Threads(recogniser, Workers(1, "test")), aiter(source), Hints())
+        heard = transcribe_incrementally(ThreadedPassRunner(recogniser, WorkerPool(1, "test")), aiter(source), Hints())
         source.put(loud(1))
         first = asyncio.ensure_future(anext(heard))
         assert await asyncio.to_thread(recogniser.begun.wait, 10)
@@ -162,7 +167,7 @@ def test_a_flush_drops_the_pass_that_is_running() -> None:
     async def main() -> None:
         recogniser, source = Recogniser(), Source()
         recogniser.held = True
-        heard = transcribe(Threads(recogniser, Workers(1, "test")), aiter(source), Hints())
+        heard = transcribe_incrementally(ThreadedPassRunner(recogniser, WorkerPool(1, "test")), aiter(source), Hints())
         source.put(loud(1))
         first = asyncio.ensure_future(anext(heard))
         assert await asyncio.to_thread(recogniser.begun.wait, 10)
@@ -180,7 +185,7 @@ def test_a_flush_waits_for_the_pass_that_has_all_the_speech() -> None:
     async def main() -> None:
         recogniser, source = Recogniser(), Source()
         recogniser.held = True
-        heard = transcribe(Threads(recogniser, Workers(1, "test")), aiter(source), Hints())
+        heard = transcribe_incrementally(ThreadedPassRunner(recogniser, WorkerPool(1, "test")), aiter(source), Hints())
         source.put(loud(1))
         first = asyncio.ensure_future(anext(heard))
         assert await asyncio.to_thread(recogniser.begun.wait, 10)
@@ -202,7 +207,9 @@ def test_a_pass_that_left_something_open_is_followed_by_a_final_one(doubtful: bo
     async def main() -> None:
         recogniser, source = Recogniser(doubtful=doubtful), Source()
         recogniser.held = True
-        heard = transcribe(Threads(recogniser, Workers(1, "test")), aiter(source), Hints(words=words))
+        heard = transcribe_incrementally(
+            ThreadedPassRunner(recogniser, WorkerPool(1, "test")), aiter(source), Hints(words=words)
+        )
         source.put(loud(1))
         first = asyncio.ensure_future(anext(heard))
         assert await asyncio.to_thread(recogniser.begun.wait, 10)
@@ -237,7 +244,7 @@ def test_words_are_told_only_where_they_are_asked_for() -> None:
 def test_a_pause_is_heard_before_the_flush_comes() -> None:
     async def main() -> None:
         recogniser, source = Recogniser(), Source()
-        heard = transcribe(Threads(recogniser, Workers(1, "test")), aiter(source), Hints())
+        heard = transcribe_incrementally(ThreadedPassRunner(recogniser, WorkerPool(1, "test")), aiter(source), Hints())
         source.put(loud(1))
         assert (await anext(heard)).text == "10"
         source.put(loud(0.2))
@@ -257,7 +264,9 @@ def test_leaving_drops_the_work() -> None:
         recogniser.held = True
 
         async def listen() -> None:
-            async for _ in transcribe(Threads(recogniser, Workers(1, "test")), aiter(source), Hints()):
+            async for _ in transcribe_incrementally(
+                ThreadedPassRunner(recogniser, WorkerPool(1, "test")), aiter(source), Hints()
+            ):
                 pass
 
         task = asyncio.create_task(listen())
@@ -292,12 +301,12 @@ def test_an_error_is_raised_to_the_caller() -> None:
 
 
 def test_many_utterances_at_once_do_not_mix() -> None:
-    async def one(recogniser: Recogniser, workers: Workers, tenths: int) -> list[Transcript]:
+    async def one(recogniser: Recogniser, workers: WorkerPool, tenths: int) -> list[Transcript]:
         audio = chunks(loud(tenths / 10), 1600)
-        return [t async for t in transcribe(Threads(recogniser, workers), audio, Hints())]
+        return [t async for t in transcribe_incrementally(ThreadedPassRunner(recogniser, workers), audio, Hints())]
 
     async def main() -> None:
-        recogniser, workers = Recogniser(), Workers(2, "test")
+        recogniser, workers = Recogniser(), WorkerPool(2, "test")
         lengths = range(5, 45, 5)
         every = await asyncio.gather(*(one(recogniser, workers, tenths) for tenths in lengths))
         assert [heard[-1].text for heard in every] == [str(tenths) for tenths in lengths]
@@ -315,7 +324,9 @@ def test_speech_needs_no_task_for_each_chunk() -> None:
     async def main() -> list[Transcript]:
         asyncio.get_running_loop().set_task_factory(start)
         chunks = [loud(0.02)] * 500
-        hearing = transcribe(Threads(recogniser, Workers(1, "test")), parts(*chunks, b""), Hints())
+        hearing = transcribe_incrementally(
+            ThreadedPassRunner(recogniser, WorkerPool(1, "test")), parts(*chunks, b""), Hints()
+        )
         return [transcript async for transcript in hearing]
 
     recogniser = Recogniser()
@@ -334,7 +345,9 @@ def test_a_backlog_lets_others_have_their_turn() -> None:
                 await asyncio.sleep(0)
 
         task = asyncio.create_task(neighbour())
-        async for _ in transcribe(Threads(Recogniser(), Workers(1, "test")), parts(*[loud(0.02)] * 1000), Hints()):
+        async for _ in transcribe_incrementally(
+            ThreadedPassRunner(Recogniser(), WorkerPool(1, "test")), parts(*[loud(0.02)] * 1000), Hints()
+        ):
             pass
         task.cancel()
         return turns
@@ -393,22 +406,24 @@ SAID = (
 
 @pytest.mark.parametrize("text", INVENTED)
 def test_credits_are_no_speech(text: str) -> None:
-    assert is_invented(text)
+    assert is_hallucinated(text)
 
 
 @pytest.mark.parametrize("text", SAID)
 def test_what_people_say_is_kept(text: str) -> None:
-    assert not is_invented(text)
+    assert not is_hallucinated(text)
 
 
 def test_no_recogniser_is_believed_that_reads_credits() -> None:
     class Inventor:
-        def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:
-            return Pass("Thanks for watching!", "en", (Word("Thanks", 0, 5),))
+        def recognise_segment(
+            self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool
+        ) -> PassResult:
+            return PassResult("Thanks for watching!", "en", (Word("Thanks", 0, 5),))
 
     async def main() -> list[Transcript]:
-        passes = Threads(Inventor(), Workers(1, "test"))
-        return [heard async for heard in transcribe(passes, parts(loud(1), b""), Hints())]
+        passes = ThreadedPassRunner(Inventor(), WorkerPool(1, "test"))
+        return [heard async for heard in transcribe_incrementally(passes, parts(loud(1), b""), Hints())]
 
     [final] = asyncio.run(main())
     assert (final.text, final.language, final.words) == ("", "", ())

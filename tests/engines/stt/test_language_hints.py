@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from openlive.engines.stt.language_hints import Wanted, likeliest, wanted
+from openlive.engines.stt.language_hints import LanguageConstraint, choose_language, parse_language_hints
 from openlive.engines.text.scripts import SAMPLE, language_of
 
 KNOWN = {"en", "de", "es", "tl", "zh"}
@@ -29,22 +29,22 @@ ANY = frozenset[str]()
     ],
 )
 def test_hints(hints: tuple[str, ...], first: str, allowed: frozenset[str], only: str) -> None:
-    wish = wanted(hints, KNOWN)
-    assert (wish.first, wish.allowed, wish.only) == (first, allowed, only)
+    wish = parse_language_hints(hints, KNOWN)
+    assert (wish.first, wish.allowed, wish.only_language) == (first, allowed, only)
 
 
 def test_the_language_is_the_likeliest_of_those_allowed() -> None:
     heard = {"fr": 0.5, "es": 0.3, "en": 0.2}
-    assert likeliest(heard, Wanted("", ANY), 2) == "fr"
-    assert likeliest(heard, Wanted("en", frozenset({"en", "es"})), 2) == "en"
-    assert likeliest(heard, Wanted("de", frozenset({"de"})), 2) == "de"
+    assert choose_language(heard, LanguageConstraint("", ANY), 2) == "fr"
+    assert choose_language(heard, LanguageConstraint("en", frozenset({"en", "es"})), 2) == "en"
+    assert choose_language(heard, LanguageConstraint("de", frozenset({"de"})), 2) == "de"
 
 
 def test_what_was_spoken_last_is_given_up_for_clear_evidence_only() -> None:
-    german = Wanted("de", ANY)
-    assert likeliest({"nl": 0.7, "de": 0.25}, german, 2) == "de"
-    assert likeliest({"es": 0.9, "de": 0.06}, german, 2) == "es"
-    assert likeliest({"es": 0.9, "de": 0.06}, german, 0.5) == "de"
+    german = LanguageConstraint("de", ANY)
+    assert choose_language({"nl": 0.7, "de": 0.25}, german, 2) == "de"
+    assert choose_language({"es": 0.9, "de": 0.06}, german, 2) == "es"
+    assert choose_language({"es": 0.9, "de": 0.06}, german, 0.5) == "de"
 
 
 def test_a_text_of_any_length_is_told_by_its_beginning() -> None:

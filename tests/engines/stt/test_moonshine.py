@@ -10,33 +10,41 @@ import pytest
 
 from openlive.engines.runtime.workers import Abort, AbortedError
 from openlive.engines.stt import moonshine
-from openlive.engines.stt.moonshine import Moonshine, Reading, agreement, credible, likeliest, looping, vocabulary
-from openlive.engines.stt.segment import Segment
+from openlive.engines.stt.moonshine import (
+    MoonshineReading,
+    MoonshineSTT,
+    count_agreeing_tokens,
+    is_credible,
+    is_looping,
+    likeliest_tokens,
+    parse_vocabulary,
+)
+from openlive.engines.stt.segment import AudioSegment
 from tests.engines.speech import TRANSCRIPTS, all_of, chunks, hear, pcm, resources, words
 
 
 def test_the_vocabulary_is_read_from_its_lengths() -> None:
     long = b"x" * 300  # 300 = 44 + 128 * 2
-    assert vocabulary(b"\x02ab\x00\x01c" + bytes([128 + 44, 2]) + long) == [b"ab", b"", b"c", long]
+    assert parse_vocabulary(b"\x02ab\x00\x01c" + bytes([128 + 44, 2]) + long) == [b"ab", b"", b"c", long]
 
 
 def test_the_likeliest_token_of_each_row() -> None:
-    tokens, log_probabilities = likeliest(np.log(np.array([[0.25, 0.75], [0.9, 0.1]], np.float32)))
+    tokens, log_probabilities = likeliest_tokens(np.log(np.array([[0.25, 0.75], [0.9, 0.1]], np.float32)))
     assert tokens == [1, 0]
     assert np.exp(log_probabilities) == pytest.approx([0.75, 0.9])
 
 
 def test_a_draft_is_kept_as_far_as_the_model_agrees() -> None:
-    assert agreement((), (5,)) == 0
-    assert agreement((5, 6, 7), (5, 6, 8, 9)) == 2
-    assert agreement((5, 6), (5, 6, 2)) == 2
+    assert count_agreeing_tokens((), (5,)) == 0
+    assert count_agreeing_tokens((5, 6, 7), (5, 6, 8, 9)) == 2
+    assert count_agreeing_tokens((5, 6), (5, 6, 2)) == 2
 
 
 def test_loops_are_noticed() -> None:
-    assert looping([9, 1, 2, 1, 2, 1, 2, 1, 2])
-    assert looping([5, 5, 5, 5])
-    assert not looping([1, 2, 1, 2, 1, 2])
-    assert not looping([])
+    assert is_looping([9, 1, 2, 1, 2, 1, 2, 1, 2])
+    assert is_looping([5, 5, 5, 5])
+    assert not is_looping([1, 2, 1, 2, 1, 2])
+    assert not is_looping([])
 
 
 @pytest.mark.parametrize(
@@ -55,20 +63,20 @@ def test_loops_are_noticed() -> None:
     ],
 )
 def test_what_the_model_makes_of_noise_is_not_taken_for_speech(text: str, confidence: float, speech: bool) -> None:
-    assert credible(Reading(text, (3, 4, 5), confidence)) is speech
+    assert is_credible(MoonshineReading(text, (3, 4, 5), confidence)) is speech
 
 
 def test_a_loop_is_not_speech() -> None:
-    assert not credible(Reading("the first is the first is the first is the first is", (7, 8, 9) * 4, -0.4))
+    assert not is_credible(MoonshineReading("the first is the first is the first is the first is", (7, 8, 9) * 4, -0.4))
 
 
 @pytest.fixture(scope="module")
-def english() -> Moonshine:
+def english() -> MoonshineSTT:
     return moonshine.create("", resources())
 
 
 @pytest.mark.weights
-def test_it_hears_english(english: Moonshine) -> None:
+def test_it_hears_english(english: MoonshineSTT) -> None:
     assert hear(english, pcm("synthetic/q_capital.wav")).text == "What is the capital of France?"
     heard = hear(english, pcm("human/goforward.wav"))
     assert words(heard.text) == "go forward ten meters"
@@ -77,42 +85,42 @@ def test_it_hears_english(english: Moonshine) -> None:
 
 
 @pytest.mark.weights
-def test_a_draft_changes_the_price_and_not_the_text(english: Moonshine) -> None:
-    segment = Segment()
-    segment.add(pcm("synthetic/q_story.wav"))
-    samples = segment.samples()
-    alone = english.model.read(samples, (), Abort())
-    good = english.model.read(samples, alone.tokens, Abort())
-    wrong = english.model.read(samples, (*alone.tokens[:4], 100, 200), Abort())
+def test_a_draft_changes_the_price_and_not_the_text(english: MoonshineSTT) -> None:
+    segment = AudioSegment()
+    segment.add_audio(pcm("synthetic/q_story.wav"))
+    samples = segment.copy_samples()
+    alone = english.model.decode_samples(samples, (), Abort())
+    good = english.model.decode_samples(samples, alone.tokens, Abort())
+    wrong = english.model.decode_samples(samples, (*alone.tokens[:4], 100, 200), Abort())
     assert alone.text == good.text == wrong.text
     assert good.confidence == pytest.approx(alone.confidence, abs=0.05)
 
 
 @pytest.mark.weights
 @pytest.mark.parametrize("samples", [0, 1, 100, 1600, 8000])
-def test_next_to_nothing_is_no_error(english: Moonshine, samples: int) -> None:
+def test_next_to_nothing_is_no_error(english: MoonshineSTT, samples: int) -> None:
     assert hear(english, bytes(2 * samples)).text == ""
     noise = np.random.default_rng(0).integers(-3000, 3000, samples).astype("<i2").tobytes()
     assert hear(english, noise).end == samples
 
 
 @pytest.mark.weights
-def test_noise_is_no_speech(english: Moonshine) -> None:
+def test_noise_is_no_speech(english: MoonshineSTT) -> None:
     for loudness in (0.001, 0.01, 0.1):
         noise = np.random.default_rng(1).normal(0, loudness * 32768, 48000).clip(-32768, 32767).astype("<i2")
         assert hear(english, noise.tobytes()).text == ""
 
 
 @pytest.mark.weights
-def test_a_reading_can_be_aborted(english: Moonshine) -> None:
-    segment = Segment()
-    segment.add(pcm("human/sense_and_sensibility_01_austen_64kb-0870.wav"))
+def test_a_reading_can_be_aborted(english: MoonshineSTT) -> None:
+    segment = AudioSegment()
+    segment.add_audio(pcm("human/sense_and_sensibility_01_austen_64kb-0870.wav"))
     abort = Abort()
     ended: list[type[BaseException]] = []
 
     def read() -> None:
         try:
-            english.model.read(segment.samples(), (), abort)
+            english.model.decode_samples(segment.copy_samples(), (), abort)
         except AbortedError as error:
             ended.append(type(error))
 
@@ -126,7 +134,7 @@ def test_a_reading_can_be_aborted(english: Moonshine) -> None:
 
 
 @pytest.mark.weights
-def test_two_minutes_in_one_blob_leave_the_loop_alone_and_lose_nothing(english: Moonshine) -> None:
+def test_two_minutes_in_one_blob_leave_the_loop_alone_and_lose_nothing(english: MoonshineSTT) -> None:
     clips = [clip for clip in TRANSCRIPTS["human"] if "sense" in clip["file"]]
     blob = b"".join(pcm(clip["file"]) + bytes(9600) for clip in clips) * 5
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openlive.engines.stt.prosody import LONGEST, measure, measured
+from openlive.engines.stt.prosody import LONGEST, measure_prosody, transcribe_with_prosody
 from openlive.types import INPUT_RATE, Prosody, Transcript
 
 
@@ -31,7 +31,7 @@ def voice(
 
 
 def of(pcm: bytes) -> Prosody:
-    found = measure(pcm)
+    found = measure_prosody(pcm)
     assert found is not None
     return found
 
@@ -60,10 +60,10 @@ def test_pace_does_not_count_pauses(rate: float) -> None:
 
 def test_noise_and_silence_have_no_prosody() -> None:
     noise = np.random.default_rng(1).normal(0, 3000, 2 * INPUT_RATE).astype("<i2").tobytes()
-    assert measure(noise) is None
-    assert measure(bytes(2 * INPUT_RATE)) is None
-    assert measure(b"") is None
-    assert measure(voice(seconds=0.1)) is None
+    assert measure_prosody(noise) is None
+    assert measure_prosody(bytes(2 * INPUT_RATE)) is None
+    assert measure_prosody(b"") is None
+    assert measure_prosody(voice(seconds=0.1)) is None
 
 
 def test_noise_beside_the_voice_changes_little() -> None:
@@ -84,7 +84,7 @@ def test_of_a_long_speech_the_end_counts() -> None:
 @settings(max_examples=50, deadline=None)
 def test_anything_is_measured(sample: bytes, repeated: int) -> None:
     pcm = sample[: len(sample) // 2 * 2] * repeated
-    found = measure(pcm)
+    found = measure_prosody(pcm)
     assert found is None or all(np.isfinite([found.pitch, found.spread, found.level, found.pace]))
 
 
@@ -107,22 +107,28 @@ async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
 @pytest.mark.anyio
 async def test_final_transcripts_tell_how_it_was_said_up_to_there() -> None:
     low, high = voice(100.0, seconds=1), voice(200.0, seconds=3)
-    told = [t async for t in measured(parrot, chunks(low, b"", high, b"", b""))]
+    told = [t async for t in transcribe_with_prosody(parrot, chunks(low, b"", high, b"", b""))]
     assert [t.final for t in told] == [False, True, False, True, True]
     assert [t.end for t in told] == [16000, 16000, 64000, 64000, 64000]
-    assert [t.prosody for t in told] == [None, measure(low), None, measure(low + high), measure(low + high)]
+    assert [t.prosody for t in told] == [
+        None,
+        measure_prosody(low),
+        None,
+        measure_prosody(low + high),
+        measure_prosody(low + high),
+    ]
 
 
 @pytest.mark.anyio
 async def test_what_it_keeps_is_bounded() -> None:
     hour = [voice(seconds=1)] * 30
-    [final] = [t async for t in measured(parrot, chunks(*hour, b"")) if t.final]
-    assert final.prosody == measure(b"".join(hour)[-2 * LONGEST :])
+    [final] = [t async for t in transcribe_with_prosody(parrot, chunks(*hour, b"")) if t.final]
+    assert final.prosody == measure_prosody(b"".join(hour)[-2 * LONGEST :])
 
 
 @pytest.mark.anyio
 async def test_it_ends_with_its_listener() -> None:
-    listening = measured(parrot, chunks(voice(), b"", b"", b""))
+    listening = transcribe_with_prosody(parrot, chunks(voice(), b"", b"", b""))
     await anext(listening)
     await listening.aclose()  # type: ignore[attr-defined]
     assert len(asyncio.all_tasks()) <= 2

@@ -9,9 +9,9 @@ import pytest
 
 from openlive.engines.stt import auto as auto_stt
 from openlive.engines.stt import whisper
-from openlive.engines.stt.auto import Listener
+from openlive.engines.stt.auto import AutoSTT
 from openlive.engines.stt.segment import Samples
-from openlive.engines.stt.word_timing import FRAME, LATE, Token, words_of
+from openlive.engines.stt.word_timing import FRAME, LATE, AlignedToken, align_words
 from openlive.engines.vad.silero import engine as silero
 from openlive.types import INPUT_RATE, Transcript, Word
 from tests.engines.speech import TRANSCRIPTS, Detector, chunks, pcm, resources, words
@@ -27,11 +27,11 @@ def sound(*parts: tuple[str, float]) -> Samples:
     return np.asarray(levels * rng.choice([-1, 1], len(levels)), np.float32)
 
 
-def tokens(*pieces: tuple[str, int]) -> tuple[str, list[Token]]:
+def tokens(*pieces: tuple[str, int]) -> tuple[str, list[AlignedToken]]:
     """The text that the pieces make up, and its tokens, which the attention turned to in these frames."""
     text, made = "", []
     for piece, frame in pieces:
-        made.append(Token(len(text), len(text) + len(piece), frame))
+        made.append(AlignedToken(len(text), len(text) + len(piece), frame))
         text += piece
     return text, made
 
@@ -39,7 +39,7 @@ def tokens(*pieces: tuple[str, int]) -> tuple[str, list[Token]]:
 def found(samples: Samples, *pieces: tuple[str, int]) -> list[tuple[str, int, int]]:
     """The words and their frames; the last piece is '', where the tokens end."""
     text, made = tokens(*pieces)
-    return [(w.text, w.start // FRAME, w.end // FRAME) for w in words_of(text, made, samples)]
+    return [(w.text, w.start // FRAME, w.end // FRAME) for w in align_words(text, made, samples)]
 
 
 LOUD = sound(("loud", 2))
@@ -106,7 +106,7 @@ def test_scripts_without_spaces_are_parted_at_tokens() -> None:
 
 
 def test_no_words_lie_nowhere() -> None:
-    assert words_of(" ", [Token(0, 1, 0), Token(1, 1, 0)], LOUD) == ()
+    assert align_words(" ", [AlignedToken(0, 1, 0), AlignedToken(1, 1, 0)], LOUD) == ()
 
 
 # --- on recordings ----------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ RIGHT = 0.2
 
 
 @pytest.fixture(scope="module")
-def ears() -> Listener:
+def ears() -> AutoSTT:
     return auto_stt.create("", resources())
 
 
@@ -125,7 +125,7 @@ def vad() -> silero.SileroVAD:
     return silero.create("", resources())
 
 
-def hear(ears: Listener | whisper.Whisper, audio: bytes, *languages: str, words: bool = True) -> Transcript:
+def hear(ears: AutoSTT | whisper.WhisperSTT, audio: bytes, *languages: str, words: bool = True) -> Transcript:
     async def run() -> list[Transcript]:
         return [t async for t in ears.transcribe(chunks(audio), languages=languages, words=words)]
 
@@ -168,7 +168,7 @@ CLIPS = [*(f for f in SYNTHETIC if "stop" not in f), *(f for f in HUMAN if "sens
 @pytest.mark.weights
 @pytest.mark.parametrize("name", CLIPS)
 def test_the_first_word_begins_and_the_last_one_ends_with_the_speech(
-    ears: Listener, vad: silero.SileroVAD, name: str
+    ears: AutoSTT, vad: silero.SileroVAD, name: str
 ) -> None:
     audio = bytes(16000) + pcm(name) + bytes(16000)
     heard = hear(ears, audio)
@@ -183,7 +183,7 @@ def test_the_first_word_begins_and_the_last_one_ends_with_the_speech(
 @pytest.mark.weights
 @pytest.mark.parametrize("gap", [0.4, 1.2])
 def test_the_gap_between_two_sentences_is_between_the_right_words(
-    ears: Listener, vad: silero.SileroVAD, gap: float
+    ears: AutoSTT, vad: silero.SileroVAD, gap: float
 ) -> None:
     names = ("synthetic/q_pause_a.wav", "synthetic/q_capital.wav")
     first, second = (pcm(name) for name in names)
@@ -200,7 +200,7 @@ def test_the_gap_between_two_sentences_is_between_the_right_words(
 
 
 @pytest.mark.weights
-def test_a_long_utterance_is_counted_from_its_beginning(ears: Listener) -> None:
+def test_a_long_utterance_is_counted_from_its_beginning(ears: AutoSTT) -> None:
     """It is heard in several pieces: no word lies in the silences between the sentences."""
     names = [name for name in HUMAN if "sense" in name]
     audio, silences = b"", []
@@ -232,7 +232,7 @@ def test_whisper_alone_tells_them_too(vad: silero.SileroVAD, name: str) -> None:
 
 
 @pytest.mark.weights
-def test_the_text_is_the_same_without_them(ears: Listener) -> None:
+def test_the_text_is_the_same_without_them(ears: AutoSTT) -> None:
     for name in ("human/card_005.wav", "synthetic/fr_capital.wav"):
         timed, plain = hear(ears, pcm(name)), hear(ears, pcm(name), words=False)
         assert timed.words

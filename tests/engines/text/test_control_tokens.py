@@ -4,7 +4,7 @@ import pytest
 
 from openlive.engines import output_checks
 from openlive.engines.responder.cascade import Cascade
-from openlive.engines.text.control_tokens import Marks, without_marks
+from openlive.engines.text.control_tokens import ControlTokenFilter, strip_control_tokens
 from openlive.testing.scripted import ScriptedLLM, ScriptedTTS
 from openlive.types import Message, Output, Request, Speech, Text, Voice, Written
 from tests.serving import Told
@@ -24,27 +24,27 @@ PLAIN = (
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 def test_no_control_token_leaves_however_it_is_cut(mark: str, size: int) -> None:
     text = f"Hello{mark} you{mark}"
-    marks = Marks()
-    said = "".join(marks.feed(text[i : i + size]) for i in range(0, len(text), size)) + marks.rest()
+    marks = ControlTokenFilter()
+    said = "".join(marks.feed(text[i : i + size]) for i in range(0, len(text), size)) + marks.flush()
     assert said == "Hello you"
 
 
 @pytest.mark.parametrize("text", PLAIN)
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
 def test_other_signs_stay(text: str, size: int) -> None:
-    marks = Marks()
-    assert "".join(marks.feed(text[i : i + size]) for i in range(0, len(text), size)) + marks.rest() == text
+    marks = ControlTokenFilter()
+    assert "".join(marks.feed(text[i : i + size]) for i in range(0, len(text), size)) + marks.flush() == text
 
 
 def test_little_is_held_back() -> None:
-    marks = Marks()
+    marks = ControlTokenFilter()
     assert marks.feed("All of this [") == "All of this "
     assert marks.feed("1]") == "[1]"
     assert marks.feed("and <" + 100 * "a") == "and <" + 100 * "a"
 
 
 def test_one_inside_another_goes_too() -> None:
-    assert without_marks("<|im_<|im_end|>end|>") == ""
+    assert strip_control_tokens("<|im_<|im_end|>end|>") == ""
 
 
 class Model(ScriptedLLM):
@@ -64,7 +64,7 @@ async def test_neither_a_text_nor_a_voice_has_them(voice: Voice | None) -> None:
 
 @pytest.mark.parametrize("piece", [Text("Yes<|im_end|>"), Text("Yes")])
 def test_what_any_engine_hands_over_has_none(piece: Written) -> None:
-    assert output_checks.output(piece) == Text("Yes")
+    assert output_checks.check_output(piece) == Text("Yes")
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlive.engines.text.scripts import LATIN, OWN, SCRIPTS, each_run, language_of, runs, script_of
-from openlive.engines.tts.g2p.phonemes import Espeak, dialect
+from openlive.engines.text.scripts import LATIN, OWN, SCRIPTS, language_of, map_runs, script_of, split_runs
+from openlive.engines.tts.g2p.phonemes import EspeakPhonemizer, find_dialect
 
 SPACE = ("en", " ")
 
@@ -36,7 +36,7 @@ SPACE = ("en", " ")
     ],
 )  # fmt: skip
 def test_words_in_another_script_are_found(language: str, text: str, expected: list[tuple[str, str]]) -> None:
-    assert list(runs(text, language)) == expected
+    assert list(split_runs(text, language)) == expected
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_words_in_another_script_are_found(language: str, text: str, expected: l
     [("мир", ["en", "uk"], "uk"), ("мир", ["en"], "ru"), ("شكرا", ["ur"], "ur"), ("शब्द", ["mr-IN", "mr"], "mr")],
 )
 def test_a_language_of_the_conversation_goes_first(text: str, conversation: list[str], code: str) -> None:
-    assert [found for found, _ in runs(text, "en", conversation)] == [code]
+    assert [found for found, _ in split_runs(text, "en", conversation)] == [code]
 
 
 def test_latin_words_are_in_the_conversations_language_or_english() -> None:
-    assert dict(runs("Слово Fenster", "ru", ["ru", "de"])) == {"ru": "Слово ", "de": "Fenster"}
-    assert dict(runs("Слово USB-C", "ru")) == {"ru": "Слово ", "en": "USB-C"}
+    assert dict(split_runs("Слово Fenster", "ru", ["ru", "de"])) == {"ru": "Слово ", "de": "Fenster"}
+    assert dict(split_runs("Слово USB-C", "ru")) == {"ru": "Слово ", "en": "USB-C"}
 
 
 @given(
@@ -57,7 +57,7 @@ def test_latin_words_are_in_the_conversations_language_or_english() -> None:
     st.sampled_from(["en", "ru", "ja", "zh", "el"]),
 )
 def test_the_runs_joined_are_the_text(text: str, language: str) -> None:
-    assert "".join(words for _, words in runs(text, language)) == text
+    assert "".join(words for _, words in split_runs(text, language)) == text
 
 
 @pytest.mark.parametrize(
@@ -83,15 +83,17 @@ def test_an_ascii_text_has_no_other_script() -> None:
 
 
 def test_espeak_knows_every_language_of_a_script_and_says_no_letters_name() -> None:
-    espeak = Espeak()
+    espeak = EspeakPhonemizer()
     try:
         for code in {
             *LATIN,
             *(code for code, _ in OWN),
             *(one for script in SCRIPTS.values() for one in script.writers),
         }:
-            espeak.phonemes("a", dialect(code))
-        said = each_run(lambda code, words: espeak.phonemes(words, dialect(code)), "Hello is 你好, and שלום.", "en")
+            espeak.to_phonemes("a", find_dialect(code))
+        said = map_runs(
+            lambda code, words: espeak.to_phonemes(words, find_dialect(code)), "Hello is 你好, and שלום.", "en"
+        )
     finally:
         espeak.close()
     assert said == ["həlˈQ ɪz", "niχˈɑu,", "and", "ʃalˈom."]
@@ -104,5 +106,5 @@ def test_the_runs_of_one_language_are_said_together() -> None:
         asked.append(code)
         return words
 
-    assert "".join(each_run(say, "a 你 b 好 c", "en")) == "a 你 b 好 c"
+    assert "".join(map_runs(say, "a 你 b 好 c", "en")) == "a 你 b 好 c"
     assert asked == ["en", "en", "en", "zh", "zh"]

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openlive.engines.tts import chunking
-from openlive.engines.tts.chunking import CODE, KEPT, LIMITS, LONGEST, MASK, MOST, PATIENCE, Cutter
+from openlive.engines.tts.chunking import CODE, KEPT, LIMITS, LONGEST, MASK, MOST, PATIENCE, ClauseChunker
 
 
 def cut(*pieces: str) -> list[str]:
-    cutter = Cutter()
+    cutter = ClauseChunker()
     clauses = [clause for piece in pieces for clause in cutter.feed(piece)]
-    return [*clauses, rest] if (rest := cutter.rest()) else clauses
+    return [*clauses, rest] if (rest := cutter.flush()) else clauses
 
 
 def tokens(text: str) -> list[str]:
@@ -47,12 +47,12 @@ def test_cuts_where_a_speaker_would_pause(text: str, clauses: list[str]) -> None
 
 
 def test_a_clause_is_ready_before_the_space_after_its_mark() -> None:
-    assert Cutter().feed("Of course,") == ["Of course,"]
-    assert Cutter().feed("Hello!") == ["Hello!"]
+    assert ClauseChunker().feed("Of course,") == ["Of course,"]
+    assert ClauseChunker().feed("Hello!") == ["Hello!"]
 
 
 def test_a_full_stop_is_not_trusted_before_its_space() -> None:
-    cutter = Cutter()
+    cutter = ClauseChunker()
     assert cutter.feed("It is 3.") == []
     assert cutter.feed("5 degrees.") == []
     assert cutter.feed(" So") == ["It is 3.5 degrees."]
@@ -171,17 +171,17 @@ written = st.text(st.sampled_from("abcé 1239.,;:!?…—'\"()\n*。，！你東
 
 @given(st.lists(written, max_size=12))
 def test_nothing_is_lost_and_no_clause_is_empty(pieces: list[str]) -> None:
-    cutter = Cutter()
+    cutter = ClauseChunker()
     clauses = [clause for piece in pieces for clause in cutter.feed(piece)]
     assert all(any(c.isalnum() for c in clause) for clause in clauses)
-    assert "".join(clauses) + cutter.rest() == "".join(pieces)
+    assert "".join(clauses) + cutter.flush() == "".join(pieces)
 
 
-class Rereading(Cutter):
+class Rereading(ClauseChunker):
     """Reads all that waits for every piece, a block of code too."""
 
     def feed(self, piece: str) -> list[str]:
-        self._text += self._close()
+        self._text += self._close_block()
         return super().feed(piece)
 
 
@@ -206,9 +206,9 @@ marked = st.sampled_from(
 
 @given(st.lists(st.lists(marked, max_size=6).map("".join), max_size=40))
 def test_what_was_read_of_a_block_of_code_need_not_be_read_again(pieces: list[str]) -> None:
-    one, other = Cutter(), Rereading()
+    one, other = ClauseChunker(), Rereading()
     assert [one.feed(piece) for piece in pieces] == [other.feed(piece) for piece in pieces]
-    assert one.rest() == other.rest()
+    assert one.flush() == other.flush()
 
 
 HOSTILE = (
@@ -259,14 +259,14 @@ HOSTILE = (
 def test_a_token_costs_no_more_the_more_there_were(unit: str, before: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """4,000 tokens of code took 3 s."""
     read = 0
-    masked = chunking.masked
+    masked = chunking.mask_unbreakable
 
     def counted(text: str) -> tuple[str, int | None]:
         nonlocal read
         read += len(text)
         return masked(text)
 
-    monkeypatch.setattr(chunking, "masked", counted)
+    monkeypatch.setattr(chunking, "mask_unbreakable", counted)
     text = before + unit * (16_000 // len(unit))
     cut(*(text[i : i + 4] for i in range(0, len(text), 4)))
     assert read <= len(text) // 4 * (MOST + PATIENCE + 4)
@@ -284,13 +284,13 @@ def test_a_piece_of_any_length_takes_linear_time(unit: str) -> None:
 
 def test_a_block_of_code_is_read_twice_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    masked = chunking.masked
+    masked = chunking.mask_unbreakable
 
     def counted(text: str) -> tuple[str, int | None]:
         read.append(len(text))
         return masked(text)
 
-    monkeypatch.setattr(chunking, "masked", counted)
+    monkeypatch.setattr(chunking, "mask_unbreakable", counted)
     text = "So:\n```py\n" + "for i in a: b.c(d, 'e. f')\n" * 600 + "```\nDone."
     assert [len(clause) for clause in cut(*tokens(text))] == [3, len(text) - 9, 6]
     assert sum(read) < 3 * len(text)

@@ -16,8 +16,8 @@ import soxr
 
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.runtime.workers import Abort
-from openlive.engines.tts.g2p.phonemes import Espeak
-from openlive.engines.tts.piper import Piper, create
+from openlive.engines.tts.g2p.phonemes import EspeakPhonemizer
+from openlive.engines.tts.piper import PiperTTS, create
 from openlive.types import OUTPUT_RATE, Speech, Voice
 from tests.engines.speech import ends_when_aborted, hear, resources, words
 
@@ -43,7 +43,7 @@ class Hum:
         self.asked: list[list[int]] = []
 
     def __call__(self, symbols: npt.NDArray[np.int64], pace: float, abort: Abort) -> npt.NDArray[np.float32]:
-        abort.check()
+        abort.raise_if_aborted()
         self.asked.append(symbols[0].tolist())
         silence = np.zeros(RATE // 2, np.float32)
         sound = np.sin(np.arange(int(RATE / 10 * symbols.shape[1] / pace)) / 20).astype(np.float32) / 2
@@ -51,13 +51,13 @@ class Hum:
 
 
 @pytest.fixture
-def espeak() -> Iterator[Espeak]:
-    espeak = Espeak()
+def espeak() -> Iterator[EspeakPhonemizer]:
+    espeak = EspeakPhonemizer()
     yield espeak
     espeak.close()
 
 
-async def spoken(engine: Piper, *clauses: str, name: str = "Puck") -> list[Speech]:
+async def spoken(engine: PiperTTS, *clauses: str, name: str = "Puck") -> list[Speech]:
     async def items() -> AsyncIterator[str]:
         for clause in clauses:
             yield clause
@@ -66,16 +66,16 @@ async def spoken(engine: Piper, *clauses: str, name: str = "Puck") -> list[Speec
 
 
 @pytest.mark.anyio
-async def test_symbols_stand_between_pads_and_diphthongs_are_not_tied(espeak: Espeak) -> None:
+async def test_symbols_stand_between_pads_and_diphthongs_are_not_tied(espeak: EspeakPhonemizer) -> None:
     hum = Hum()
-    await spoken(Piper(hum, CONFIG, espeak), "Hello.")
+    await spoken(PiperTTS(hum, CONFIG, espeak), "Hello.")
     symbols = [20, 59, 24, 120, 27, 100, 10]  # həlˈoʊ.
     assert hum.asked == [[1, 0, *(number for symbol in symbols for number in (symbol, 0)), 2]]
 
 
 @pytest.mark.anyio
-async def test_texts_are_kept_and_the_silence_is_cut(espeak: Espeak) -> None:
-    speech = await spoken(Piper(Hum(), CONFIG, espeak), "Hello,", " hello. ", " 😀")
+async def test_texts_are_kept_and_the_silence_is_cut(espeak: EspeakPhonemizer) -> None:
+    speech = await spoken(PiperTTS(Hum(), CONFIG, espeak), "Hello,", " hello. ", " 😀")
     assert [piece.text for piece in speech] == ["Hello,", " hello. ", " 😀"]
     assert not speech[2].pcm
     for piece, tail in zip(speech, (160, 320), strict=False):
@@ -84,17 +84,17 @@ async def test_texts_are_kept_and_the_silence_is_cut(espeak: Espeak) -> None:
         assert samples < 2.4 * OUTPUT_RATE
 
 
-def test_words_in_another_script_are_part_of_the_clause(espeak: Espeak) -> None:
+def test_words_in_another_script_are_part_of_the_clause(espeak: EspeakPhonemizer) -> None:
     hum = Hum()
-    Piper(hum, CONFIG, espeak).render("Hello שלום, hello.", Voice("Puck"))
+    PiperTTS(hum, CONFIG, espeak).render_clause("Hello שלום, hello.", Voice("Puck"))
     assert [line.count(20) for line in hum.asked] == [1, 1], "one up to the comma, one after it"
     assert hum.asked[0].count(24) == 2, "the l of both hello and שלום"
 
 
 @pytest.mark.anyio
-async def test_a_pace_is_kept_and_an_unknown_voice_refused(espeak: Espeak) -> None:
-    engine = Piper(Hum(), CONFIG, espeak)
-    slow, quick = (engine.render("Hello hello.", Voice("Puck", speed=speed)).pcm for speed in (0.5, 2.0))
+async def test_a_pace_is_kept_and_an_unknown_voice_refused(espeak: EspeakPhonemizer) -> None:
+    engine = PiperTTS(Hum(), CONFIG, espeak)
+    slow, quick = (engine.render_clause("Hello hello.", Voice("Puck", speed=speed)).pcm for speed in (0.5, 2.0))
     assert len(slow) > 2 * len(quick)
     with pytest.raises(ValueError, match="'Nobody'"):
         await spoken(engine, "Hello.", name="Nobody")
@@ -133,7 +133,7 @@ async def test_what_joe_says_is_understood() -> None:
 def test_a_clause_that_nobody_waits_for_ends() -> None:
     engine = create("", Resources(resources().weights, threads=1, memory=0))
     try:
-        ends_when_aborted(lambda abort: engine.render("The quick brown fox jumps. " * 12, Voice("Puck"), abort))
+        ends_when_aborted(lambda abort: engine.render_clause("The quick brown fox jumps. " * 12, Voice("Puck"), abort))
     finally:
         asyncio.run(engine.close())
 

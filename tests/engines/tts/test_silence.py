@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from openlive.engines.tts.silence import LEAD, trimmed
+from openlive.engines.tts.silence import LEAD, trim_silence
 from openlive.types import OUTPUT_RATE
 
 Audio = npt.NDArray[np.float32]
@@ -28,7 +28,7 @@ WITH_HISS = np.concatenate([silence(0.3), tone(0.4), hiss(0.1), silence(0.5)])
 
 
 def test_a_hiss_behind_a_vowel_is_no_part_of_the_word() -> None:
-    audio, end = trimmed(WITH_HISS, ".", voiced=True)
+    audio, end = trim_silence(WITH_HISS, ".", voiced=True)
 
     assert end == pytest.approx(LEAD + 0.4 * OUTPUT_RATE, abs=0.01 * OUTPUT_RATE)
     assert len(audio) == end + 0.32 * OUTPUT_RATE
@@ -37,7 +37,7 @@ def test_a_hiss_behind_a_vowel_is_no_part_of_the_word() -> None:
 
 
 def test_a_sibilant_that_is_a_sound_of_the_word_stays() -> None:
-    audio, end = trimmed(WITH_HISS, ".")
+    audio, end = trim_silence(WITH_HISS, ".")
 
     assert end == pytest.approx(LEAD + 0.5 * OUTPUT_RATE, abs=0.01 * OUTPUT_RATE)
     assert audio[end - 480 : end].any()
@@ -47,13 +47,13 @@ def test_a_hiss_before_the_last_vowel_stays() -> None:
     word = np.concatenate([silence(0.3), hiss(0.1), tone(0.15), silence(0.5)])
 
     for voiced in (False, True):
-        _, end = trimmed(word, ".", voiced=voiced)
+        _, end = trim_silence(word, ".", voiced=voiced)
         assert end == pytest.approx(LEAD + 0.25 * OUTPUT_RATE, abs=0.01 * OUTPUT_RATE)
 
 
 def test_a_hiss_too_long_for_a_breath_stays() -> None:
     word = np.concatenate([silence(0.3), tone(0.4), hiss(0.5), silence(0.5)])
 
-    _, end = trimmed(word, ".", voiced=True)
+    _, end = trim_silence(word, ".", voiced=True)
 
     assert end == pytest.approx(LEAD + 0.9 * OUTPUT_RATE, abs=0.01 * OUTPUT_RATE)

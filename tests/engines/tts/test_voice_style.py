@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from openlive.engines.stt.prosody import measure
-from openlive.engines.tts.voice_style import pace, played
+from openlive.engines.stt.prosody import measure_prosody
+from openlive.engines.tts.voice_style import apply_pitch_and_gain, network_pace
 from openlive.types import OUTPUT_RATE, Prosody, Voice
 from tests.engines.stt.test_prosody import voice as buzz
 
@@ -16,10 +16,12 @@ RATE = 16_000
 
 def spoken(voice: Voice, level: float = 0.2) -> tuple[np.ndarray, Prosody]:
     """What a network says that keeps to its pace, with its prosody."""
-    said = np.frombuffer(buzz(syllables=3.0 * pace(voice), level=level, seconds=3.0 / pace(voice)), "<i2")
-    audio = played((said / 32768).astype(np.float32), RATE, voice)
+    said = np.frombuffer(
+        buzz(syllables=3.0 * network_pace(voice), level=level, seconds=3.0 / network_pace(voice)), "<i2"
+    )
+    audio = apply_pitch_and_gain((said / 32768).astype(np.float32), RATE, voice)
     at16 = np.interp(np.arange(0, len(audio), OUTPUT_RATE / RATE), np.arange(len(audio)), audio)
-    heard = measure((at16 * 32767).astype("<i2").tobytes())
+    heard = measure_prosody((at16 * 32767).astype("<i2").tobytes())
     assert heard is not None
     return audio, heard
 
@@ -46,5 +48,5 @@ def test_louder_goes_no_further_than_full_scale() -> None:
 
 def test_an_ordinary_voice_is_left_alone() -> None:
     audio = np.linspace(-1.5, 1.5, 2400, dtype=np.float32)
-    assert played(audio, OUTPUT_RATE, Voice("Puck", speed=1.2)) is audio
-    assert pace(Voice("Puck", speed=1.2)) == 1.2
+    assert apply_pitch_and_gain(audio, OUTPUT_RATE, Voice("Puck", speed=1.2)) is audio
+    assert network_pace(Voice("Puck", speed=1.2)) == 1.2

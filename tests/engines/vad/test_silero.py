@@ -12,7 +12,7 @@ import pytest
 from openlive.engines.api import EngineError, Judged, Resources
 from openlive.engines.vad.silero import engine as silero
 from openlive.engines.vad.silero.engine import SileroVAD
-from openlive.engines.vad.silero.network import FRAME, MEMORY, MOST, Floats, Network, weights
+from openlive.engines.vad.silero.network import FRAME, MEMORY, MOST, Floats, SileroNetwork, load_weights
 from tests.engines.speech import CHUNK, Detector, pcm, resources
 
 
@@ -241,7 +241,7 @@ def test_the_network_says_what_onnxruntime_says() -> None:
     import onnxruntime
 
     path = resources().weights("silero-vad") / "silero_vad.onnx"
-    reference, network = onnxruntime.InferenceSession(path), Network(weights(path))
+    reference, network = onnxruntime.InferenceSession(path), SileroNetwork(load_weights(path))
     sounds = [pcm(f"human/{name}.wav") for name in ("goforward", "something")]
     frames = min(map(len, sounds)) // (2 * FRAME) // 3 * 3
     whole = np.stack([np.frombuffer(sound, "<i2", frames * FRAME) for sound in sounds])

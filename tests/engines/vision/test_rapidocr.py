@@ -14,11 +14,11 @@ from PIL import ImageDraw, ImageFont
 
 from openlive.engines import images
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.images import PIXELS_OF_JPEG, SIDE, alike, as_jpeg, decode, outline
-from openlive.engines.registry import load
+from openlive.engines.images import PIXELS_OF_JPEG, SIDE, are_alike, decode_image, to_grey_thumbnail, to_jpeg
+from openlive.engines.registry import load_engine
 from openlive.engines.runtime.workers import Abort
 from openlive.engines.vision import rapidocr
-from openlive.engines.vision.rapidocr import Line, RapidOCREyes, Reading
+from openlive.engines.vision.rapidocr import PictureText, RapidOCREyes, TextLine
 from openlive.types import Image
 from tests.bench.pictures import Picture
 from tests.engines.vision.signs import FRAME, encoded, picture
@@ -39,9 +39,9 @@ class Counted(RapidOCREyes):
         super().__init__()
         self.reads: list[str] = []
 
-    def _read(self, pixels: Any) -> Reading:
+    def _read_lines(self, pixels: Any) -> PictureText:
         self.reads.append(threading.current_thread().name)
-        return super()._read(pixels)
+        return super()._read_lines(pixels)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ async def test_the_right_way_up_by_exif(eyes: Counted, orientation: int, turn: i
 
 async def test_a_photograph_is_made_smaller_first(eyes: Counted) -> None:
     data = encoded(picture("Pier 39", size=(4000, 3000), height=300, at=(400, 700)))
-    assert max(decode(data).size) == SIDE
+    assert max(decode_image(data).size) == SIDE
     assert await look(eyes, data) == 'Its text reads: "Pier 39"'
 
 
@@ -109,7 +109,7 @@ async def test_nothing_is_found_where_nothing_is_written(eyes: Counted, what: st
 
 
 async def test_long_texts_are_cut() -> None:
-    words = rapidocr.told(["word " * 50] * 10)
+    words = rapidocr.describe_lines(["word " * 50] * 10)
     assert len(words) < rapidocr.LENGTH + 30
     assert words.endswith('word …"')
 
@@ -197,13 +197,13 @@ def test_what_promises_too_much_is_refused_by_its_header(
 ) -> None:
     monkeypatch.setattr(PIL.ImageFile.ImageFile, "load", lambda _: pytest.fail("it is decoded"))
     with pytest.raises(ValueError, match=rf"\d+ x \d+ pixels; {limit} million are the limit"):
-        decode(data)
+        decode_image(data)
 
 
 def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "reads_heic", lambda: False)
+    monkeypatch.setattr(images, "can_read_heic", lambda: False)
     with pytest.raises(ValueError, match=r"pip install 'openlive\[heic\]'"):
-        decode(b"\x00\x00\x00\x18ftypheic" + bytes(100))
+        decode_image(b"\x00\x00\x00\x18ftypheic" + bytes(100))
 
 
 # --- as phones and programs make them ---------------------------------------------------------------------------------
@@ -226,23 +226,23 @@ async def test_heic(eyes: Counted, orientation: int) -> None:
     pytest.importorskip("pillow_heif")
     case = Picture(f"heic {orientation}", f"Pier {40 + orientation}", 7, "")
     assert await look(eyes, case.drawn()) == f'Its text reads: "{case.text}"'
-    assert await look(eyes, as_jpeg(case.drawn())) == f'Its text reads: "{case.text}"'
+    assert await look(eyes, to_jpeg(case.drawn())) == f'Its text reads: "{case.text}"'
 
 
 def test_a_phone_s_photograph_is_decoded_at_a_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never a quarter of its pixels at once."""
     sizes: list[tuple[int, int]] = []
-    plain = images._plain
+    plain = images._to_8_bit_rgb
 
     def counted(file: PIL.Image.Image) -> PIL.Image.Image:
         sizes.append(file.size)
         return plain(file)
 
-    monkeypatch.setattr(images, "_plain", counted)
+    monkeypatch.setattr(images, "_to_8_bit_rgb", counted)
     data = encoded(PIL.Image.new("RGB", (8064, 6048), "grey"))
     assert PIXELS_OF_JPEG > 8064 * 6048
-    assert decode(data).size == (1280, 960)
-    assert decode(encoded(PIL.Image.new("RGB", (16_000, 2000), "grey"))).size == (1280, 160)
+    assert decode_image(data).size == (1280, 960)
+    assert decode_image(encoded(PIL.Image.new("RGB", (16_000, 2000), "grey"))).size == (1280, 160)
     assert sizes == [(2016, 1512), (2000, 250)]
 
 
@@ -262,25 +262,25 @@ def test_the_ground_contrasts(inks: list[tuple[int, int, int]], ground: int) -> 
     clear = PIL.Image.new("RGBA", (300, 300), (0, 0, 0, 0))
     for i, ink in enumerate(inks):
         ImageDraw.Draw(clear).rectangle((20, 20 + 60 * i, 200, 50 + 60 * i), fill=(*ink, 255))
-    assert decode(encoded(clear, "PNG")).getpixel((290, 290)) == (ground,) * 3
+    assert decode_image(encoded(clear, "PNG")).getpixel((290, 290)) == (ground,) * 3
 
 
 # --- which way up -----------------------------------------------------------------------------------------------------
 
 
-def reading(confidence: float, sides: float, text: str = "some words") -> Reading:
-    return Reading((Line(text, confidence, sides),))
+def reading(confidence: float, sides: float, text: str = "some words") -> PictureText:
+    return PictureText((TextLine(text, confidence, sides),))
 
 
 class Told(RapidOCREyes):
     """Reads what it is told, by the degrees to which a picture is turned."""
 
-    def __init__(self, **readings: Reading) -> None:
+    def __init__(self, **readings: PictureText) -> None:
         super().__init__()
         self.readings = readings
         self.tried: list[int] = []
 
-    def _turned(self, picture: PIL.Image.Image, degrees: int) -> Reading:
+    def _read_turned(self, picture: PIL.Image.Image, degrees: int) -> PictureText:
         self.tried.append(degrees)
         return self.readings.get(f"at{degrees}", reading(0.6, 4.0, "mumble"))
 
@@ -288,7 +288,7 @@ class Told(RapidOCREyes):
 @pytest.mark.parametrize(
     ("readings", "tried", "best"),
     [
-        ({"at0": Reading()}, [0], 0),
+        ({"at0": PictureText()}, [0], 0),
         ({"at0": reading(0.95, 5)}, [0], 0),
         ({"at0": reading(0.75, 5), "at180": reading(0.99, 5)}, [0, 180], 180),
         ({"at0": reading(0.75, 5), "at180": reading(0.77, 5)}, [0, 180], 0),
@@ -300,9 +300,9 @@ class Told(RapidOCREyes):
     ],
     ids=["nothing", "upright", "head", "blurred", "left", "right", "column", "short", "neither"],
 )
-def test_no_way_up_is_tried_in_vain(readings: dict[str, Reading], tried: list[int], best: int) -> None:
+def test_no_way_up_is_tried_in_vain(readings: dict[str, PictureText], tried: list[int], best: int) -> None:
     eyes = Told(**readings)
-    found = eyes._best(PIL.Image.new("RGB", (8, 8)), Abort())
+    found = eyes._read_best_way_up(PIL.Image.new("RGB", (8, 8)), Abort())
     assert eyes.tried == tried
     assert found == readings[f"at{best}"]
 
@@ -325,11 +325,12 @@ async def test_a_still_camera_costs_one_reading() -> None:
 def test_a_letter_is_a_change_and_noise_is_none(height: int) -> None:
     sign, other = picture("Gate 3 opens at 8", height=height), picture("Gate 5 opens at 8", height=height)
     frames = [
-        outline(decode(encoded(noisy(image, seed), quality=75))) for seed, image in enumerate((sign, sign, other))
+        to_grey_thumbnail(decode_image(encoded(noisy(image, seed), quality=75)))
+        for seed, image in enumerate((sign, sign, other))
     ]
-    assert alike(frames[0], frames[1])
-    assert not alike(frames[0], frames[2])
-    assert not alike(frames[0], frames[0][:-1])
+    assert are_alike(frames[0], frames[1])
+    assert not are_alike(frames[0], frames[2])
+    assert not are_alike(frames[0], frames[0][:-1])
 
 
 async def test_what_nobody_waits_for_is_not_read() -> None:
@@ -354,8 +355,8 @@ async def test_what_nobody_waits_for_is_not_read() -> None:
 
 async def test_it_is_found_by_its_name_and_loads_nothing_before_an_image_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     resources = Resources(lambda name: pytest.fail(f"{name} is asked for"), 2, 0)
-    loaded = load("eyes", "rapidocr", resources)
+    loaded = load_engine("eyes", "rapidocr", resources)
     assert loaded._reader is None
     monkeypatch.setattr(rapidocr, "find_spec", lambda _: None)
     with pytest.raises(EngineError, match="pip install rapidocr"):
-        load("eyes", "rapidocr", resources)
+        load_engine("eyes", "rapidocr", resources)

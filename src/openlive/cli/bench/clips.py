@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 from websockets.frames import Frame, Opcode
 
-from openlive.audio import AudioError, read_wav, wav
+from openlive.audio import AudioError, read_wav, to_wav
 from openlive.types import INPUT_RATE, OUTPUT_RATE, Voice
 
 CHUNK_MS = 20
@@ -123,7 +123,7 @@ def spoken(texts: Sequence[str], weights: Callable[[str], Path]) -> list[tuple[s
 
     engine = kokoro.create("", Resources(weights, os.cpu_count() or 1, 0))
     try:
-        speeches = [engine.render(text, Voice(VOICES[i % len(VOICES)]), "en") for i, text in enumerate(texts)]
+        speeches = [engine.render_clause(text, Voice(VOICES[i % len(VOICES)]), "en") for i, text in enumerate(texts)]
     finally:
         asyncio.run(engine.close())
-    return [(t, read_wav(wav(s.pcm, OUTPUT_RATE))) for t, s in zip(texts, speeches, strict=True)]
+    return [(t, read_wav(to_wav(s.pcm, OUTPUT_RATE))) for t, s in zip(texts, speeches, strict=True)]

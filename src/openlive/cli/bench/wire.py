@@ -20,13 +20,13 @@ from openlive.cli.bench.figures import spread
 from openlive.cli.bench.report import Report, console, figures
 from openlive.cli.conversation import MODEL
 from openlive.cli.errors import verbose_option
-from openlive.core.commands import Detect
-from openlive.core.events import AudioArrived, ClientSaid, Detected, Event, Opened
+from openlive.core.commands import DetectSpeech
+from openlive.core.events import AudioArrived, ConnectionOpened, Event, FramesJudged, MessageReceived
 from openlive.core.session import Session
-from openlive.core.setup.limits import Limits
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.limits import SessionLimits
+from openlive.core.setup.profile import ModelProfile
 from openlive.engines.api import VAD, Judged, Resources
-from openlive.engines.registry import load
+from openlive.engines.registry import load_engine
 from openlive.server.buffer import Audio
 from openlive.types import INPUT_RATE, OUTPUT_RATE
 from openlive.wire.client import parse_message
@@ -66,7 +66,7 @@ def wire(messages: int, vad: str, json_file: Path | None) -> None:
     from openlive.cli.serve import fetched
 
     report = Report("wire", messages=messages, vad=vad, message_ms=MESSAGE_MS, part_ms=PART_MS)
-    detector: VAD = load("vad", vad, Resources(fetched, os.cpu_count() or 1, 0))
+    detector: VAD = load_engine("vad", vad, Resources(fetched, os.cpu_count() or 1, 0))
     works: dict[str, Callable[[int], float]] = {
         WIRE: _wire,
         DETECTOR: lambda count: asyncio.run(_detect(detector, count)),
@@ -117,9 +117,9 @@ async def _detect(detector: VAD, count: int) -> float:
 
 def _core(probability: float, count: int) -> float:
     """A session that hears `count` messages in which the detector finds speech with that probability."""
-    session = Session({MODEL: Profile(MODEL)}, Limits())
+    session = Session({MODEL: ModelProfile(MODEL)}, SessionLimits())
     first = parse_message(msgspec.json.encode({"setup": setup()}))
-    opened: list[Event] = [Opened("bench"), Opened("bench"), ClientSaid(first)]
+    opened: list[Event] = [ConnectionOpened("bench"), ConnectionOpened("bench"), MessageReceived(first)]
     for event in opened:
         session.handle(event, 0.0)
     begun = time.process_time()
@@ -128,10 +128,10 @@ def _core(probability: float, count: int) -> float:
         now = number * MESSAGE_MS / 1000
         arrived += SAMPLES
         for command in session.handle(AudioArrived(SAMPLES), now):
-            if isinstance(command, Detect):
+            if isinstance(command, DetectSpeech):
                 frames = (arrived - judged) // FRAME
                 judged += frames * FRAME
-                session.handle(Detected(command.stream, ((probability, FRAME),) * frames), now)
+                session.handle(FramesJudged(command.stream, ((probability, FRAME),) * frames), now)
     spent = time.process_time() - begun
     assert judged, "the core asked for nothing"
     return spent

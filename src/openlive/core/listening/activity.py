@@ -18,9 +18,9 @@ JUDGED_PAUSE = 160 * MS
 question of 1.3 s it is sure with 160 ms, and not with 96), and its thresholds were measured with it."""
 
 
-class Change(Enum):
+class ActivityChange(Enum):
     STARTED = auto()
-    """Speech has lasted for the required padding; `Activity.onset` tells where it began."""
+    """Speech has lasted for the required padding; `ActivityTracker.onset` tells where it began."""
     PAUSED = auto()
     """The first silence after speech."""
     RESUMED = auto()
@@ -29,7 +29,7 @@ class Change(Enum):
     """The required silence has been reached."""
 
 
-class Policy(Struct, frozen=True):
+class ActivityPolicy(Struct, frozen=True):
     """When speech counts. `start` and `stop` are probabilities, the rest samples (16 kHz).
 
     A frame is speech from `start` on, and while it lasts from `stop` on: two thresholds, because a detector hovers
@@ -49,10 +49,10 @@ class Policy(Struct, frozen=True):
     """The silence before speech belongs to its turn, too."""
 
 
-class Activity:
+class ActivityTracker:
     """The state of one audio stream."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: ActivityPolicy) -> None:
         self._policy = policy
         self.position = 0
         """Samples judged so far."""
@@ -62,57 +62,59 @@ class Activity:
         """End of the last frame that was speech."""
         self.active = False
         self.paused = False
-        self._run = 0
-        self._wait = policy.silence
+        self._voiced_run = 0
+        self._required_silence = policy.silence
 
     @property
-    def rising(self) -> bool:
+    def is_rising(self) -> bool:
         """There is speech, too short to count yet."""
-        return self._run > 0
+        return self._voiced_run > 0
 
-    def push(self, probability: float, samples: int) -> Change | None:
+    def push_frame(self, probability: float, samples: int) -> ActivityChange | None:
         """The next frame of the stream. At most one thing changes with a frame."""
         begin, self.position = self.position, self.position + samples
-        ongoing = self._run > 0 if not self.active else not self.paused
+        ongoing = self._voiced_run > 0 if not self.active else not self.paused
         if probability >= (self._policy.stop if ongoing else self._policy.start):
-            return self._voice(begin, samples)
-        return self._silence()
+            return self._take_voiced_frame(begin, samples)
+        return self._check_silence()
 
-    def _voice(self, begin: int, samples: int) -> Change | None:
+    def _take_voiced_frame(self, begin: int, samples: int) -> ActivityChange | None:
         self.voiced_until = self.position
         if self.active:
             resumed, self.paused = self.paused, False
-            self._wait = self._policy.silence
-            return Change.RESUMED if resumed else None
-        if self._run == 0:
+            self._required_silence = self._policy.silence
+            return ActivityChange.RESUMED if resumed else None
+        if self._voiced_run == 0:
             self.onset = begin
-        self._run += samples
-        if self._run + samples // 2 < self._policy.padding:  # to the nearest frame: 100 ms are three of 32, not four
+        self._voiced_run += samples
+        if (
+            self._voiced_run + samples // 2 < self._policy.padding
+        ):  # to the nearest frame: 100 ms are three of 32, not four
             return None
-        self.active, self.paused, self._run = True, False, 0
-        return Change.STARTED
+        self.active, self.paused, self._voiced_run = True, False, 0
+        return ActivityChange.STARTED
 
-    def _silence(self) -> Change | None:
-        self._run = 0
+    def _check_silence(self) -> ActivityChange | None:
+        self._voiced_run = 0
         if not self.active:
             return None
         silence = self.position - self.voiced_until
-        if silence >= self._wait:
+        if silence >= self._required_silence:
             self.reset(self.position)
-            return Change.ENDED
+            return ActivityChange.ENDED
         if not self.paused and silence >= (JUDGED_PAUSE if self._policy.judged else PAUSE):
             self.paused = True
-            return Change.PAUSED
+            return ActivityChange.PAUSED
         return None
 
-    def wait(self, silence: int) -> Change | None:
+    def end_after_silence(self, silence: int) -> ActivityChange | None:
         """The present silence ends the activity once it has lasted so many samples."""
         if not self.paused:
             return None
-        self._wait = silence
-        return self._silence()
+        self._required_silence = silence
+        return self._check_silence()
 
-    def pause(self) -> None:
+    def mark_paused(self) -> None:
         """The speech has stopped for a reason that no frame shows, such as audio that ceased to arrive."""
         self.paused = self.active
 
@@ -120,5 +122,5 @@ class Activity:
         """Goes on at `position` as if nothing had been said before it."""
         self.position = position
         self.active = self.paused = False
-        self._run = 0
-        self._wait = self._policy.silence
+        self._voiced_run = 0
+        self._required_silence = self._policy.silence

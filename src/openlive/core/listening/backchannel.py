@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from openlive.core.listening.utterance import normalised
+from openlive.core.listening.utterance import normalise_words
 
 PHRASES = {
     "any": "mhm|mm|hm|mm hm|uh huh|huh|ah|oh|aha|uh|um|er|eh|oh wow|wow|ha|haha|ok|okay|oke",
@@ -35,47 +35,47 @@ LONGEST = 3
 EXPECTED = 12
 
 
-def expected(language: str = "") -> tuple[str, ...]:
+def expected_phrases(language: str = "") -> tuple[str, ...]:
     """The commonest, for a recogniser."""
     phrases = PHRASES.get(language[:2].lower(), "").split("|")[:EXPECTED]
     return tuple(phrase.capitalize() for phrase in phrases if phrase)
 
 
-def _plain(text: str) -> list[str]:
+def _split_spoken_words(text: str) -> list[str]:
     """Without what recognisers write of sounds: "[cough]", "(door closes)", "♪"."""
     heard = re.sub(r"\[[^]]*\]|\([^)]*\)|♪", " ", text)
-    return normalised(re.sub(r"[-‐–—]", " ", heard)).replace("’", "'").split()
+    return normalise_words(re.sub(r"[-‐–—]", " ", heard)).replace("’", "'").split()
 
 
-def _alike(words: list[str]) -> str:
+def _fold_spelling(words: list[str]) -> str:
     """Words whose spelling varies look alike: "Mm-hmm", "mmhm"; letters that are drawn out count once."""
     return " ".join(re.sub(r"(.)\1+", r"\1", word) for word in words)
 
 
-def _letters(words: list[str]) -> int:
+def _count_letters(words: list[str]) -> int:
     return sum(map(len, words))
 
 
 _KNOWN: dict[str, int] = {}
 """Letters of the shortest spelling: "goood" is "good" drawn out, "God" isn't."""
-for _phrase in map(_plain, "|".join(PHRASES.values()).split("|")):
-    _KNOWN[_alike(_phrase)] = min(_letters(_phrase), _KNOWN.get(_alike(_phrase), 99))
+for _phrase in map(_split_spoken_words, "|".join(PHRASES.values()).split("|")):
+    _KNOWN[_fold_spelling(_phrase)] = min(_count_letters(_phrase), _KNOWN.get(_fold_spelling(_phrase), 99))
 
 
-def _is_known(words: list[str]) -> bool:
-    return _letters(words) >= _KNOWN.get(_alike(words), 99)
+def _is_backchannel(words: list[str]) -> bool:
+    return _count_letters(words) >= _KNOWN.get(_fold_spelling(words), 99)
 
 
 def wants_the_floor(text: str, *, final: bool) -> bool:
     """Something in it is no back-channel. Where the text may still change (not `final`), a beginning that may become
     one is left open."""
-    words = _plain(text)
+    words = _split_spoken_words(text)
     at = 0
     while at < len(words):
         lengths = range(min(LONGEST, len(words) - at), 0, -1)
-        length = next((n for n in lengths if _is_known(words[at : at + n])), 0)
+        length = next((n for n in lengths if _is_backchannel(words[at : at + n])), 0)
         if not length:
-            rest = _alike(words[at:])
+            rest = _fold_spelling(words[at:])
             return final or not any(known.startswith(rest) for known in _KNOWN)
         at += length
     return False

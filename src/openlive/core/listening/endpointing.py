@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from openlive.core.listening.activity import MS
-from openlive.core.listening.utterance import normalised
+from openlive.core.listening.utterance import normalise_words
 
 SHORTEST, LONGEST = 300 * MS, 1000 * MS
 """Samples of silence that end a turn which is over for sure, and one which is not."""
@@ -33,17 +33,17 @@ RARELY_LAST = {
 """The same, but a question may end with them."""
 
 
-def silence(finished: float, text: str = "", language: str = "") -> int:
+def required_silence(finished: float, text: str = "", language: str = "") -> int:
     """Samples. `finished`: how likely the turn is over, 0 to 1. `text`: its transcript, '' while that is not there."""
-    if dangles(text, language):
+    if ends_unfinished(text, language):
         return LONGEST
     share = (_log_odds(finished) - _log_odds(UNSURE)) / (_log_odds(SURE) - _log_odds(UNSURE))
     return round(LONGEST - min(1.0, max(0.0, share)) * (LONGEST - SHORTEST))
 
 
-def dangles(text: str, language: str) -> bool:
+def ends_unfinished(text: str, language: str) -> bool:
     """Its last word calls for more. German particles are not listed: verbs leave theirs at the end."""
-    last, spoken = normalised(text).rpartition(" ")[2], language[:2].lower()
+    last, spoken = normalise_words(text).rpartition(" ")[2], language[:2].lower()
     if last in NEVER_LAST.get(spoken, "").split():
         return True
     return last in RARELY_LAST.get(spoken, "").split() and not text.rstrip().endswith("?")

@@ -23,19 +23,19 @@ class SpeechResumed(Struct, frozen=True):
     """The user goes on after what looked like the end."""
 
 
-class Partial(Struct, frozen=True):
-    """`told` is to be appended to the transcript that the client has; that makes it `text`.
+class PartialTranscript(Struct, frozen=True):
+    """`stable_addition` is to be appended to the transcript that the client has; that makes it `stable_text`.
 
     `hypothesis` is all that was heard, its end still uncertain.
     """
 
-    text: str
-    told: str
+    stable_text: str
+    stable_addition: str
     hypothesis: str
     language: str = ""
 
 
-class Wondered(Struct, frozen=True):
+class AddresseeQuestion(Struct, frozen=True):
     """Was this meant for the model? Question `number` on the utterance."""
 
     utterance: int
@@ -45,13 +45,13 @@ class Wondered(Struct, frozen=True):
     end: int
 
 
-class Addressed(Struct, frozen=True):
+class AddresseeDecided(Struct, frozen=True):
     """The utterance, as far as it goes, was meant for the model, or was not."""
 
     meant: bool
 
 
-class Guessed(Struct, frozen=True):
+class EndOfTurnGuess(Struct, frozen=True):
     """If this is the end of the turn, then `text` is what was said."""
 
     text: str
@@ -62,14 +62,14 @@ class Guessed(Struct, frozen=True):
     strong: bool = False
 
 
-class Uttered(Struct, frozen=True):
-    """The turn is over. `told` is what is still missing from the client's transcript, `text` may be ''.
+class UtteranceEnded(Struct, frozen=True):
+    """The turn is over. `transcript_rest` is what is still missing from the client's transcript, `text` may be ''.
 
     `meant`: for the model. `ended_at` is when the last sound of it arrived, `decided_at` when its end was decided.
     """
 
     text: str
-    told: str
+    transcript_rest: str
     start: int
     end: int
     manual: bool
@@ -83,12 +83,12 @@ class Uttered(Struct, frozen=True):
     meant: bool = True
 
     @classmethod
-    def nothing(cls, at: int, now: float) -> Uttered:
+    def create_empty(cls, at: int, now: float) -> UtteranceEnded:
         """An activity of the client's that never began."""
         return cls("", "", at, at, manual=True, ended_at=now, decided_at=now, transcribed_at=now)
 
 
-class Lost(Struct, frozen=True):
+class UtteranceLost(Struct, frozen=True):
     """The utterance cannot be recognised."""
 
 
@@ -96,19 +96,19 @@ class StreamEnded(Struct, frozen=True):
     """The microphone is off, and everything that it sent was judged."""
 
 
-class Overrun(Struct, frozen=True):
-    """More audio waits than `Limits.backlog`."""
+class AudioOverrun(Struct, frozen=True):
+    """More audio waits than `SessionLimits.backlog`."""
 
 
 Signal = (
     SpeechStarted
     | SpeechEnded
     | SpeechResumed
-    | Partial
-    | Wondered
-    | Addressed
-    | Guessed
-    | Uttered
-    | Lost
+    | PartialTranscript
+    | AddresseeQuestion
+    | AddresseeDecided
+    | EndOfTurnGuess
+    | UtteranceEnded
+    | UtteranceLost
     | StreamEnded
 )

@@ -7,53 +7,53 @@ from openlive.types import Transcript
 PUNCTUATION = ".,;:!?…¿¡。、，！？؟،।\"'“”‘’«»()-–—"
 
 
-def normalised(text: str) -> str:
+def normalise_words(text: str) -> str:
     """The words alone: two transcripts that agree on them mean the same."""
-    return " ".join(w for w in (_word(w) for w in text.split()) if w)
+    return " ".join(w for w in (_normalise_word(w) for w in text.split()) if w)
 
 
-def _word(word: str) -> str:
+def _normalise_word(word: str) -> str:
     return word.strip(PUNCTUATION).casefold()
 
 
-class Told:
+class StableTranscript:
     """Append-only transcript: clients concatenate, so nothing that was told can be taken back (design, decision 7)."""
 
     def __init__(self) -> None:
         self.text = ""
-        self._words = 0
+        self._word_count = 0
         self._previous: list[str] = []
 
-    def partial(self, text: str) -> str:
+    def add_partial(self, text: str) -> str:
         """What can be told after one more hypothesis: words that two in a row agree on, the last of them held back."""
         words = text.split()
         agreed = 0
         for new, old in zip(words, self._previous, strict=False):
-            if _word(new) != _word(old):
+            if _normalise_word(new) != _normalise_word(old):
                 break
             agreed += 1
         self._previous = words
-        return self._tell(words, agreed - 1, final=False) if agreed - 1 > self._words else ""
+        return self._append_words(words, agreed - 1, final=False) if agreed - 1 > self._word_count else ""
 
-    def final(self, text: str) -> str:
+    def add_final(self, text: str) -> str:
         """The rest. Words that were told in another form stay as they are; the text goes on after them."""
         words = text.split()
-        return self._tell(words, len(words), final=True)
+        return self._append_words(words, len(words), final=True)
 
-    def _tell(self, words: list[str], until: int, *, final: bool) -> str:
-        fresh = words[self._words : until]
-        if self._words and self._words <= len(words):
+    def _append_words(self, words: list[str], until: int, *, final: bool) -> str:
+        fresh = words[self._word_count : until]
+        if self._word_count and self._word_count <= len(words):
             # The last word was told without its punctuation, which may have changed since.
-            last = words[self._words - 1]
+            last = words[self._word_count - 1]
             tail = last[len(last.rstrip(PUNCTUATION)) :]
         else:
             tail = ""
         told = tail + "".join(" " + w for w in fresh)
-        if not self._words and not self.text:
+        if not self._word_count and not self.text:
             told = told[1:]
         if not final:
             told = told.rstrip(PUNCTUATION)
-        self._words = max(self._words, until)
+        self._word_count = max(self._word_count, until)
         self.text += told
         return told
 
@@ -65,9 +65,9 @@ class Utterance:
         self.number = number
         self.start = start
         self.end = start
-        self.heard = start
+        self.fed_until = start
         """Up to where the recogniser was given audio."""
-        self.told = Told()
+        self.stable_transcript = StableTranscript()
         self.language = ""
         self.flushed_at = 0.0
         self.horizon: int | None = None
@@ -75,48 +75,48 @@ class Utterance:
         self.committed = False
         self.flushed = False
         """A final transcript was asked for and nothing has been said since."""
-        self.question = 0
+        self.question_number = 0
         """Of those whom it was meant for, the number of the latest..."""
         self.asked_at = 0.0
-        self.meant: float | None = None
+        self.addressee_probability: float | None = None
         """... and its answer, how likely that was the model."""
-        self._asked: str | None = None
-        self._wanted = 0
-        self._answered = 0
-        self._last: Transcript | None = None
+        self._asked_words: str | None = None
+        self._finals_requested = 0
+        self._finals_received = 0
+        self._last_final: Transcript | None = None
 
     @property
-    def awaiting(self) -> bool:
+    def is_awaiting_final(self) -> bool:
         """A flush has not been answered yet."""
-        return self._wanted > self._answered
+        return self._finals_requested > self._finals_received
 
     @property
-    def final(self) -> Transcript | None:
+    def final_transcript(self) -> Transcript | None:
         """The transcript of everything said so far; None while it is awaited or the user speaks."""
-        return self._last if self.flushed and not self.awaiting else None
+        return self._last_final if self.flushed and not self.is_awaiting_final else None
 
-    def wonder(self, text: str, now: float) -> bool:
+    def open_question(self, text: str, now: float) -> bool:
         """Whether there is something new to ask."""
-        words = normalised(text)
-        if not words or words == self._asked:
+        words = normalise_words(text)
+        if not words or words == self._asked_words:
             return False
-        self._asked, self.asked_at, self.meant = words, now, None
-        self.question += 1
+        self._asked_words, self.asked_at, self.addressee_probability = words, now, None
+        self.question_number += 1
         return True
 
     @property
-    def wondering(self) -> bool:
-        return self._asked is not None and self.meant is None
+    def is_awaiting_addressee(self) -> bool:
+        return self._asked_words is not None and self.addressee_probability is None
 
-    def flush(self, now: float) -> None:
-        self._wanted += 1
+    def request_final(self, now: float) -> None:
+        self._finals_requested += 1
         self.flushed, self.flushed_at = True, now
 
-    def take(self, transcript: Transcript) -> None:
+    def take_transcript(self, transcript: Transcript) -> None:
         self.language = transcript.language or self.language
-        if transcript.final and self.awaiting:
-            self._answered += 1
-            self._last = transcript
+        if transcript.final and self.is_awaiting_final:
+            self._finals_received += 1
+            self._last_final = transcript
 
     def resume(self) -> None:
         """The user goes on: what was final is not any more, and the end has to be reached again."""

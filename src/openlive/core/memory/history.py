@@ -26,14 +26,14 @@ _ALSO = {"image/jpg": "image/jpeg"}
 """Names in the wild (docs/protocol.md#media-types)."""
 
 
-class Pictures(Struct, frozen=True):
+class ImagePolicy(Struct, frozen=True):
     """How images are taken: what each counts in tokens, and whether HEIC can be decoded here."""
 
     tokens: int = 258
     heic: bool = False
 
 
-class Window(Struct, frozen=True):
+class ContextWindow(Struct, frozen=True):
     """How much is remembered, in tokens as the protocol counts them.
 
     Over `trigger` the oldest turns go until `target` is reached; without a trigger, more than `limit` ends the session.
@@ -46,7 +46,7 @@ class Window(Struct, frozen=True):
     engine: int = 0
 
     @property
-    def room(self) -> int:
+    def turn_image_tokens(self) -> int:
         """What the images of one turn may come to: they leave as much for the rest."""
         return (self.limit if self.trigger is None else self.trigger) // 2
 
@@ -58,23 +58,23 @@ class ContextFullError(Exception):
     """For logs: the message quotes nothing that was said."""
 
 
-def weight(message: Message) -> int:
+def message_weight(message: Message) -> int:
     """What it counts in the window; a turn of nothing counts one, so that no number of them is nothing."""
     return sum(tokens.of_parts(message.parts)) or 1
 
 
-def image_bytes(parts: Sequence[Part]) -> int:
+def count_image_bytes(parts: Sequence[Part]) -> int:
     return sum([len(part.data) for part in parts if isinstance(part, Image)])
 
 
-class _Entry:
+class _HistoryEntry:
     """A message, and what it is counted by: `weight` tokens in the window, `words` those of a model that only reads."""
 
     __slots__ = ("answers", "calls", "image_bytes", "message", "shows", "weight", "words")
 
     def __init__(self, message: Message) -> None:
         self.message = message
-        self.weight = weight(message)
+        self.weight = message_weight(message)
         self.words = tokens.of_words(message)
         self.shows, self.image_bytes = False, 0
         self.calls: list[str] = []
@@ -93,16 +93,16 @@ class History:
     """`images`: bytes that the images in it may come to; of more, the oldest go. All sums are kept as messages come and
     go, so that a turn costs what is new in it."""
 
-    def __init__(self, window: Window, images: int = 64 * 1024 * 1024) -> None:
+    def __init__(self, window: ContextWindow, images: int = 64 * 1024 * 1024) -> None:
         self._window = window
         self._images = images
-        self._entries: list[_Entry] = []
+        self._entries: list[_HistoryEntry] = []
         self._weight = self._words = self._image_bytes = 0
         self._calls: Counter[str] = Counter()
         """The ids of the calls in it."""
         self._messages: tuple[Message, ...] | None = ()
         """None: not put together yet."""
-        self.kept = 0
+        self.pinned_count = 0
         """So many messages at the beginning are never dropped: they were loaded as the history of the session."""
         self.engine_ratio = 0.0
         """Tokens by the engine's count for each of ours, as last measured."""
@@ -116,15 +116,15 @@ class History:
     def add(self, message: Message | None) -> None:
         """Appends. Neighbours of one role stay apart: they are what was said one after the other."""
         if message is not None and message.parts:
-            entry = _Entry(message)
+            entry = _HistoryEntry(message)
             if entry.answers:
-                entry = _Entry(self._without_orphans(message))
+                entry = _HistoryEntry(self._word_orphaned_results(message))
             self._entries.append(entry)
-            self._count(entry, 1)
+            self._count_entry(entry, 1)
             if self._image_bytes > self._images:
-                self._forget_images()
+                self._drop_oldest_images()
 
-    def _count(self, entry: _Entry, sign: int) -> None:
+    def _count_entry(self, entry: _HistoryEntry, sign: int) -> None:
         self._messages = None
         self._weight += sign * entry.weight
         self._words += sign * entry.words
@@ -134,22 +134,22 @@ class History:
             if not self._calls[call]:
                 del self._calls[call]
 
-    def _replace(self, index: int, message: Message) -> None:
-        self._count(self._entries[index], -1)
-        self._entries[index] = _Entry(message)
-        self._count(self._entries[index], 1)
+    def _replace_message(self, index: int, message: Message) -> None:
+        self._count_entry(self._entries[index], -1)
+        self._entries[index] = _HistoryEntry(message)
+        self._count_entry(self._entries[index], 1)
 
-    def _forget_images(self) -> None:
+    def _drop_oldest_images(self) -> None:
         """The oldest, down to half of what they may come to: it is not to be done again for the next one."""
-        for i in range(self.kept, len(self._entries) - 1):
+        for i in range(self.pinned_count, len(self._entries) - 1):
             if self._image_bytes <= self._images // 2:
                 return
             message = self._entries[i].message
             if self._entries[i].shows:
                 rest = tuple(part for part in message.parts if not isinstance(part, Image))
-                self._replace(i, Message(message.role, rest or (GONE,)))
+                self._replace_message(i, Message(message.role, rest or (GONE,)))
 
-    def _without_orphans(self, message: Message) -> Message:
+    def _word_orphaned_results(self, message: Message) -> Message:
         """Results whose calls are not there (any more) are told in words: no model takes them as results."""
         return Message(
             message.role,
@@ -161,41 +161,41 @@ class History:
             ),
         )
 
-    def take_back(self) -> Message:
+    def pop_last_message(self) -> Message:
         """The last message, which is none any more."""
         entry = self._entries.pop()
-        self._count(entry, -1)
+        self._count_entry(entry, -1)
         return entry.message
 
-    def load(self, messages: Sequence[Message]) -> None:
+    def load_messages(self, messages: Sequence[Message]) -> None:
         """Appends messages that stay for ever."""
         for message in messages:
             self.add(message)
-        self.kept = len(self._entries)
+        self.pinned_count = len(self._entries)
 
     def restore(self, messages: Sequence[Message], kept: int, engine_ratio: float) -> None:
         for message in messages:
             self.add(message)
-        self.kept, self.engine_ratio = kept, engine_ratio
+        self.pinned_count, self.engine_ratio = kept, engine_ratio
 
-    def measured(self, engine: int, request: Request) -> None:
+    def calibrate_to_engine(self, engine: int, request: Request) -> None:
         """The engine counted `engine` tokens for `request` and its answer."""
         ours = sum(tokens.of_request(request).values())
         self.engine_ratio = engine / ours if ours else 0.0
 
-    def slide(self, preamble: int) -> None:
+    def slide_window(self, preamble: int) -> None:
         """Drops the oldest turns where the window asks for it. `preamble`: tokens before the messages.
 
         Raises `ContextFullError`.
         """
         window, total = self._window, preamble + self._weight
         if window.trigger is not None and total > window.trigger:
-            total = self._drop(total, window.target)
+            total = self._drop_oldest_turns(total, window.target)
         if total > window.limit:
-            self._refuse(total, preamble)
+            self._raise_full(total, preamble)
         ratio = self.engine_ratio or (preamble + self._words) / max(total, 1)
         if window.engine and total * ratio > 0.85 * window.engine:
-            total = self._drop(total, int(window.engine / 2 / ratio))
+            total = self._drop_oldest_turns(total, int(window.engine / 2 / ratio))
         if window.engine and preamble * ratio > window.engine:
             about = f"about {preamble * ratio:.0f} tokens"
             raise ContextFullError(
@@ -205,11 +205,11 @@ class History:
             about = f"about {total * ratio:.0f} tokens"
             raise ContextFullError(f"The latest turn is too long: {about}, the language model takes {window.engine}.")
 
-    def _refuse(self, total: int, preamble: int) -> NoReturn:
+    def _raise_full(self, total: int, preamble: int) -> NoReturn:
         """Says what is too much, and what helps."""
         limit, compresses = self._window.limit, self._window.trigger is not None
         latest = self._entries[-1].weight if self._entries else 0
-        if compresses and not self.kept:  # the latest turn and what belongs to it, such as results of its calls
+        if compresses and not self.pinned_count:  # the latest turn and what belongs to it, such as results of its calls
             latest = self._weight
         if preamble > limit:
             raise ContextFullError(f"Instructions and functions take {preamble} of {limit} tokens; shorten them.")
@@ -223,31 +223,31 @@ class History:
             "Ask for contextWindowCompression, which drops the oldest turns."
         )
 
-    def _drop(self, total: int, target: int) -> int:
+    def _drop_oldest_turns(self, total: int, target: int) -> int:
         """Cuts at the first turn of the user that leaves no more than `target`, else at the last one there is. Where it
         is enough, only the images of the oldest turns go."""
         total = self._drop_images(total, target)
         if total <= target:
             return total
-        end = self._cut(self._weight - total + target)
-        for entry in self._entries[self.kept : end]:
+        end = self._find_cut(self._weight - total + target)
+        for entry in self._entries[self.pinned_count : end]:
             total -= entry.weight
-            self._count(entry, -1)
-        del self._entries[self.kept : end]
+            self._count_entry(entry, -1)
+        del self._entries[self.pinned_count : end]
         return total
 
-    def _cut(self, most: int) -> int:
+    def _find_cut(self, most: int) -> int:
         """The first message after the kept ones with which what follows can begin, and does not weigh more than `most`
-        together with these; else the last with which it can; `kept` where there is none. The context begins with a
-        turn of the user, and no result is parted from its call. One pass, from the end."""
-        weight = sum(entry.weight for entry in self._entries[: self.kept])
-        stay = {call for entry in self._entries[: self.kept] for call in entry.calls}
+        together with these; else the last with which it can; `pinned_count` where there is none. The context begins
+        with a turn of the user, and no result is parted from its call. One pass, from the end."""
+        weight = sum(entry.weight for entry in self._entries[: self.pinned_count])
+        stay = {call for entry in self._entries[: self.pinned_count] for call in entry.calls}
         missing: set[str] = set()
-        cut = self.kept
-        for i in range(len(self._entries) - 1, self.kept, -1):
+        cut = self.pinned_count
+        for i in range(len(self._entries) - 1, self.pinned_count, -1):
             entry = self._entries[i]
             weight += entry.weight
-            if weight > most and cut > self.kept:
+            if weight > most and cut > self.pinned_count:
                 break
             if entry.calls or entry.answers:
                 missing.update(answer for answer in entry.answers if answer not in stay)
@@ -263,25 +263,25 @@ class History:
         for i in showing[:-1]:
             entry = self._entries[i]
             rest = tuple(part for part in entry.message.parts if not isinstance(part, Image))
-            if i >= self.kept and rest and total > target:
-                self._replace(i, Message(entry.message.role, rest))
+            if i >= self.pinned_count and rest and total > target:
+                self._replace_message(i, Message(entry.message.role, rest))
                 total -= entry.weight - self._entries[i].weight
         return total
 
 
-def from_contents(contents: Sequence[wire.Content], path: str, pictures: Pictures) -> list[Message]:
+def messages_from_contents(contents: Sequence[wire.Content], path: str, pictures: ImagePolicy) -> list[Message]:
     """The turns of a `clientContent`. Raises `ProtocolError` for what cannot be part of one, and for too many."""
     if len(contents) > MAX_TURNS:
         raise ProtocolError(f"Invalid value at '{path}': {len(contents)} turns; send {MAX_TURNS} at most in a message.")
     parts = sum([len(content.parts) for content in contents])
     if parts > MAX_PARTS:
         raise ProtocolError(f"Invalid value at '{path}.parts': {parts} in all; send {MAX_PARTS} at most in a message.")
-    return [_from_content(content, f"{path}[{i}]", pictures) for i, content in enumerate(contents)]
+    return [_message_from_content(content, f"{path}[{i}]", pictures) for i, content in enumerate(contents)]
 
 
-def _from_content(content: wire.Content, path: str, pictures: Pictures) -> Message:
-    role = _role(content.role, f"{path}.role")
-    parts = tuple(_part(part, f"{path}.parts[{i}]", pictures) for i, part in enumerate(content.parts))
+def _message_from_content(content: wire.Content, path: str, pictures: ImagePolicy) -> Message:
+    role = _parse_role(content.role, f"{path}.role")
+    parts = tuple(_parse_part(part, f"{path}.parts[{i}]", pictures) for i, part in enumerate(content.parts))
     return Message(role, tuple(part for part in parts if part is not None))
 
 
@@ -289,7 +289,7 @@ STOPS = " .…\t\r\n\u00a0"
 """A turn of nothing else says nothing."""
 
 
-def with_wishes(messages: Sequence[Message]) -> list[Message]:
+def with_instruction_turn(messages: Sequence[Message]) -> list[Message]:
     """The turns of one `clientContent`, where an instruction for the next answer stands in the place of what clients
     put it into: a turn of the model's that answers nobody, and behind it one of the user's without a word (LiveKit's
     `generate_reply(instructions=...)`). It was said neither by the user nor by the model, so it is of role `system`."""
@@ -306,7 +306,7 @@ def with_wishes(messages: Sequence[Message]) -> list[Message]:
     return [*messages[:-2], Message("system", wish.parts)]
 
 
-def _role(role: str | None, path: str) -> Role:
+def _parse_role(role: str | None, path: str) -> Role:
     match role:
         case None | "" | "user" | "function":
             return "user"
@@ -317,11 +317,11 @@ def _role(role: str | None, path: str) -> Role:
     raise ProtocolError(f"Invalid value at '{path}': {role[:64]!r} is not one of user, model, system.")
 
 
-def _part(part: wire.Part, path: str, pictures: Pictures) -> Part | None:
+def _parse_part(part: wire.Part, path: str, pictures: ImagePolicy) -> Part | None:
     if part.text is not None:
         return None if part.thought else Text(part.text)
     if part.inline_data is not None:
-        return image(part.inline_data, f"{path}.inline_data", pictures)
+        return parse_image(part.inline_data, f"{path}.inline_data", pictures)
     if part.function_call is not None:
         call = part.function_call
         return FunctionCall(call.id or "", call.name or "", call.args or {})
@@ -335,7 +335,7 @@ def _part(part: wire.Part, path: str, pictures: Pictures) -> Part | None:
     return None
 
 
-def image(blob: wire.Blob, path: str, pictures: Pictures) -> Image:
+def parse_image(blob: wire.Blob, path: str, pictures: ImagePolicy) -> Image:
     """Checks the type and the first bytes only: decoding is the engine's."""
     mime = (blob.mime_type or "").split(";")[0].strip().lower()
     mime = _ALSO.get(mime, mime)

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from openlive.core.listening.affect import NOBODY, Usual
+from openlive.core.listening.affect import UNKNOWN_SPEAKER, SpeakerBaseline
 from openlive.core.memory.history import GONE
-from openlive.core.replying.pending_call import Pending
+from openlive.core.replying.pending_call import PendingCall
 from openlive.types import FunctionDeclaration, Image, Message, Page, Part, Source
 
 
-class Spent(Struct, frozen=True):
+class TurnOutput(Struct, frozen=True):
     """What earlier parts of the same turn produced: before a function call the model may have spoken already."""
 
     plays_until: float = 0.0
@@ -27,14 +27,14 @@ class Spent(Struct, frozen=True):
     """Words of it were told that no `finished` has followed yet."""
 
 
-class Asking(Struct, frozen=True):
+class SuspendedTurn(Struct, frozen=True):
     """A turn that waits for the results of its calls. `prompt`: what its request counts, by modality."""
 
-    spent: Spent
+    spent: TurnOutput
     prompt: dict[str, int]
 
 
-class Found(Struct, frozen=True):
+class ToolFindings(Struct, frozen=True):
     """What the tools of a turn brought: what was searched for, what was found, which pages were read."""
 
     queries: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Found(Struct, frozen=True):
     pages: tuple[Page, ...] = ()
 
 
-class Ears(Struct, frozen=True):
+class HearingState(Struct, frozen=True):
     """What of hearing outlives a connection. `received`: samples; `turn_floor`: where the latest turn ended; `usual`:
     how the user mostly sounds, where that was asked for."""
 
@@ -50,7 +50,7 @@ class Ears(Struct, frozen=True):
     spoken: str = ""
     contradictions: int = 0
     turn_floor: int = 0
-    usual: Usual = NOBODY
+    usual: SpeakerBaseline = UNKNOWN_SPEAKER
 
 
 class Snapshot(Struct, frozen=True):
@@ -67,17 +67,17 @@ class Snapshot(Struct, frozen=True):
     waiting: tuple[tuple[Message, bool], ...]
     loading: bool
     seen: tuple[Image, ...]
-    calls: tuple[Pending, ...]
+    calls: tuple[PendingCall, ...]
     call_number: int
     turn: int
     first: int
-    asking: Asking | None
+    asking: SuspendedTurn | None
     instructions: tuple[str, str]
     functions: tuple[tuple[FunctionDeclaration, ...], tuple[FunctionDeclaration, ...]]
     results: tuple[Part, ...]
     """Of a turn with several calls, those that have come in."""
-    found: Found
-    ears: Ears
+    found: ToolFindings
+    ears: HearingState
     age: float = 0.0
     """Seconds that it was connected."""
     video_since: float | None = None
@@ -88,7 +88,7 @@ def with_newest_images(snapshot: Snapshot, most: int) -> Snapshot:
     """The same with no more than the newest images that come to `most` bytes together."""
     left = most
 
-    def kept(parts: Sequence[Part]) -> tuple[Part, ...]:
+    def keep_newest(parts: Sequence[Part]) -> tuple[Part, ...]:
         nonlocal left
         newest: list[Part] = []
         for part in reversed(parts):
@@ -97,15 +97,15 @@ def with_newest_images(snapshot: Snapshot, most: int) -> Snapshot:
                 newest.append(part)
         return tuple(reversed(newest))
 
-    def lighter(message: Message) -> Message:
+    def lighten_message(message: Message) -> Message:
         if not any(isinstance(part, Image) for part in message.parts):
             return message
-        return Message(message.role, kept(message.parts) or (GONE,))
+        return Message(message.role, keep_newest(message.parts) or (GONE,))
 
-    seen = tuple(image for image in kept(snapshot.seen) if isinstance(image, Image))
-    results = kept(snapshot.results)
-    waiting = [(lighter(message), complete) for message, complete in reversed(snapshot.waiting)]
-    messages = [lighter(message) for message in reversed(snapshot.messages)]
+    seen = tuple(image for image in keep_newest(snapshot.seen) if isinstance(image, Image))
+    results = keep_newest(snapshot.results)
+    waiting = [(lighten_message(message), complete) for message, complete in reversed(snapshot.waiting)]
+    messages = [lighten_message(message) for message in reversed(snapshot.messages)]
     if left >= 0:
         return snapshot
     return replace(

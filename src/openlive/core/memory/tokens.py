@@ -100,7 +100,7 @@ def of_preamble(request: Request) -> int:
 Counts = Mapping[MediaModality, int]
 
 
-def usage(prompt: Counts, response: Counts, thoughts: int = 0) -> UsageMetadata:
+def build_usage(prompt: Counts, response: Counts, thoughts: int = 0) -> UsageMetadata:
     """The message: sums are those of the lists, and the lists are always there (docs/protocol.md#message-fields)."""
     prompt_sum, response_sum = sum(prompt.values()), sum(response.values())
     return UsageMetadata(
@@ -108,12 +108,12 @@ def usage(prompt: Counts, response: Counts, thoughts: int = 0) -> UsageMetadata:
         response_token_count=response_sum,
         thoughts_token_count=thoughts,
         total_token_count=prompt_sum + response_sum,
-        prompt_tokens_details=_details(prompt),
-        response_tokens_details=_details(response),
+        prompt_tokens_details=_modality_details(prompt),
+        response_tokens_details=_modality_details(response),
     )
 
 
-def _details(counts: Counts) -> tuple[ModalityTokenCount, ...]:
+def _modality_details(counts: Counts) -> tuple[ModalityTokenCount, ...]:
     """At least one entry: programs read the first one unasked."""
     found = [(m, n) for m, n in counts.items() if n] or [(next(iter(counts), MediaModality.TEXT), 0)]
     return tuple(ModalityTokenCount(modality=m, token_count=n) for m, n in sorted(found))

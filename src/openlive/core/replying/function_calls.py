@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from openlive.core.commands import CallMark, CallStep, Command, RunTool, Send, StopTool
 from openlive.core.memory import tokens
-from openlive.core.memory.history import Pictures, Window, image, image_bytes, weight
-from openlive.core.memory.snapshot import Found
-from openlive.core.replying.pending_call import Pending
-from openlive.core.setup.limits import Limits
+from openlive.core.memory.history import ContextWindow, ImagePolicy, count_image_bytes, message_weight, parse_image
+from openlive.core.memory.snapshot import ToolFindings
+from openlive.core.replying.pending_call import PendingCall
+from openlive.core.setup.limits import SessionLimits
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,
@@ -29,19 +29,19 @@ from openlive.wire.content import Outcome
 from openlive.wire.errors import ProtocolError
 from openlive.wire.server import ServerContent, ServerMessage, ToolCall, ToolCallCancellation
 
-REMARKABLE = 30.0
+LONG_CALL_SECONDS = 30.0
 """Seconds after which a call that is not answered is announced to the operator."""
-PENDING = 128
+MAX_PENDING_CALLS = 128
 """Calls of a session that may wait for their answers. Agents ask for a handful at once."""
-ASKED = 32_768
+MAX_MESSAGE_CHARACTERS = 32_768
 """Characters of calls in one message, about: in escapes they fit in a frame."""
-FOUND = 100
+MAX_FINDINGS = 100
 """Of what the tools of a turn brought, queries, sources and pages that are told."""
 TOO_LONG = {"error": "The result is too long to be read. Ask for less of it."}
 STARTED = {"status": "The call is running; its result will follow. Go on without it."}
 CANCELLED = {"error": "The call was cancelled: the user interrupted."}
 UNANSWERED = {"error": "The call got no answer in time."}
-_NOTHING = Found()
+_NOTHING = ToolFindings()
 OUTCOMES = {
     "ok": Outcome.OUTCOME_OK,
     "failed": Outcome.OUTCOME_FAILED,
@@ -49,54 +49,54 @@ OUTCOMES = {
 }
 
 
-class Beside(Struct, frozen=True):
+class NonBlockingResult(Struct, frozen=True):
     """The result of a call that the conversation did not wait for."""
 
     message: Message
     scheduling: Scheduling
 
 
-class Calls:
+class FunctionCalls:
     """What is to be done is appended to `out`. Of `limits` count the seconds that the client and a tool may take, and
     the bytes of images. `window`: what results may come to."""
 
     def __init__(
         self,
         out: list[Command],
-        limits: Limits,
-        window: Window,
+        limits: SessionLimits,
+        window: ContextWindow,
         *,
         number: int = 0,
-        pending: Iterable[Pending] = (),
+        pending: Iterable[PendingCall] = (),
         results: Iterable[Part] = (),
-        found: Found = _NOTHING,
+        found: ToolFindings = _NOTHING,
     ) -> None:
         self.number = number
         """Calls made so far: ids are given by it."""
         self.results = list(results)
         """Of calls that the model waits for, those that have come in."""
-        self.found = found
+        self.findings = found
         """What the tools brought in the present turn."""
         self._out = out
-        self._patience = limits.call
-        self._tool_patience = limits.tool
-        self._images_most = limits.images
+        self._call_timeout = limits.call
+        self._tool_timeout = limits.tool
+        self._image_bytes_limit = limits.images
         self._window = window
         self._pending = {p.call.id: p for p in pending}
-        self._unsent: list[Pending] = []
+        self._unsent: list[PendingCall] = []
 
     @property
-    def pending(self) -> tuple[Pending, ...]:
+    def pending_calls(self) -> tuple[PendingCall, ...]:
         """Those that have been asked for."""
         return tuple(p for p in self._pending.values() if p not in self._unsent)
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """No more can be asked for before some are answered."""
-        return len(self._pending) >= PENDING
+        return len(self._pending) >= MAX_PENDING_CALLS
 
     @property
-    def blocking(self) -> bool:
+    def has_blocking_call(self) -> bool:
         """The model waits for a result."""
         return any(p.blocking for p in self._pending.values())
 
@@ -111,16 +111,16 @@ class Calls:
         self.number += 1
         if not call.id or call.id in self._pending:
             call = replace(call, id=f"function-call-{self.number}")
-        pending = Pending(call, declared.blocking, turn, now, declared.tool)
+        pending = PendingCall(call, declared.blocking, turn, now, declared.tool)
         self._pending[call.id] = pending
         self._unsent.append(pending)
         return call
 
-    def refuse(self, call: FunctionCall) -> None:
+    def report_refused(self, call: FunctionCall) -> None:
         """Tells that it is not asked, because no more can be."""
         self._out.append(CallMark(call.id, call.name, "refused", 0.0))
 
-    def unsent(self, call: FunctionCall) -> bool:
+    def is_unsent(self, call: FunctionCall) -> bool:
         return any(p.call is call for p in self._unsent)
 
     def drop_unsent(self) -> None:
@@ -129,14 +129,14 @@ class Calls:
             del self._pending[pending.call.id]
         self._unsent.clear()
 
-    def ask(self, now: float) -> bool:
+    def send_unsent(self, now: float) -> bool:
         """Asks for what was added: the client in one message, or some where they are large, the tools one by one. Tells
         whether there was any."""
         unsent, self._unsent = self._unsent, []
         calls = [p.call for p in unsent if not p.tool]
         while calls:
             count, size = 0, 0
-            while count < len(calls) and (not count or size < ASKED):
+            while count < len(calls) and (not count or size < MAX_MESSAGE_CHARACTERS):
                 size += tokens.CHARACTERS * tokens.of_call(calls[count]) + len(calls[count].id)
                 count += 1
             asked = tuple(wire.FunctionCall(id=c.id, name=c.name, args=c.args) for c in calls[:count])
@@ -144,28 +144,30 @@ class Calls:
             del calls[:count]
         for pending in unsent:
             if pending.tool in _SHOWN:
-                code = wire.ExecutableCode(language=wire.Language.PYTHON, code=_code(pending), id=pending.call.id)
-                self._out.append(_content(wire.Part(executable_code=code)))
+                code = wire.ExecutableCode(
+                    language=wire.Language.PYTHON, code=_render_code(pending), id=pending.call.id
+                )
+                self._out.append(_content_message(wire.Part(executable_code=code)))
             if pending.tool:
                 self._out.append(RunTool(pending.tool, pending.call))
-            self._mark(pending, "asked", now)
+            self._mark_call(pending, "asked", now)
         return bool(unsent)
 
-    def run_again(self) -> None:
+    def rerun_tools(self) -> None:
         """Starts the tools that were running when the connection was lost."""
         self._out += [RunTool(p.tool, p.call) for p in self._pending.values() if p.tool]
 
     # Answers.
 
-    def awaited(self, responses: Sequence[wire.FunctionResponse]) -> list[wire.FunctionResponse]:
+    def select_awaited(self, responses: Sequence[wire.FunctionResponse]) -> list[wire.FunctionResponse]:
         """Those of `responses` that answer a pending call."""
-        waiting = [p.call for p in self.pending if not p.tool] if responses else []
+        waiting = [p.call for p in self.pending_calls if not p.tool] if responses else []
         ids, names = {call.id for call in waiting}, {call.name for call in waiting}
         return [r for r in responses if (r.id in ids if r.id else r.name in names)]
 
-    def answer(
-        self, responses: Sequence[wire.FunctionResponse], pictures: Pictures, now: float, path: str
-    ) -> list[Beside]:
+    def take_responses(
+        self, responses: Sequence[wire.FunctionResponse], pictures: ImagePolicy, now: float, path: str
+    ) -> list[NonBlockingResult]:
         """Matches the client's answers by id, or by name where they have none (Vertex leaves it out,
         docs/protocol.md#vertex).
 
@@ -175,86 +177,90 @@ class Calls:
         beside = []
         for i, response in enumerate(responses):
             where = f"{path}[{i}]"
-            pending = self._find(response, where)
+            pending = self._find_call(response, where)
             if pending is None:
                 continue
             result = FunctionResponse(pending.call.id, pending.call.name, response.response or {})
-            parts: tuple[Part, ...] = (result, *_images(response, where, pictures))
+            parts: tuple[Part, ...] = (result, *_parse_images(response, where, pictures))
             self._check_room(parts, where)
             if pending.blocking:
                 self.results += parts
             else:
-                beside.append(Beside(Message("user", parts), response.effective_scheduling or Scheduling.WHEN_IDLE))
+                beside.append(
+                    NonBlockingResult(Message("user", parts), response.effective_scheduling or Scheduling.WHEN_IDLE)
+                )
             if pending.blocking or not response.will_continue:
-                self._end(pending, "answered", now)
+                self._remove_call(pending, "answered", now)
         return beside
 
     def _check_room(self, parts: tuple[Part, ...], path: str) -> None:
         """What has come in and `parts` have to fit in the window. Raises `ProtocolError`."""
         both, limit = (*self.results, *parts), self._window.limit
-        count, size = weight(Message("user", both)), image_bytes(both)
+        count, size = message_weight(Message("user", both)), count_image_bytes(both)
         if count > limit:
             where = f"{path}.response"
             raise ProtocolError(f"Invalid value at '{where}': {count} tokens of results, the window holds {limit}.")
-        if size > self._images_most:
-            raise ProtocolError(f"Invalid value at '{path}.parts': images of {size} bytes; {self._images_most} may be.")
+        if size > self._image_bytes_limit:
+            raise ProtocolError(
+                f"Invalid value at '{path}.parts': images of {size} bytes; {self._image_bytes_limit} may be."
+            )
 
-    def ran(self, identity: str, result: ToolResult, now: float) -> None:
+    def take_tool_result(self, identity: str, result: ToolResult, now: float) -> None:
         """A tool is done. The client is shown what it did."""
         pending = self._pending.get(identity)
         if pending is None:
             return
-        self._end(pending, "answered", now)
+        self._remove_call(pending, "answered", now)
         if pending.tool in _SHOWN:
             shown = wire.CodeExecutionResult(outcome=OUTCOMES[result.outcome], output=result.output, id=identity)
-            self._out.append(_content(wire.Part(code_execution_result=shown)))
+            self._out.append(_content_message(wire.Part(code_execution_result=shown)))
         answer = FunctionResponse(identity, pending.call.name, result.response)
-        if weight(Message("user", (*self.results, answer))) > self._window.limit // 4:
+        if message_weight(Message("user", (*self.results, answer))) > self._window.limit // 4:
             answer = FunctionResponse(identity, pending.call.name, TOO_LONG)
         self.results.append(answer)
-        found = self.found
-        self.found = Found(
-            (*found.queries, *result.queries)[:FOUND],
-            (*found.sources, *result.sources)[:FOUND],
-            (*found.pages, *result.pages)[:FOUND],
+        found = self.findings
+        self.findings = ToolFindings(
+            (*found.queries, *result.queries)[:MAX_FINDINGS],
+            (*found.sources, *result.sources)[:MAX_FINDINGS],
+            (*found.pages, *result.pages)[:MAX_FINDINGS],
         )
 
-    def untold(self, turn: int) -> Message | None:
+    def build_results_message(self, turn: int) -> Message | None:
         """What the model does not know of its calls in `turn`: results, and which ones run on."""
-        running = [p.call for p in self.pending if p.turn == turn and not p.blocking and not p.told]
+        running = [p.call for p in self.pending_calls if p.turn == turn and not p.blocking and not p.told]
         parts = (*self.results, *(FunctionResponse(call.id, call.name, STARTED) for call in running))
         return Message("user", parts) if parts else None
 
-    def outcome(self, turn: int) -> Message | None:
+    def take_results_message(self, turn: int) -> Message | None:
         """The same, told; None while the model waits for a result."""
-        if self.blocking:
+        if self.has_blocking_call:
             return None
-        message = self.untold(turn)
+        message = self.build_results_message(turn)
         self.results.clear()
         self._pending = {k: replace(p, told=p.told or p.turn == turn) for k, p in self._pending.items()}
         return message
 
-    def _find(self, response: wire.FunctionResponse, path: str) -> Pending | None:
+    def _find_call(self, response: wire.FunctionResponse, path: str) -> PendingCall | None:
         """The client has no say in the server's tools."""
         if not response.id and not response.name:
             raise ProtocolError(f"Invalid value at '{path}.id': a function response needs the id of its call.")
-        waiting = (p for p in self.pending if not p.tool)
+        waiting = (p for p in self.pending_calls if not p.tool)
         if response.id:
             return next((p for p in waiting if p.call.id == response.id), None)
         return next((p for p in waiting if p.call.name == response.name), None)
 
     # Ends without an answer.
 
-    def cancel(self, turn: int, now: float, *, blocking: bool = False) -> Message | None:
+    def cancel_calls(self, turn: int, now: float, *, blocking: bool = False) -> Message | None:
         """What that turn is still waiting for is over, or only what holds up the conversation; the client is told of
         its own calls. What the model is to know of all this is returned."""
-        cancelled = [p for p in self.pending if p.turn == turn and (p.blocking or not blocking)]
+        cancelled = [p for p in self.pending_calls if p.turn == turn and (p.blocking or not blocking)]
         ids = tuple(p.call.id for p in cancelled if not p.tool)
         if ids:
             self._out.append(Send(ServerMessage(tool_call_cancellation=ToolCallCancellation(ids=ids))))
         for pending in cancelled:
             self.results.append(FunctionResponse(pending.call.id, pending.call.name, CANCELLED))
-            self._end(pending, "cancelled", now)
+            self._remove_call(pending, "cancelled", now)
         message = Message("user", tuple(self.results))
         self.results.clear()
         return message if message.parts else None
@@ -263,38 +269,38 @@ class Calls:
     def deadline(self) -> float | None:
         if not self._pending:
             return None
-        times = [end for p in self.pending if (end := self._ends_at(p)) is not None]
-        times += [p.asked_at + REMARKABLE for p in self.pending if not p.announced]
+        times = [end for p in self.pending_calls if (end := self._times_out_at(p)) is not None]
+        times += [p.asked_at + LONG_CALL_SECONDS for p in self.pending_calls if not p.announced]
         return min(times, default=None)
 
-    def expire(self, now: float) -> list[Beside]:
+    def expire_calls(self, now: float) -> list[NonBlockingResult]:
         """Answers the calls whose time is over with that; those that take long are announced."""
         beside = []
-        for pending in self.pending:
-            ends_at = self._ends_at(pending)
+        for pending in self.pending_calls:
+            ends_at = self._times_out_at(pending)
             if ends_at is not None and now >= ends_at:
-                self._end(pending, "unanswered", now)
+                self._remove_call(pending, "unanswered", now)
                 response = FunctionResponse(pending.call.id, pending.call.name, UNANSWERED)
                 if pending.blocking:
                     self.results.append(response)
                 else:
-                    beside.append(Beside(Message("user", (response,)), Scheduling.WHEN_IDLE))
-            elif now >= pending.asked_at + REMARKABLE and not pending.announced:
+                    beside.append(NonBlockingResult(Message("user", (response,)), Scheduling.WHEN_IDLE))
+            elif now >= pending.asked_at + LONG_CALL_SECONDS and not pending.announced:
                 self._pending[pending.call.id] = replace(pending, announced=True)
-                self._mark(pending, "waiting", now)
+                self._mark_call(pending, "waiting", now)
         return beside
 
-    def _ends_at(self, pending: Pending) -> float | None:
-        patience = self._tool_patience if pending.tool else self._patience
+    def _times_out_at(self, pending: PendingCall) -> float | None:
+        patience = self._tool_timeout if pending.tool else self._call_timeout
         return pending.asked_at + patience if patience else None
 
-    def _end(self, pending: Pending, step: CallStep, now: float) -> None:
+    def _remove_call(self, pending: PendingCall, step: CallStep, now: float) -> None:
         del self._pending[pending.call.id]
         if pending.tool and step != "answered":
             self._out.append(StopTool(pending.call.id))
-        self._mark(pending, step, now)
+        self._mark_call(pending, step, now)
 
-    def _mark(self, pending: Pending, step: CallStep, now: float) -> None:
+    def _mark_call(self, pending: PendingCall, step: CallStep, now: float) -> None:
         self._out.append(CallMark(pending.call.id, pending.call.name, step, now - pending.asked_at))
 
 
@@ -302,22 +308,22 @@ _SHOWN = ("code_execution", "google_search")
 """Tools whose work the client is shown as code and its result (docs/protocol.md#recorded-turns, T10)."""
 
 
-def _code(pending: Pending) -> str:
+def _render_code(pending: PendingCall) -> str:
     args = pending.call.args
     if pending.tool == "code_execution":
         return str(args.get("code", ""))
-    return f"print({pending.tool}.search({', '.join(f'{name}={_literal(value)}' for name, value in args.items())}))"
+    return f"print({pending.tool}.search({', '.join(f'{name}={_to_literal(value)}' for name, value in args.items())}))"
 
 
-def _literal(value: Any) -> str:
+def _to_literal(value: Any) -> str:
     return json.encode(value).decode()
 
 
-def _content(part: wire.Part) -> Send:
+def _content_message(part: wire.Part) -> Send:
     return Send(ServerMessage(server_content=ServerContent(model_turn=wire.Content(role="model", parts=(part,)))))
 
 
-def _images(response: wire.FunctionResponse, path: str, pictures: Pictures) -> tuple[Image, ...]:
+def _parse_images(response: wire.FunctionResponse, path: str, pictures: ImagePolicy) -> tuple[Image, ...]:
     """Media of a result. Raises `ProtocolError` for what is no image."""
     found = []
     for i, part in enumerate(response.parts):
@@ -326,5 +332,5 @@ def _images(response: wire.FunctionResponse, path: str, pictures: Pictures) -> t
             raise ProtocolError(f"Invalid value at '{where}': files are not served here; send inline_data instead.")
         if part.inline_data is not None:
             blob = wire.Blob(mime_type=part.inline_data.mime_type, data=part.inline_data.data)
-            found.append(image(blob, f"{path}.parts[{i}].inline_data", pictures))
+            found.append(parse_image(blob, f"{path}.parts[{i}].inline_data", pictures))
     return tuple(found)

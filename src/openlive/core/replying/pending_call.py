@@ -7,7 +7,7 @@ from msgspec import Struct
 from openlive.types import FunctionCall
 
 
-class Pending(Struct, frozen=True):
+class PendingCall(Struct, frozen=True):
     """Made in the turn `turn`. `asked_at` is the session's clock. `tool`: the server's that runs for it, '' where the
     client is asked. `announced`: the operator knows that it takes long. `told`: the model knows that it runs."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Piece(Struct):
+class PlayoutPiece(Struct):
     """Audio on the playout clock, and the text spoken in it. Times in seconds."""
 
     text: str
@@ -15,7 +15,7 @@ class Piece(Struct):
     """When each word of `text` has been played; () where the engine does not tell."""
 
 
-def heard(piece: Piece, now: float) -> str:
+def played_text(piece: PlayoutPiece, now: float) -> str:
     if now >= piece.end:
         return piece.text
     if now <= piece.start:

@@ -16,37 +16,37 @@ AHEAD = 4
 """Replies that may be dropped before a turn has paid for them, and no more are ever saved up."""
 
 
-class Guesses:
+class SpeculationPolicy:
     """`bound`: the share of wrong guesses, 0 to 1, from which on no reply is prepared, and the share of dropped replies
     among these and the turns, but for the first `AHEAD`; 0: never, 1: always."""
 
     def __init__(self, bound: float) -> None:
         self._bound = bound
-        self._wrong = 0.0
-        self._open = False
-        self._pays = bound / (1 - bound) if bound < 1 else math.inf
-        self._most = AHEAD if bound < 1 else math.inf
-        self._left = self._most
+        self._wrong_share = 0.0
+        self._has_open_guess = False
+        self._credit_per_turn = bound / (1 - bound) if bound < 1 else math.inf
+        self._max_credit = AHEAD if bound < 1 else math.inf
+        self._credit = self._max_credit
 
-    def guess(self) -> bool:
+    def register_guess(self) -> bool:
         """The turn may end here; whether it is worth preparing the reply."""
-        self._open = True
-        return self._wrong < self._bound and self._left >= 1
+        self._has_open_guess = True
+        return self._wrong_share < self._bound and self._credit >= 1
 
-    def refute(self) -> None:
+    def refute_guess(self) -> None:
         """The user went on."""
-        self._settle(1.0)
+        self._settle_guess(1.0)
 
-    def confirm(self) -> None:
+    def confirm_guess(self) -> None:
         """The turn was over."""
-        self._settle(0.0)
-        self._left = min(self._most, self._left + self._pays)
+        self._settle_guess(0.0)
+        self._credit = min(self._max_credit, self._credit + self._credit_per_turn)
 
-    def dropped(self) -> None:
+    def note_dropped_reply(self) -> None:
         """A reply that had been prepared was thrown away, for whatever reason."""
-        self._left -= 1
+        self._credit -= 1
 
-    def _settle(self, wrong: float) -> None:
-        if self._open:
-            self._open = False
-            self._wrong += RATE * (wrong - self._wrong)
+    def _settle_guess(self, wrong: float) -> None:
+        if self._has_open_guess:
+            self._has_open_guess = False
+            self._wrong_share += RATE * (wrong - self._wrong_share)

@@ -15,16 +15,16 @@ LANGUAGES = (*NATIVE_LANGUAGES, "en-AU", "en-GB", "es-ES", "fr-CA", "gu-IN", "kn
 """Of half-cascade models: all 30."""
 
 
-def language(asked: str, accepted: Sequence[str], model: str) -> str:
-    """`asked` as `find` has it; '' stays. Raises `ProtocolError` for a code that is not accepted; `model` (`models/…`)
-    is for its words."""
-    found = find(asked, accepted)
+def resolve_language(asked: str, accepted: Sequence[str], model: str) -> str:
+    """`asked` as `find_language` has it; '' stays. Raises `ProtocolError` for a code that is not accepted; `model`
+    (`models/…`) is for its words."""
+    found = find_language(asked, accepted)
     if asked and not found:
-        raise errors.language_not_supported(asked, model).error()
+        raise errors.language_not_supported(asked, model).to_error()
     return found
 
 
-def find(asked: str, accepted: Sequence[str]) -> str:
+def find_language(asked: str, accepted: Sequence[str]) -> str:
     """The code as it is written in `accepted`, whatever its case; a bare `de` means the first of its regions there, and
     `zh` is Mandarin. '' where it is none of them."""
     wanted = "cmn" if asked.lower() == "zh" else asked.lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Limits(Struct, frozen=True):
+class SessionLimits(Struct, frozen=True):
     """Bounds in seconds that the core keeps; each is a user-visible promise, so each can be configured."""
 
     setup: float = 10.0
@@ -36,4 +36,4 @@ class Limits(Struct, frozen=True):
     images: int = 64 * 1024 * 1024
     """Bytes of the images that a session remembers."""
     waste: float = 0.8
-    """No time: the share of wrong guesses from which on no reply is prepared (`Guesses`)."""
+    """No time: the share of wrong guesses from which on no reply is prepared (`SpeculationPolicy`)."""

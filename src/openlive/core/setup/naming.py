@@ -12,7 +12,7 @@ _READ = 4000
 _FIRST = re.compile(r"[^\W\d_]{3,}")
 
 
-def names(instructions: str, shown: str, vocabulary: Sequence[str] = ()) -> tuple[str, ...]:
+def find_model_names(instructions: str, shown: str, vocabulary: Sequence[str] = ()) -> tuple[str, ...]:
     """Those of the instructions ("You are Nova, …"), else the first word of `shown` ("Gemini Live 2.5" is Gemini). A
     vocabulary that is a single word has been given for the sake of a name; longer ones hold anything."""
     given = [n for n in _GIVEN.findall(instructions[:_READ]) if n[0].isupper() and n.casefold() not in _NOT_NAMES]

@@ -20,7 +20,7 @@ NATIVE_VOICES = (
 )
 
 
-class Profile(Struct, frozen=True):
+class ModelProfile(Struct, frozen=True):
     """`name` has no `models/` before it. `history` says what of an interrupted answer is remembered."""
 
     name: str

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from openlive.core.listening.activity import MS, Policy
-from openlive.core.memory.history import Pictures, Window
+from openlive.core.listening.activity import MS, ActivityPolicy
+from openlive.core.memory.history import ContextWindow, ImagePolicy
 from openlive.core.setup import languages, naming
-from openlive.core.setup.declarations import functions, missing
-from openlive.core.setup.profile import Profile
+from openlive.core.setup.declarations import find_missing_tools, parse_functions
+from openlive.core.setup.profile import ModelProfile
 from openlive.types import FunctionDeclaration, Sampling, Translation, Voice
 from openlive.wire import errors
 from openlive.wire.content import Content
@@ -58,11 +58,11 @@ TRIGGER, TARGET = 0.8, 0.5
 (docs/protocol.md#limits-and-compression)."""
 
 
-class Settings(Struct, frozen=True):
+class SessionSettings(Struct, frozen=True):
     """Of one session. `voice` None: it answers in text. `language` is that of the answers, BCP-47, '' where the client
     chose none."""
 
-    profile: Profile
+    profile: ModelProfile
     instructions: str
     functions: tuple[FunctionDeclaration, ...]
     """The client's, and the tools of the server's that it asks for."""
@@ -80,7 +80,7 @@ class Settings(Struct, frozen=True):
     affective: bool
     """How the user sounds is told to the model, and to the voice."""
     language: str
-    activity: Policy
+    activity: ActivityPolicy
     interruptible: bool
     by_words: bool
     """Speech interrupts once it has said something, not by its onset."""
@@ -90,7 +90,7 @@ class Settings(Struct, frozen=True):
     """The model speaks up by itself when a frame shows what it was asked to speak up about."""
     all_video: bool
     """Every frame between two turns counts, not only those while the user speaks and the newest one before."""
-    pictures: Pictures
+    pictures: ImagePolicy
     transcribe_input: bool
     transcribe_output: bool
     interim: bool
@@ -102,63 +102,67 @@ class Settings(Struct, frozen=True):
     voice_activity: bool
     languages: tuple[str, ...]
     phrases: tuple[str, ...]
-    window: Window
+    window: ContextWindow
     loads_history: bool
     resumable: bool
     transparent: bool
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def model_names(self) -> tuple[str, ...]:
         """What the model is called."""
-        return naming.names(self.instructions, self.profile.display_name or self.profile.name, self.phrases)
+        return naming.find_model_names(self.instructions, self.profile.display_name or self.profile.name, self.phrases)
 
     @property
-    def expected(self) -> tuple[str, ...]:
+    def expected_phrases(self) -> tuple[str, ...]:
         """Words for the recogniser: the client's, and what the model is called."""
-        return tuple(dict.fromkeys((*self.phrases, *self.names)))
+        return tuple(dict.fromkeys((*self.phrases, *self.model_names)))
 
 
-def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, vertex: bool = False) -> Settings:
+def settings_from_setup(
+    setup: Setup, profiles: Mapping[str, ModelProfile], version: str, *, vertex: bool = False
+) -> SessionSettings:
     """Raises `ProtocolError` with the field's path for what the model or the protocol does not allow."""
     if not vertex:
-        _refuse_vertex(setup)
-        _refuse_alpha(setup, version)
-    profile = find(setup.model, profiles, version)
+        _refuse_vertex_fields(setup)
+        _refuse_alpha_fields(setup, version)
+    profile = find_profile(setup.model, profiles, version)
     generation = setup.generation_config or GenerationConfig()
     speech = generation.speech_config or SpeechConfig()
     thinking = generation.thinking_config or ThinkingConfig()
-    modality = _modality(generation, profile)
-    voice_name = _voice_name(speech, profile, modality)
-    language = languages.language(speech.language_code or "", profile.languages, f"models/{profile.name}")
-    translation = _translation(setup, profile, profiles)
+    modality = _choose_modality(generation, profile)
+    voice_name = _choose_voice(speech, profile, modality)
+    language = languages.resolve_language(speech.language_code or "", profile.languages, f"models/{profile.name}")
+    translation = _parse_translation(setup, profile, profiles)
     spoken = translation.language if translation else language
     realtime = setup.realtime_input_config or RealtimeInputConfig()
     coverage = realtime.turn_coverage
     heard = setup.input_audio_transcription or AudioTranscriptionConfig()
-    interruptible = _interruptible(realtime.activity_handling, translation)
+    interruptible = _is_interruptible(realtime.activity_handling, translation)
     detection = realtime.automatic_activity_detection or AutomaticActivityDetection()
-    _refuse(setup)
-    proactive = _proactive_audio(setup, profile, profiles)
-    return Settings(
+    _refuse_unsupported(setup)
+    proactive = _wants_proactive_audio(setup, profile, profiles)
+    return SessionSettings(
         profile=profile,
-        instructions=instructions(setup.system_instruction),
-        functions=functions(setup.tools, "setup.tools", profile.tools, refuses=profile.refuses_tools),
-        missing_tools=missing(setup.tools, profile.tools),
-        sampling=_sampling(generation),
-        output_tokens=_output_tokens(generation, profile),
-        thinking=_thinking(thinking, profile),
+        instructions=instructions_text(setup.system_instruction),
+        functions=parse_functions(setup.tools, "setup.tools", profile.tools, refuses=profile.refuses_tools),
+        missing_tools=find_missing_tools(setup.tools, profile.tools),
+        sampling=_build_sampling(generation),
+        output_tokens=_output_token_limit(generation, profile),
+        thinking=_thinking_budget(thinking, profile),
         thoughts=bool(thinking.include_thoughts),
         translation=translation,
         voice=Voice(voice_name, spoken) if modality is Modality.AUDIO else None,
-        affective=_affective(generation, profile, profiles),
+        affective=_wants_affective_dialog(generation, profile, profiles),
         language=spoken,
-        activity=_policy(detection, coverage, vertex=vertex, judged=profile.turn_detector, addressed=proactive),
+        activity=_build_activity_policy(
+            detection, coverage, vertex=vertex, judged=profile.turn_detector, addressed=proactive
+        ),
         interruptible=interruptible,
         by_words=(profile.barge_in == "words" or proactive) and interruptible and not detection.disabled,
         proactive_audio=proactive,
-        proactive_video=_proactive_video(setup, profile),
-        all_video=_all_video(coverage, profile),
-        pictures=Pictures(_image_tokens(generation.media_resolution), profile.heic),
+        proactive_video=_wants_proactive_video(setup, profile),
+        all_video=_includes_all_video(coverage, profile),
+        pictures=ImagePolicy(_image_tokens(generation.media_resolution), profile.heic),
         transcribe_input=setup.input_audio_transcription is not None,
         transcribe_output=setup.output_audio_transcription is not None,
         interim=setup.input_audio_transcription is not None and profile.interim_transcripts,
@@ -166,16 +170,16 @@ def from_setup(setup: Setup, profiles: Mapping[str, Profile], version: str, *, v
         output_words=bool(setup.output_audio_transcription and setup.output_audio_transcription.word_timestamp),
         vad_signal=bool(setup.explicit_vad_signal),
         voice_activity=bool(setup.explicit_vad_signal) or profile.voice_activity,
-        languages=_hints(heard) or ((language,) if language else ()),
-        phrases=_phrases(heard),
-        window=_window(setup, profile),
+        languages=_language_hints(heard) or ((language,) if language else ()),
+        phrases=_vocabulary_phrases(heard),
+        window=_build_window(setup, profile),
         loads_history=_loads_history(setup, profile),
         resumable=setup.session_resumption is not None,
         transparent=bool(setup.session_resumption and setup.session_resumption.transparent),
     )
 
 
-def _translation(setup: Setup, profile: Profile, profiles: Mapping[str, Profile]) -> Translation | None:
+def _parse_translation(setup: Setup, profile: ModelProfile, profiles: Mapping[str, ModelProfile]) -> Translation | None:
     """Only models made for it translate, and they do nothing else (docs/protocol.md#translation)."""
     path = "setup.generation_config.translation_config"
     asked = setup.generation_config.translation_config if setup.generation_config else None
@@ -187,7 +191,7 @@ def _translation(setup: Setup, profile: Profile, profiles: Mapping[str, Profile]
     where = f"{path}.target_language_code"
     if asked is None or not asked.target_language_code:
         raise ProtocolError(f"Invalid value at '{where}': name a language, such as es.")
-    target = languages.find(asked.target_language_code, profile.languages)
+    target = languages.find_language(asked.target_language_code, profile.languages)
     if not target:
         raise ProtocolError(f"Invalid value at '{where}': unsupported language code {asked.target_language_code!r}.")
     if setup.tools:
@@ -195,43 +199,43 @@ def _translation(setup: Setup, profile: Profile, profiles: Mapping[str, Profile]
     return Translation(target, echo=bool(asked.echo_target_language))
 
 
-def _interruptible(asked: ActivityHandling | None, translation: Translation | None) -> bool:
+def _is_interruptible(asked: ActivityHandling | None, translation: Translation | None) -> bool:
     """Who speaks on while the sentence before is being translated does not want to stop the interpreter."""
     if translation is not None:
         return asked is ActivityHandling.START_OF_ACTIVITY_INTERRUPTS
     return asked is not ActivityHandling.NO_INTERRUPTION
 
 
-def _refuse_vertex(setup: Setup) -> None:
+def _refuse_vertex_fields(setup: Setup) -> None:
     """Fields that only Vertex's door knows."""
     if setup.session_resumption is not None and setup.session_resumption.transparent is not None:
-        raise errors.unknown_name("transparent", "setup.session_resumption").error()
+        raise errors.unknown_name("transparent", "setup.session_resumption").to_error()
     if setup.explicit_vad_signal is not None:
-        raise errors.unknown_name("explicitVadSignal", "setup").error()
+        raise errors.unknown_name("explicitVadSignal", "setup").to_error()
 
 
-def _refuse_alpha(setup: Setup, version: str) -> None:
+def _refuse_alpha_fields(setup: Setup, version: str) -> None:
     """Fields that only v1alpha knows, and Vertex (docs/protocol.md#native-audio)."""
     generation = setup.generation_config
     if version != "v1alpha" and generation is not None and generation.enable_affective_dialog is not None:
-        raise errors.unknown_name("enableAffectiveDialog", "setup.generation_config").error()
+        raise errors.unknown_name("enableAffectiveDialog", "setup.generation_config").to_error()
     if version != "v1alpha" and setup.proactivity is not None:
-        raise errors.unknown_name("proactivity", "setup").error()
+        raise errors.unknown_name("proactivity", "setup").to_error()
 
 
-def _proactive_audio(setup: Setup, profile: Profile, profiles: Mapping[str, Profile]) -> bool:
+def _wants_proactive_audio(setup: Setup, profile: ModelProfile, profiles: Mapping[str, ModelProfile]) -> bool:
     asked = setup.proactivity
     if asked is None:
         return False
     path = "setup.proactivity.proactive_audio"
     if asked.proactive_audio and not profile.proactive:
-        raise _elsewhere(path, next((p.name for p in profiles.values() if p.proactive), ""))
+        raise _not_on_this_model(path, next((p.name for p in profiles.values() if p.proactive), ""))
     if asked.proactive_audio and not profile.addressee:
         raise ProtocolError(f"Invalid value at '{path}': this server cannot tell who is spoken to; leave it out.")
     return bool(asked.proactive_audio)
 
 
-def _proactive_video(setup: Setup, profile: Profile) -> bool:
+def _wants_proactive_video(setup: Setup, profile: ModelProfile) -> bool:
     """Requires proactive audio (docs/protocol.md#native-audio)."""
     asked = setup.proactivity
     if asked is None or not asked.proactive_video:
@@ -244,22 +248,22 @@ def _proactive_video(setup: Setup, profile: Profile) -> bool:
     return True
 
 
-def find(name: str | None, profiles: Mapping[str, Profile], version: str) -> Profile:
+def find_profile(name: str | None, profiles: Mapping[str, ModelProfile], version: str) -> ModelProfile:
     """`models/x`, `x`, `publishers/google/models/x` and `projects/…/models/x` name the same model."""
     if not name:
         raise ProtocolError("Invalid value at 'setup.model': a model has to be named, such as \"models/NAME\".")
     profile = profiles.get(name.rpartition("/")[2])
     if profile is None:
-        raise errors.model_not_found(name if "/" in name else f"models/{name}", version).error()
+        raise errors.model_not_found(name if "/" in name else f"models/{name}", version).to_error()
     return profile
 
 
-def instructions(content: Content | None) -> str:
+def instructions_text(content: Content | None) -> str:
     """Each part is its own paragraph (docs/protocol.md#setup-fields)."""
     return "\n\n".join(part.text for part in content.parts if part.text) if content else ""
 
 
-def _refuse(setup: Setup) -> None:
+def _refuse_unsupported(setup: Setup) -> None:
     """What can be asked for but is not to be had here, by its path."""
     speech = (setup.generation_config or GenerationConfig()).speech_config or SpeechConfig()
     voice = speech.voice_config
@@ -274,30 +278,30 @@ def _refuse(setup: Setup) -> None:
             raise ProtocolError(f"Invalid value at '{where}': this server does not support it; leave it out.")
 
 
-def _modality(generation: GenerationConfig, profile: Profile) -> Modality:
+def _choose_modality(generation: GenerationConfig, profile: ModelProfile) -> Modality:
     asked = [m for m in dict.fromkeys(generation.response_modalities) if m is not Modality.MODALITY_UNSPECIFIED]
     if len(asked) > 1:
-        raise errors.TOO_MANY_MODALITIES.error()
+        raise errors.TOO_MANY_MODALITIES.to_error()
     modality = asked[0] if asked else profile.default_modality
     if modality not in profile.modalities:
         accepted = [m.value for m in profile.modalities]
-        raise errors.modalities_not_supported([modality.value], f"models/{profile.name}", accepted).error()
+        raise errors.modalities_not_supported([modality.value], f"models/{profile.name}", accepted).to_error()
     return modality
 
 
-def _voice_name(speech: SpeechConfig, profile: Profile, modality: Modality) -> str:
+def _choose_voice(speech: SpeechConfig, profile: ModelProfile, modality: Modality) -> str:
     asked = speech.voice_name
     if not asked:
         return profile.default_voice
     if modality is not Modality.AUDIO:
-        raise errors.VOICE_WITHOUT_AUDIO.error()
+        raise errors.VOICE_WITHOUT_AUDIO.to_error()
     for name in profile.voices:
         if name.casefold() == asked.casefold():
             return name
-    raise errors.voice_not_available(asked, f"models/{profile.name}").error()
+    raise errors.voice_not_available(asked, f"models/{profile.name}").to_error()
 
 
-def _sampling(generation: GenerationConfig) -> Sampling:
+def _build_sampling(generation: GenerationConfig) -> Sampling:
     return Sampling(
         temperature=generation.temperature,
         top_p=generation.top_p,
@@ -309,7 +313,7 @@ def _sampling(generation: GenerationConfig) -> Sampling:
     )
 
 
-def _output_tokens(generation: GenerationConfig, profile: Profile) -> int:
+def _output_token_limit(generation: GenerationConfig, profile: ModelProfile) -> int:
     asked = generation.max_output_tokens or profile.output_token_limit
     if asked < 0:
         where = "setup.generation_config.max_output_tokens"
@@ -317,7 +321,7 @@ def _output_tokens(generation: GenerationConfig, profile: Profile) -> int:
     return min(asked, profile.output_token_limit)
 
 
-def _thinking(config: ThinkingConfig, profile: Profile) -> int:
+def _thinking_budget(config: ThinkingConfig, profile: ModelProfile) -> int:
     """In the original, models that think do so unless told otherwise; here, so do those whose profile says so, and all
     others where the client asks for it in any way (docs/protocol.md#native-audio)."""
     budget, level = config.thinking_budget, config.thinking_level
@@ -331,14 +335,16 @@ def _thinking(config: ThinkingConfig, profile: Profile) -> int:
     return THINKING if profile.thinking or config.include_thoughts else 0
 
 
-def _affective(generation: GenerationConfig, profile: Profile, profiles: Mapping[str, Profile]) -> bool:
+def _wants_affective_dialog(
+    generation: GenerationConfig, profile: ModelProfile, profiles: Mapping[str, ModelProfile]
+) -> bool:
     if generation.enable_affective_dialog and not profile.affective_dialog:
         path = "setup.generation_config.enable_affective_dialog"
-        raise _elsewhere(path, next((p.name for p in profiles.values() if p.affective_dialog), ""))
+        raise _not_on_this_model(path, next((p.name for p in profiles.values() if p.affective_dialog), ""))
     return bool(generation.enable_affective_dialog)
 
 
-def _elsewhere(path: str, able: str) -> ProtocolError:
+def _not_on_this_model(path: str, able: str) -> ProtocolError:
     """A feature that this model lacks; `able` is one that has it, '' where there is none. Few words: a close has room
     for 123 bytes."""
     return ProtocolError(f"Invalid value at '{path}': not on this model; {f'use {able}' if able else 'leave it out'}.")
@@ -348,9 +354,9 @@ def _image_tokens(resolution: MediaResolution | None) -> int:
     return IMAGE_TOKENS.get(resolution, IMAGE_TOKENS_DEFAULT) if resolution is not None else IMAGE_TOKENS_DEFAULT
 
 
-def _policy(
+def _build_activity_policy(
     detection: AutomaticActivityDetection, coverage: TurnCoverage | None, *, vertex: bool, judged: bool, addressed: bool
-) -> Policy:
+) -> ActivityPolicy:
     """Both sensitivities are high by default, on Vertex low (docs/protocol.md#turns-and-vad)."""
     start_high, end_high = StartSensitivity.START_SENSITIVITY_HIGH, EndSensitivity.END_SENSITIVITY_HIGH
     start_low, end_low = StartSensitivity.START_SENSITIVITY_LOW, EndSensitivity.END_SENSITIVITY_LOW
@@ -359,14 +365,14 @@ def _policy(
     if vertex:
         easy_start = detection.start_of_speech_sensitivity is start_high
         easy_end = detection.end_of_speech_sensitivity is end_high
-    default = Policy()
+    default = ActivityPolicy()
     start = 0.5 if easy_start else 0.75
     padding, silence = detection.prefix_padding_ms, detection.silence_duration_ms
     for name, value in (("prefix_padding_ms", padding), ("silence_duration_ms", silence)):
         if value is not None and not 0 <= value <= 60_000:
             path = f"setup.realtime_input_config.automatic_activity_detection.{name}"
             raise ProtocolError(f"Invalid value at '{path}': {value} is not between 0 and 60000.")
-    return Policy(
+    return ActivityPolicy(
         automatic=not detection.disabled,
         start=start,
         stop=start - (0.15 if easy_end else 0.3),
@@ -378,13 +384,13 @@ def _policy(
     )
 
 
-def _all_video(coverage: TurnCoverage | None, profile: Profile) -> bool:
+def _includes_all_video(coverage: TurnCoverage | None, profile: ModelProfile) -> bool:
     if coverage in (None, TurnCoverage.TURN_COVERAGE_UNSPECIFIED):
         return profile.all_video
     return coverage in ALL_VIDEO
 
 
-def _hints(config: AudioTranscriptionConfig) -> tuple[str, ...]:
+def _language_hints(config: AudioTranscriptionConfig) -> tuple[str, ...]:
     deprecated = config.language_hints.language_codes if config.language_hints else ()
     codes = config.language_codes or deprecated
     if len(codes) > MAX_LANGUAGES:
@@ -396,7 +402,7 @@ def _hints(config: AudioTranscriptionConfig) -> tuple[str, ...]:
 _HEARD = "setup.input_audio_transcription"
 
 
-def _phrases(config: AudioTranscriptionConfig) -> tuple[str, ...]:
+def _vocabulary_phrases(config: AudioTranscriptionConfig) -> tuple[str, ...]:
     where = f"{_HEARD}.{'custom_vocabulary' if config.custom_vocabulary else 'adaptation_phrases'}"
     phrases = config.custom_vocabulary or config.adaptation_phrases
     if len(phrases) > MAX_PHRASES:
@@ -407,18 +413,18 @@ def _phrases(config: AudioTranscriptionConfig) -> tuple[str, ...]:
     return phrases
 
 
-def _loads_history(setup: Setup, profile: Profile) -> bool:
+def _loads_history(setup: Setup, profile: ModelProfile) -> bool:
     asked = setup.history_config is not None and setup.history_config.initial_history_in_client_content
     return bool(asked) and profile.loads_history
 
 
-def _window(setup: Setup, profile: Profile) -> Window:
+def _build_window(setup: Setup, profile: ModelProfile) -> ContextWindow:
     """`{}` compresses with the documented defaults; the original refuses it (docs/protocol.md#limits-and-compression),
     which helps nobody."""
     limit, engine = profile.input_token_limit, profile.engine_token_limit
     asked = setup.context_window_compression
     if asked is None:
-        return Window(limit=limit, engine=engine)
+        return ContextWindow(limit=limit, engine=engine)
     path = "setup.context_window_compression"
     trigger = int(limit * TRIGGER) if asked.trigger_tokens is None else asked.trigger_tokens
     target = asked.sliding_window.target_tokens if asked.sliding_window else None
@@ -430,4 +436,4 @@ def _window(setup: Setup, profile: Profile) -> Window:
         raise ProtocolError(f"Invalid value at '{where}': {target} is not between 0 and trigger_tokens ({trigger}).")
     if trigger > limit:  # numbers for a larger window, such as Vertex's, keep their proportion
         trigger, target = limit, target * limit // trigger
-    return Window(limit, trigger, target, engine)
+    return ContextWindow(limit, trigger, target, engine)

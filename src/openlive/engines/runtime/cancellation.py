@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def stoppable(abort: Abort) -> Iterator[RunOptions]:
+def stopping_on_abort(abort: Abort) -> Iterator[RunOptions]:
     """The options of the runs inside the block; `AbortedError` where the abort comes before its end."""
     import onnxruntime
 
     options = onnxruntime.RunOptions()
     options.log_severity_level = 4  # that it was ended is no error
-    with abort.watched(lambda: setattr(options, "terminate", True)):
+    with abort.calling_on_abort(lambda: setattr(options, "terminate", True)):
         yield options

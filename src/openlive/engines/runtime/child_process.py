@@ -15,24 +15,24 @@ _GONE = 5.0
 """Seconds that a killed process is waited for: the kernel may be slow to take it away, and nobody else is."""
 
 
-class Child:
+class ChildProcess:
     """For one caller at a time. A kept thread talks to the process: writing to one that hangs may hang as well."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._asked: SimpleQueue[bytes | None] = SimpleQueue()
+        self._requests: SimpleQueue[bytes | None] = SimpleQueue()
         self._answers: SimpleQueue[bytes] = SimpleQueue()
         talk = threading.Thread(
-            target=_talk, args=(self._process, self._asked, self._answers), name="openlive-child", daemon=True
+            target=_relay_lines, args=(self._process, self._requests, self._answers), name="openlive-child", daemon=True
         )
-        self.close = weakref.finalize(self, _end, self._process, self._asked)
+        self.close = weakref.finalize(self, _kill_process, self._process, self._requests)
         """Ends the process at once, and the thread."""
         talk.start()
 
-    def ask(self, line: bytes, patience: float) -> bytes | None:
+    def ask_line(self, line: bytes, patience: float) -> bytes | None:
         """The answer, with its line break; b'' where the process is dead, None where it has not answered within
         `patience` seconds: `close` it then."""
-        self._asked.put(line)
+        self._requests.put(line)
         try:
             answer = self._answers.get(timeout=patience)
         except Empty:
@@ -40,7 +40,9 @@ class Child:
         return answer if answer.endswith(b"\n") else b""
 
 
-def _talk(process: subprocess.Popen[bytes], asked: SimpleQueue[bytes | None], answers: SimpleQueue[bytes]) -> None:
+def _relay_lines(
+    process: subprocess.Popen[bytes], asked: SimpleQueue[bytes | None], answers: SimpleQueue[bytes]
+) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     while (line := asked.get()) is not None:
@@ -56,7 +58,7 @@ def _talk(process: subprocess.Popen[bytes], asked: SimpleQueue[bytes | None], an
             pipe.close()
 
 
-def _end(process: subprocess.Popen[bytes], asked: SimpleQueue[bytes | None]) -> None:
+def _kill_process(process: subprocess.Popen[bytes], asked: SimpleQueue[bytes | None]) -> None:
     process.kill()
     asked.put(None)
     with suppress(subprocess.TimeoutExpired):

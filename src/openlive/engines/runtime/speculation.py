@@ -25,7 +25,7 @@ class Hold:
             call()
 
     @contextmanager
-    def watched(self, call: Callable[[], None]) -> Iterator[None]:
+    def calling_on_release(self, call: Callable[[], None]) -> Iterator[None]:
         """`call` is called if it is released inside the block."""
         self._calls.append(call)
         try:
@@ -37,12 +37,12 @@ class Hold:
 _hold: ContextVar[Hold | None] = ContextVar("hold", default=None)
 
 
-def enter(hold: Hold | None) -> None:
+def enter_hold(hold: Hold | None) -> None:
     """What the present task does from now on, and the tasks that it starts, is done for a reply with this hold."""
     _hold.set(hold)
 
 
-def current() -> Hold | None:
+def current_hold() -> Hold | None:
     """That of the reply which the present task works on; None where it is released, or was wanted from the start."""
     hold = _hold.get()
     return None if hold is None or hold.released else hold

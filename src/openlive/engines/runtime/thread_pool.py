@@ -7,9 +7,9 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 
 
-class Threads:
-    """For one caller, who asks `ready` first. The threads are daemons: what has to end before the process does is the
-    caller's to end."""
+class ThreadPool:
+    """For one caller, who asks `ensure_thread` first. The threads are daemons: what has to end before the process does
+    is the caller's to end."""
 
     def __init__(self, name: str) -> None:
         self.started = 0
@@ -18,11 +18,11 @@ class Threads:
         self._lock = Lock()
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
-    def ready(self) -> None:
+    def ensure_thread(self) -> None:
         """Sees that a thread is there for a `run`. Raises `RuntimeError` where none can be started."""
         with self._lock:
             if not self._idle:
-                Thread(target=self._serve, name=self._name, daemon=True).start()
+                Thread(target=self._serve_work, name=self._name, daemon=True).start()
                 self.started += 1
                 self._idle = 1
 
@@ -37,7 +37,7 @@ class Threads:
         for _ in range(self.started):
             self._work.put(None)
 
-    def _serve(self) -> None:
+    def _serve_work(self) -> None:
         while (work := self._work.get()) is not None:
             work()
             del work

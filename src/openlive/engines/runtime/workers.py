@@ -35,37 +35,38 @@ class AbortedError(Exception):
 
 
 class Abort:
-    """Tells running work to end. Work asks `check` now and then, or has a function called by `watched`."""
+    """Tells running work to end. Work asks `raise_if_aborted` now and then, or has a function called by
+    `calling_on_abort`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._set = False
-        self._call: Callable[[], None] | None = None
+        self._is_set = False
+        self._on_abort: Callable[[], None] | None = None
 
     def set(self) -> None:
         with self._lock:
-            self._set = True
-            if self._call:
-                self._call()
+            self._is_set = True
+            if self._on_abort:
+                self._on_abort()
 
-    def check(self) -> None:
-        if self._set:
+    def raise_if_aborted(self) -> None:
+        if self._is_set:
             raise AbortedError
 
     @contextmanager
-    def watched(self, call: Callable[[], None]) -> Iterator[None]:
+    def calling_on_abort(self, call: Callable[[], None]) -> Iterator[None]:
         """Calls `call` (short, from another thread) if the abort comes inside the block, whose error is then this."""
         with self._lock:  # so that no abort comes between the look and the function
-            self.check()
-            self._call = call
+            self.raise_if_aborted()
+            self._on_abort = call
         try:
             yield
         except Exception:
-            self.check()
+            self.raise_if_aborted()
             raise
         finally:
             with self._lock:
-                self._call = None
+                self._on_abort = None
 
 
 class _Job(Struct, eq=False):
@@ -78,13 +79,13 @@ class _Job(Struct, eq=False):
     since: float
 
     @property
-    def place(self) -> tuple[bool, int, int]:
+    def queue_order(self) -> tuple[bool, int, int]:
         """Smaller ones go first."""
         priority = self.priority if time.monotonic() - self.since < PATIENCE else 0
         return self.hold is not None and not self.hold.released, priority, self.number
 
 
-class Workers:
+class WorkerPool:
     def __init__(self, threads: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix=name)
         self._lock = threading.Lock()
@@ -94,10 +95,10 @@ class Workers:
     async def run(self, work: Callable[[Abort], T], priority: int = 0) -> T:
         """Runs `work` in a thread once it is its turn. Cancelling the caller drops it, or aborts it if it runs."""
         abort, result = Abort(), Future[T]()
-        job = _Job(priority, next(self._order), work, abort, result, speculation.current(), time.monotonic())
+        job = _Job(priority, next(self._order), work, abort, result, speculation.current_hold(), time.monotonic())
         with self._lock:
             self._queue.append(job)
-        self._pool.submit(self._next)
+        self._pool.submit(self._run_next)
         try:
             return await asyncio.wrap_future(result)
         except asyncio.CancelledError:
@@ -111,9 +112,9 @@ class Workers:
                 job.result.cancel()
         self._pool.shutdown(wait=False)
 
-    def _next(self) -> None:
+    def _run_next(self) -> None:
         with self._lock:
-            job = min(self._queue, key=lambda waiting: waiting.place)
+            job = min(self._queue, key=lambda waiting: waiting.queue_order)
             self._queue.remove(job)
         result = job.result
         if not result.set_running_or_notify_cancel():

@@ -16,14 +16,16 @@ WORDS: Mapping[str, str] = json.loads(files("openlive.engines.stt").joinpath("co
 """Language (a bare code) -> its words, as they are written in a row."""
 
 
-def plain(text: str) -> str:
+def normalise_words(text: str) -> str:
     """The words without case, punctuation and accents: recognisers differ in these."""
     apart = unicodedata.normalize("NFD", text.casefold())
     return " ".join(re.sub(r"[^\w\s]", " ", "".join(c for c in apart if not unicodedata.combining(c))).split())
 
 
-_KNOWN = {language: {plain(word) for word in re.split(r"[.?!]", words)} - {""} for language, words in WORDS.items()}
+_KNOWN = {
+    language: {normalise_words(word) for word in re.split(r"[.?!]", words)} - {""} for language, words in WORDS.items()
+}
 
 
 def is_common(text: str, language: str) -> bool:
-    return plain(text) in _KNOWN.get(language, ())
+    return normalise_words(text) in _KNOWN.get(language, ())

@@ -18,9 +18,9 @@ from typing import Any, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from openlive.engines.runtime.workers import Abort, Workers
-from openlive.engines.stt.hallucinations import is_invented
-from openlive.engines.stt.segment import PAUSE, Samples, Segment
+from openlive.engines.runtime.workers import Abort, WorkerPool
+from openlive.engines.stt.hallucinations import is_hallucinated
+from openlive.engines.stt.segment import PAUSE, AudioSegment, Samples
 from openlive.types import INPUT_RATE, Transcript, Word
 
 FLUSH, SOON, PARTIAL = 0, 1, 2
@@ -46,60 +46,60 @@ class Hints(Struct, frozen=True):
     """Final passes are to tell where the words lie, if the recogniser can."""
 
 
-class Pass(Struct, frozen=True):
+class PassResult(Struct, frozen=True):
     """What one pass over a segment heard.
 
-    `words` lie in the segment. `tentative`: a final pass over the same might find more. `memo` is handed to the next
-    pass over more of the same segment, `carry` to the first one over the next segment: whatever the recogniser wants to
-    remember.
+    `words` lie in the segment. `needs_final_pass`: a final pass over the same might find more. `memo` is handed to the
+    next pass over more of the same segment, `next_segment_memo` to the first one over the next segment: whatever the
+    recogniser wants to remember.
     """
 
     text: str
     language: str = ""
     words: tuple[Word, ...] = ()
-    tentative: bool = False
+    needs_final_pass: bool = False
     memo: Any = None
-    carry: Any = None
+    next_segment_memo: Any = None
 
 
-class Taken(Struct, frozen=True):
+class PassInput(Struct, frozen=True):
     """What a pass is about. `final`: the speaker pauses or waits, so what isn't sure has to be decided now."""
 
     samples: Samples
     final: bool
 
 
-class Passes(Protocol):
-    """Where passes are made: in threads (`Threads`), or by somebody else (`openai_stt`)."""
+class PassRunner(Protocol):
+    """Where passes are made: in threads (`ThreadedPassRunner`), or by somebody else (`openai_stt`)."""
 
-    async def make(self, take: Callable[[], Taken], hints: Hints, memo: Any, priority: int) -> Pass:
+    async def run_pass(self, take: Callable[[], PassInput], hints: Hints, memo: Any, priority: int) -> PassResult:
         """`take` is called once, when the work begins: until then, audio that arrives still belongs to it."""
         ...
 
 
 class Recogniser(Protocol):
-    def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:
+    def recognise_segment(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> PassResult:
         """Transcribes `samples`; blocks, and is called by several threads at once. `memo` is what an earlier pass over
         this utterance left, None at first."""
         ...
 
 
-class Threads:
+class ThreadedPassRunner:
     """Passes of a recogniser that blocks."""
 
-    def __init__(self, recogniser: Recogniser, workers: Workers) -> None:
+    def __init__(self, recogniser: Recogniser, workers: WorkerPool) -> None:
         self._recogniser = recogniser
         self._workers = workers
 
-    async def make(self, take: Callable[[], Taken], hints: Hints, memo: Any, priority: int) -> Pass:
-        def work(abort: Abort) -> Pass:
+    async def run_pass(self, take: Callable[[], PassInput], hints: Hints, memo: Any, priority: int) -> PassResult:
+        def run_recogniser(abort: Abort) -> PassResult:
             taken = take()
-            return self._recogniser.hear(taken.samples, hints, memo, abort, final=taken.final)
+            return self._recogniser.recognise_segment(taken.samples, hints, memo, abort, final=taken.final)
 
-        return await self._workers.run(work, priority)
+        return await self._workers.run(run_recogniser, priority)
 
 
-class _Running(Struct):
+class _RunningPass(Struct):
     """A pass on its way.
 
     `end` is how far it hears, None until it has begun; with `settles` its text is never heard again. `final`: it ends
@@ -110,156 +110,158 @@ class _Running(Struct):
     end: int | None = None
     final: bool = False
     took: float = 0.0
-    task: asyncio.Task[Pass] | None = None
+    task: asyncio.Task[PassResult] | None = None
 
     @property
-    def awaited(self) -> asyncio.Task[Pass]:
+    def pending_task(self) -> asyncio.Task[PassResult]:
         assert self.task
         return self.task
 
 
-class Utterance:
-    def __init__(self, passes: Passes, hints: Hints, told: Callable[[], None] = lambda: None) -> None:
+class IncrementalUtterance:
+    def __init__(self, passes: PassRunner, hints: Hints, told: Callable[[], None] = lambda: None) -> None:
         """`told` is called when a pass has ended."""
-        self._told = told
+        self._on_pass_ended = told
         self._passes = passes
         self._hints = hints
-        self._segment = Segment()
-        self._settled = ""
+        self._segment = AudioSegment()
+        self._settled_text = ""
         self._language = ""
         self._memo: Any = None
-        self._words: tuple[Word, ...] = ()  # of what is settled
-        self._last: Pass | None = None
-        self._unfinished = False  # a final pass would tell more than the last one
-        self._heard = 0  # up to where the passes came
+        self._settled_words: tuple[Word, ...] = ()  # of what is settled
+        self._last_pass: PassResult | None = None
+        self._needs_final_pass = False  # a final pass would tell more than the last one
+        self._recognised_until = 0  # up to where the passes came
         self._interval = FIRST
-        self._said = ""  # the latest transcript that was given
-        self.running: _Running | None = None
+        self._last_text = ""  # the latest transcript that was given
+        self.running: _RunningPass | None = None
 
-    def add(self, audio: bytes) -> None:
-        self._segment.add(audio)
+    def add_audio(self, audio: bytes) -> None:
+        self._segment.add_audio(audio)
 
-    def start_if_due(self) -> None:
+    def start_pass_if_due(self) -> None:
         """Begins a pass if there is something new to hear and none is on its way."""
         segment = self._segment
         if self.running:
             return
-        if cut := segment.cut():
-            self._start(PARTIAL, cut)
-        elif len(segment) >= FIRST and not self._told_all:
+        if cut := segment.find_cut():
+            self._start_pass(PARTIAL, cut)
+        elif len(segment) >= FIRST and not self._is_up_to_date:
             if segment.end - segment.quiet_since() >= PAUSE:
-                self._start(SOON)
-            elif segment.end - self._heard >= self._interval:
-                self._start(PARTIAL)
+                self._start_pass(SOON)
+            elif segment.end - self._recognised_until >= self._interval:
+                self._start_pass(PARTIAL)
 
-    def collect(self) -> Transcript | None:
+    def collect_pass(self) -> Transcript | None:
         """Takes in the pass that has ended; returns a partial transcript if it says something new."""
         assert self.running
         run, self.running = self.running, None
-        heard = run.awaited.result()
-        if is_invented(heard.text):
+        heard = run.pending_task.result()
+        if is_hallucinated(heard.text):
             heard = replace(heard, text="", words=())
         assert run.end is not None
         self._interval = min(LONGEST_INTERVAL, max(INTERVAL, int(SHARE * run.took * INPUT_RATE)))
-        self._heard = run.end
+        self._recognised_until = run.end
         self._language = heard.language or self._language
         if run.settles:
-            self._settled, self._words = self._joined(heard.text), self._timed(heard)
-            self._segment.drop(run.end)
-            self._last, self._memo = None, heard.carry
+            self._settled_text, self._settled_words = self._join_settled(heard.text), self._words_in_utterance(heard)
+            self._segment.drop_before(run.end)
+            self._last_pass, self._memo = None, heard.next_segment_memo
         else:
-            self._last, self._memo = heard, heard.memo
-        self._unfinished = not run.final and (heard.tentative or bool(self._hints.words and heard.text))
-        text = self._text if run.final else self._text.rstrip(ENDINGS)
-        if not text or text == self._said:
+            self._last_pass, self._memo = heard, heard.memo
+        self._needs_final_pass = not run.final and (heard.needs_final_pass or bool(self._hints.words and heard.text))
+        text = self._full_text if run.final else self._full_text.rstrip(ENDINGS)
+        if not text or text == self._last_text:
             return None
-        self._said = text
+        self._last_text = text
         return Transcript(text, run.end, language=self._language)
 
     async def flush(self) -> AsyncGenerator[Transcript]:
         """Ends with the final transcript; pieces of a long utterance that are settled on the way come before it."""
-        while cut := self._segment.cut():
+        while cut := self._segment.find_cut():
             if not (self.running and self.running.settles):
-                self.stop()
-                self._start(SOON, cut)
-            if partial := await self._finish():
+                self.drop_pass()
+                self._start_pass(SOON, cut)
+            if partial := await self._finish_pass():
                 yield partial
-        if self.running and (self.running.end is None or not self._only_silence_since(self.running.end)):
-            self.stop()
+        if self.running and (self.running.end is None or not self._is_silent_since(self.running.end)):
+            self.drop_pass()
         if self.running:
-            await self._finish()
-        if self._last is None or not self._told_all:
-            self._start(FLUSH)
-            await self._finish()
-        text = self._said = self._text
-        words = self._timed(self._last) if self._last else self._words
+            await self._finish_pass()
+        if self._last_pass is None or not self._is_up_to_date:
+            self._start_pass(FLUSH)
+            await self._finish_pass()
+        text = self._last_text = self._full_text
+        words = self._words_in_utterance(self._last_pass) if self._last_pass else self._settled_words
         yield Transcript(text, self._segment.end, final=True, language=self._language if text else "", words=words)
 
-    def stop(self) -> None:
+    def drop_pass(self) -> None:
         """Drops the pass that is on its way, without waiting for it."""
         if self.running:
-            task = self.running.awaited
+            task = self.running.pending_task
             if not task.cancel() and not task.cancelled():
                 task.exception()  # seen, and of no interest any more
             self.running = None
 
-    async def _finish(self) -> Transcript | None:
+    async def _finish_pass(self) -> Transcript | None:
         assert self.running
-        await asyncio.wait((self.running.awaited,))
-        return self.collect()
+        await asyncio.wait((self.running.pending_task,))
+        return self.collect_pass()
 
     @property
-    def _text(self) -> str:
-        return self._joined(self._last.text) if self._last else self._settled
+    def _full_text(self) -> str:
+        return self._join_settled(self._last_pass.text) if self._last_pass else self._settled_text
 
-    def _joined(self, text: str) -> str:
+    def _join_settled(self, text: str) -> str:
         space = "" if self._language in UNSPACED else " "
-        return space.join(part for part in (self._settled, text) if part)
+        return space.join(part for part in (self._settled_text, text) if part)
 
-    def _timed(self, heard: Pass) -> tuple[Word, ...]:
+    def _words_in_utterance(self, heard: PassResult) -> tuple[Word, ...]:
         """The words of what is settled and of the open segment, counted in the utterance."""
         start = self._segment.start
-        return (*self._words, *(Word(word.text, start + word.start, start + word.end) for word in heard.words))
+        return (*self._settled_words, *(Word(word.text, start + word.start, start + word.end) for word in heard.words))
 
     @property
-    def _told_all(self) -> bool:
+    def _is_up_to_date(self) -> bool:
         """One more pass would tell nothing new."""
-        return self._only_silence_since(self._heard) and not self._unfinished
+        return self._is_silent_since(self._recognised_until) and not self._needs_final_pass
 
-    def _only_silence_since(self, end: int) -> bool:
+    def _is_silent_since(self, end: int) -> bool:
         return self._segment.quiet_since() <= max(end, self._segment.start) or self._segment.end <= end
 
-    def _start(self, priority: int, cut: int | None = None) -> None:
-        self.running = run = _Running(settles=cut is not None)
-        run.task = asyncio.create_task(self._pass(run, cut, priority))
-        run.task.add_done_callback(lambda _: self._told())
+    def _start_pass(self, priority: int, cut: int | None = None) -> None:
+        self.running = run = _RunningPass(settles=cut is not None)
+        run.task = asyncio.create_task(self._run_pass(run, cut, priority))
+        run.task.add_done_callback(lambda _: self._on_pass_ended())
 
-    async def _pass(self, run: _Running, cut: int | None, priority: int) -> Pass:
+    async def _run_pass(self, run: _RunningPass, cut: int | None, priority: int) -> PassResult:
         segment, memo, begun = self._segment, self._memo, time.perf_counter()
-        if segment.speechless:
+        if segment.is_speechless:
             run.end = cut or segment.end
-            return Pass("", self._language, memo=memo, carry=memo)
+            return PassResult("", self._language, memo=memo, next_segment_memo=memo)
 
-        def take() -> Taken:  # in a thread, perhaps; meanwhile the segment may grow, nothing else
+        def take_input() -> PassInput:  # in a thread, perhaps; meanwhile the segment may grow, nothing else
             run.end = end = cut or segment.end
             pause = end - segment.quiet_since()
             run.final = priority == FLUSH or run.settles or pause >= PAUSE
-            return Taken(segment.samples(end), run.final)
+            return PassInput(segment.copy_samples(end), run.final)
 
-        heard = await self._passes.make(take, self._hints, memo, priority)
+        heard = await self._passes.run_pass(take_input, self._hints, memo, priority)
         run.took = time.perf_counter() - begun
         return heard
 
 
-async def transcribe(passes: Passes, audio: AsyncIterator[bytes], hints: Hints) -> AsyncGenerator[Transcript]:
+async def transcribe_incrementally(
+    passes: PassRunner, audio: AsyncIterator[bytes], hints: Hints
+) -> AsyncGenerator[Transcript]:
     """The `transcribe` of an `STT` (protocols.py)."""
     chunks: deque[bytes] = deque()
     news = asyncio.Event()
-    utterance = Utterance(passes, hints, news.set)
-    reading = asyncio.create_task(_read(audio, chunks, news))
+    utterance = IncrementalUtterance(passes, hints, news.set)
+    reading = asyncio.create_task(_read_audio(audio, chunks, news))
     try:
         while True:
-            if utterance.running and utterance.running.awaited.done() and (partial := utterance.collect()):
+            if utterance.running and utterance.running.pending_task.done() and (partial := utterance.collect_pass()):
                 yield partial
             if chunks:
                 chunk = chunks.popleft()
@@ -268,7 +270,7 @@ async def transcribe(passes: Passes, audio: AsyncIterator[bytes], hints: Hints) 
                         async for transcript in answers:
                             yield transcript
                 for piece in range(0, len(chunk), PIECE):
-                    utterance.add(chunk[piece : piece + PIECE])
+                    utterance.add_audio(chunk[piece : piece + PIECE])
                     if chunks or len(chunk) > PIECE:  # there is more at once: others have their turn in between
                         await asyncio.sleep(0)
             elif reading.done():
@@ -277,13 +279,13 @@ async def transcribe(passes: Passes, audio: AsyncIterator[bytes], hints: Hints) 
             else:
                 await news.wait()
                 news.clear()
-            utterance.start_if_due()
+            utterance.start_pass_if_due()
     finally:
         reading.cancel()
-        utterance.stop()
+        utterance.drop_pass()
 
 
-async def _read(audio: AsyncIterator[bytes], chunks: deque[bytes], news: asyncio.Event) -> None:
+async def _read_audio(audio: AsyncIterator[bytes], chunks: deque[bytes], news: asyncio.Event) -> None:
     """One task for all the audio of an utterance, of which fifty chunks come in a second."""
     try:
         async for chunk in audio:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
-from openlive.engines.stt.common_words import plain
+from openlive.engines.stt.common_words import normalise_words
 
 MOST = 8
 """Expected words that are looked for, and texts that are tried. Of more, such as all back-channels of a language, one
@@ -36,8 +36,8 @@ _SOUNDS = (
 """Spellings to classes of sounds: vowels are one, and so are voiced and voiceless consonants."""
 
 
-def sounds(text: str) -> str:
-    key = plain(text).replace(" ", "")
+def to_sound_key(text: str) -> str:
+    key = normalise_words(text).replace(" ", "")
     for spelling, sound in _SOUNDS:
         key = re.sub(spelling, sound, key)
     return key
@@ -45,33 +45,33 @@ def sounds(text: str) -> str:
 
 def sounds_like_any(text: str, expected: Sequence[str]) -> bool:
     """Whether something in the text may be an expected word that is not there yet; taken for granted of many."""
-    return len(expected) > MOST or next(_places(text, expected, len(text.split())), None) is not None
+    return len(expected) > MOST or next(_find_matches(text, expected, len(text.split())), None) is not None
 
 
-def alternatives(text: str, expected: Sequence[str]) -> list[str]:
+def find_alternatives(text: str, expected: Sequence[str]) -> list[str]:
     """The text with an expected word where it sounds like it near its beginning, at most `MOST`, the likest first."""
     words, given = text.split(), []
     if len(expected) > MOST:
         return []
-    for likeness, phrase, at, count in _places(text, expected, REACH):
+    for likeness, phrase, at, count in _find_matches(text, expected, REACH):
         end = re.search(r"[^\w]*$", words[at + count - 1])
         assert end
         given.append((likeness, " ".join((*words[:at], phrase + end[0], *words[at + count :]))))
     return [text for _, text in sorted(given, reverse=True)[:MOST]]
 
 
-def _places(text: str, expected: Sequence[str], reach: int) -> Iterator[tuple[float, str, int, int]]:
+def _find_matches(text: str, expected: Sequence[str], reach: int) -> Iterator[tuple[float, str, int, int]]:
     """How alike, which expected word, and the first word and the number of those that sound like it. None where an
     expected word is there already, or in scripts that have no sounds here."""
-    words, heard = text.split()[:LONGEST], f" {plain(text)} "
-    if any(f" {plain(phrase)} " in heard for phrase in expected):
+    words, heard = text.split()[:LONGEST], f" {normalise_words(text)} "
+    if any(f" {normalise_words(phrase)} " in heard for phrase in expected):
         return
     for phrase in expected:
-        wanted = sounds(phrase)
+        wanted = to_sound_key(phrase)
         for at in range(min(reach, len(words))):
             for count in range(1, min(REACH, len(words) - at) + 1):
                 likeness = SequenceMatcher(
-                    None, sounds("".join(words[at : at + count])), wanted, autojunk=False
+                    None, to_sound_key("".join(words[at : at + count])), wanted, autojunk=False
                 ).ratio()
                 if likeness >= ALIKE:
                     yield likeness, phrase, at, count

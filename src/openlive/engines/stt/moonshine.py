@@ -22,10 +22,10 @@ import onnxruntime
 from msgspec import Struct
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.runtime.cancellation import stoppable
-from openlive.engines.runtime.workers import Abort, Workers
+from openlive.engines.runtime.cancellation import stopping_on_abort
+from openlive.engines.runtime.workers import Abort, WorkerPool
 from openlive.engines.stt import keyword_boosting
-from openlive.engines.stt.incremental import Hints, Pass, Threads, transcribe
+from openlive.engines.stt.incremental import Hints, PassResult, ThreadedPassRunner, transcribe_incrementally
 from openlive.engines.stt.segment import Samples
 from openlive.types import INPUT_RATE, Transcript
 
@@ -49,7 +49,7 @@ NOISE = frozenset({"you", "thank you for watching"})
 Decoded = tuple[tuple[int, ...], float]
 
 
-class Reading(Struct, frozen=True):
+class MoonshineReading(Struct, frozen=True):
     """What the model reads in a piece of audio. `confidence` is the mean log-probability of its tokens (at most 0)."""
 
     text: str
@@ -57,95 +57,105 @@ class Reading(Struct, frozen=True):
     confidence: float
 
 
-class Model:
-    """The network. `read` may be called from several threads at once."""
+class MoonshineModel:
+    """The network. `decode_samples` may be called from several threads at once."""
 
     def __init__(self, folder: Path) -> None:
-        self._encoder = _session(folder / "encoder_model.ort")
-        self._decoder = _session(folder / "decoder_model_merged.ort")
-        self._words = vocabulary((folder / "tokenizer.bin").read_bytes())
-        self._numbers = {word: number for number, word in enumerate(self._words)}  # characters come after bytes
+        self._encoder = _create_session(folder / "encoder_model.ort")
+        self._decoder = _create_session(folder / "decoder_model_merged.ort")
+        self._vocabulary = parse_vocabulary((folder / "tokenizer.bin").read_bytes())
+        self._token_ids = {word: number for number, word in enumerate(self._vocabulary)}  # characters come after bytes
         self._outputs = [output.name for output in self._decoder.get_outputs()]
         # present.0.decoder.key feeds past_key_values.0.decoder.key
         self._caches = {name: "past_key_values" + name.removeprefix("present") for name in self._outputs[1:]}
         self._no_cache = {
-            cache.name: _value(np.zeros((1, cache.shape[1], 0, cache.shape[3]), np.float32))
+            cache.name: _to_ort_value(np.zeros((1, cache.shape[1], 0, cache.shape[3]), np.float32))
             for cache in self._decoder.get_inputs()
             if cache.name.startswith("past_key_values.")
         }
 
-    def read(self, samples: Samples, draft: Sequence[int], abort: Abort) -> Reading:
+    def decode_samples(self, samples: Samples, draft: Sequence[int], abort: Abort) -> MoonshineReading:
         if len(samples) < SHORTEST:
             samples = np.pad(samples, (0, SHORTEST - len(samples)))
         mask = np.ones((1, len(samples)), np.int64)
-        with stoppable(abort) as options:
+        with stopping_on_abort(abort) as options:
             encoded = self._encoder.run(None, {"input_values": samples[None], "attention_mask": mask}, options)[0]
         most = RATE * len(samples) // INPUT_RATE + 4
-        tokens, log_probability = self._decode(_value(encoded), _value(mask), tuple(draft[:most]), most, abort)
-        text = b"".join(self._words[token] for token in tokens).decode(errors="ignore").replace("▁", " ").strip()
-        return Reading(text, tokens, log_probability / (len(tokens) + 1))
+        tokens, log_probability = self._decode_greedily(
+            _to_ort_value(encoded), _to_ort_value(mask), tuple(draft[:most]), most, abort
+        )
+        text = b"".join(self._vocabulary[token] for token in tokens).decode(errors="ignore").replace("▁", " ").strip()
+        return MoonshineReading(text, tokens, log_probability / (len(tokens) + 1))
 
-    def likelihoods(self, samples: Samples, texts: Sequence[str], abort: Abort) -> list[float]:
+    def score_texts(self, samples: Samples, texts: Sequence[str], abort: Abort) -> list[float]:
         """The log-probability of each text, its end included, as what is said in the samples."""
         if len(samples) < SHORTEST:
             samples = np.pad(samples, (0, SHORTEST - len(samples)))
         mask = np.ones((1, len(samples)), np.int64)
-        with stoppable(abort) as options:
+        with stopping_on_abort(abort) as options:
             encoded = self._encoder.run(None, {"input_values": samples[None], "attention_mask": mask}, options)[0]
         found = []
         for text in texts:
-            abort.check()
-            tokens = self.tokens(text)
-            feed = {"encoder_hidden_states": _value(encoded), "encoder_attention_mask": _value(mask), **self._no_cache}
-            logits, _ = self._step(feed, (BEGIN, *tokens), cached=False)
+            abort.raise_if_aborted()
+            tokens = self.tokenize_text(text)
+            feed = {
+                "encoder_hidden_states": _to_ort_value(encoded),
+                "encoder_attention_mask": _to_ort_value(mask),
+                **self._no_cache,
+            }
+            logits, _ = self._run_decoder(feed, (BEGIN, *tokens), cached=False)
             top = logits.max(axis=1)
             rest = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
             found.append(float((logits[np.arange(len(logits)), [*tokens, END]] - rest).sum()))
         return found
 
-    def tokens(self, text: str) -> tuple[int, ...]:
+    def tokenize_text(self, text: str) -> tuple[int, ...]:
         """Byte pairs as SentencePiece joins them: of all neighbours those first that are the earliest token."""
         pieces = [character.encode() for character in "▁" + text.replace(" ", "▁")]
         while True:
-            pairs = [(self._numbers.get(a + b, len(self._words)), i) for i, (a, b) in enumerate(pairwise(pieces))]
-            token, at = min(pairs, default=(len(self._words), 0))
-            if token == len(self._words):
+            pairs = [
+                (self._token_ids.get(a + b, len(self._vocabulary)), i) for i, (a, b) in enumerate(pairwise(pieces))
+            ]
+            token, at = min(pairs, default=(len(self._vocabulary), 0))
+            if token == len(self._vocabulary):
                 break
             pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
-        return tuple(self._numbers[piece] for piece in pieces if piece in self._numbers)
+        return tuple(self._token_ids[piece] for piece in pieces if piece in self._token_ids)
 
-    def _decode(self, encoded: Any, mask: Any, draft: tuple[int, ...], most: int, abort: Abort) -> Decoded:
+    def _decode_greedily(self, encoded: Any, mask: Any, draft: tuple[int, ...], most: int, abort: Abort) -> Decoded:
         """Greedy decoding: the tokens that the model finds likeliest one by one, and their summed log-probability."""
         feed = {"encoder_hidden_states": encoded, "encoder_attention_mask": mask, **self._no_cache}
-        logits, caches = self._step(feed, (BEGIN, *draft), cached=False)
-        best, log_probabilities = likeliest(logits)
-        kept = agreement(draft, best)
+        logits, caches = self._run_decoder(feed, (BEGIN, *draft), cached=False)
+        best, log_probabilities = likeliest_tokens(logits)
+        kept = count_agreeing_tokens(draft, best)
         tokens, total = list(best[: kept + 1]), float(log_probabilities[: kept + 1].sum())
         if kept < len(draft):
             caches = {
-                name: _value(np.ascontiguousarray(value.numpy()[:, :, : kept + 1])) if ".decoder." in name else value
+                name: _to_ort_value(np.ascontiguousarray(value.numpy()[:, :, : kept + 1]))
+                if ".decoder." in name
+                else value
                 for name, value in caches.items()
             }
         feed |= caches
-        while tokens[-1] != END and len(tokens) < most and not looping(tokens):
-            abort.check()
-            logits, caches = self._step(feed, tokens[-1:], cached=True)
+        while tokens[-1] != END and len(tokens) < most and not is_looping(tokens):
+            abort.raise_if_aborted()
+            logits, caches = self._run_decoder(feed, tokens[-1:], cached=True)
             feed |= {name: value for name, value in caches.items() if ".decoder." in name}
-            best, log_probabilities = likeliest(logits)
+            best, log_probabilities = likeliest_tokens(logits)
             tokens.append(best[0])
             total += float(log_probabilities[0])
         return tuple(token for token in tokens if token > END), total
 
-    def _step(
+    def _run_decoder(
         self, feed: dict[str, Any], tokens: Sequence[int], *, cached: bool
     ) -> tuple[npt.NDArray[np.float32], Any]:
-        feed["input_ids"] = _value(np.array([tokens], np.int64))
-        feed["use_cache_branch"] = _value(np.array([cached]))
+        feed["input_ids"] = _to_ort_value(np.array([tokens], np.int64))
+        feed["use_cache_branch"] = _to_ort_value(np.array([cached]))
         logits, *caches = self._decoder.run_with_ort_values(self._outputs, feed)
         return logits.numpy()[0], dict(zip(self._caches.values(), caches, strict=True))
 
 
-def vocabulary(data: bytes) -> list[bytes]:
+def parse_vocabulary(data: bytes) -> list[bytes]:
     """The tokens of a tokenizer.bin: each its length (one byte, or two with the high bit set) and its bytes."""
     tokens: list[bytes] = []
     at = 0
@@ -158,51 +168,53 @@ def vocabulary(data: bytes) -> list[bytes]:
     return tokens
 
 
-def likeliest(logits: npt.NDArray[np.float32]) -> tuple[list[int], npt.NDArray[np.float32]]:
+def likeliest_tokens(logits: npt.NDArray[np.float32]) -> tuple[list[int], npt.NDArray[np.float32]]:
     """For each row the token with the highest logit, and its log-probability."""
     top = logits.max(axis=1)
     return logits.argmax(axis=1).tolist(), -np.log(np.exp(logits - top[:, None]).sum(axis=1))
 
 
-def agreement(draft: Sequence[int], best: Sequence[int]) -> int:
+def count_agreeing_tokens(draft: Sequence[int], best: Sequence[int]) -> int:
     """How many tokens of the draft the model would have written itself."""
     return next((i for i, (a, b) in enumerate(zip(draft, best, strict=False)) if a != b), len(draft))
 
 
-def looping(tokens: Sequence[int]) -> bool:
+def is_looping(tokens: Sequence[int]) -> bool:
     """The text ends with the same 1 to 8 tokens four times."""
     return any(
         len(tokens) >= 4 * n and all(tokens[-n:] == tokens[-n * k :][:n] for k in (2, 3, 4)) for n in range(1, 9)
     )
 
 
-def credible(reading: Reading) -> bool:
+def is_credible(reading: MoonshineReading) -> bool:
     """Whether it can be speech: no loop, and not a few words without conviction."""
-    if noise(reading.text) or looping(reading.tokens):
+    if is_noise(reading.text) or is_looping(reading.tokens):
         return False
     return reading.confidence > (HOPELESS if len(reading.text.split()) > 4 else UNSURE)
 
 
-def expecting(model: Model, samples: Samples, text: str, phrases: Sequence[str], abort: Abort) -> str:
+def prefer_expected_words(
+    model: MoonshineModel, samples: Samples, text: str, phrases: Sequence[str], abort: Abort
+) -> str:
     """The text, with an expected word in the place of one that sounds alike and is hardly likelier."""
-    others = keyword_boosting.alternatives(text, phrases)
+    others = keyword_boosting.find_alternatives(text, phrases)
     if not others:
         return text
-    likely, *each = model.likelihoods(samples, (text, *others), abort)
+    likely, *each = model.score_texts(samples, (text, *others), abort)
     best = max(each)
     return others[each.index(best)] if best >= likely - HARDLY else text
 
 
-def noise(text: str) -> bool:
+def is_noise(text: str) -> bool:
     """Whether it is what the model makes of noise: notes, signs, "You"."""
     words = "".join(c for c in text.lower() if c.isalnum() or c.isspace()).split()
     return not words or " ".join(words) in NOISE
 
 
-class Moonshine:
+class MoonshineSTT:
     """Hears English, whatever is spoken."""
 
-    def __init__(self, model: Model, workers: Workers) -> None:
+    def __init__(self, model: MoonshineModel, workers: WorkerPool) -> None:
         self.model = model
         self._workers = workers
 
@@ -214,19 +226,25 @@ class Moonshine:
         phrases: Sequence[str] = (),
         words: bool = False,  # noqa: ARG002 - it cannot tell when it heard what
     ) -> AsyncIterator[Transcript]:
-        return transcribe(Threads(self, self._workers), audio, Hints(tuple(languages), tuple(phrases)))
+        return transcribe_incrementally(
+            ThreadedPassRunner(self, self._workers), audio, Hints(tuple(languages), tuple(phrases))
+        )
 
     async def close(self) -> None:
         """Ends its threads."""
         self._workers.close()
 
-    def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:  # noqa: ARG002
-        reading = self.model.read(samples, memo or (), abort)
-        text = expecting(self.model, samples, reading.text, hints.phrases, abort) if credible(reading) else ""
-        return Pass(text, "en", memo=reading.tokens)
+    def recognise_segment(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> PassResult:  # noqa: ARG002
+        reading = self.model.decode_samples(samples, memo or (), abort)
+        text = (
+            prefer_expected_words(self.model, samples, reading.text, hints.phrases, abort)
+            if is_credible(reading)
+            else ""
+        )
+        return PassResult(text, "en", memo=reading.tokens)
 
 
-def _session(path: Path) -> Any:
+def _create_session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # a second thread is no faster
     options.log_severity_level = 3
@@ -236,11 +254,11 @@ def _session(path: Path) -> Any:
         raise EngineError(f"Moonshine's {path} could not be loaded: {error}") from error
 
 
-def _value(array: npt.NDArray[Any]) -> Any:
+def _to_ort_value(array: npt.NDArray[Any]) -> Any:
     return onnxruntime.OrtValue.ortvalue_from_numpy(array)
 
 
-def create(argument: str, resources: Resources) -> Moonshine:
+def create(argument: str, resources: Resources) -> MoonshineSTT:
     """Loads Moonshine. `argument`: a folder with its three files, '' for the catalogue's."""
     folder = Path(argument) if argument else resources.weights("moonshine-tiny-en")
-    return Moonshine(Model(folder), Workers(resources.threads, "moonshine"))
+    return MoonshineSTT(MoonshineModel(folder), WorkerPool(resources.threads, "moonshine"))

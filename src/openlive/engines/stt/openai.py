@@ -18,21 +18,21 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from openlive.audio import wav
+from openlive.audio import to_wav
 from openlive.engines.api import Resources
 from openlive.engines.runtime.http_endpoint import (
     EXCERPT,
     Endpoint,
     EndpointError,
-    base_url,
-    body,
-    key_and_model,
-    shown,
+    find_key_and_model,
+    loggable_url,
+    parse_base_url,
+    read_body,
 )
-from openlive.engines.stt.incremental import Hints, Pass, Taken, transcribe
-from openlive.engines.stt.language_hints import wanted
+from openlive.engines.stt.incremental import Hints, PassInput, PassResult, transcribe_incrementally
+from openlive.engines.stt.language_hints import parse_language_hints
 from openlive.engines.stt.segment import Samples
-from openlive.engines.text.languages import bare
+from openlive.engines.text.languages import bare_language
 from openlive.types import INPUT_RATE, Transcript
 
 SECONDS = 60.0
@@ -41,7 +41,7 @@ LONGEST = 10_000
 """Characters that a pass may hear: one is about some 12 s, in which nobody says a tenth of that."""
 
 
-class OpenAIListener:
+class OpenAISTT:
     """An `STT`. It tells no offsets of words: few endpoints do."""
 
     def __init__(self, url: str, model: str, api_key: str = "") -> None:
@@ -57,59 +57,63 @@ class OpenAIListener:
         phrases: Sequence[str] = (),
         words: bool = False,  # noqa: ARG002
     ) -> AsyncGenerator[Transcript]:
-        connecting = asyncio.create_task(self._endpoint.warm())
+        connecting = asyncio.create_task(self._endpoint.warm_connection())
         try:
-            async with aclosing(transcribe(self, audio, Hints(tuple(languages), tuple(phrases)))) as transcripts:
+            async with aclosing(
+                transcribe_incrementally(self, audio, Hints(tuple(languages), tuple(phrases)))
+            ) as transcripts:
                 async for transcript in transcripts:
                     yield transcript
         finally:
             connecting.cancel()
 
-    async def make(self, take: Callable[[], Taken], hints: Hints, memo: Any, priority: int) -> Pass:  # noqa: ARG002
-        """One upload (`hearing.Passes`)."""
-        language = wanted(hints.languages, [bare(tag) for tag in hints.languages if tag]).only
+    async def run_pass(self, take: Callable[[], PassInput], hints: Hints, memo: Any, priority: int) -> PassResult:  # noqa: ARG002
+        """One upload (`hearing.PassRunner`)."""
+        language = parse_language_hints(
+            hints.languages, [bare_language(tag) for tag in hints.languages if tag]
+        ).only_language
         fields = {"model": self._model, "response_format": "json"}
         fields |= {"language": language} if language else {}
         fields |= {"prompt": ", ".join(hints.phrases)} if hints.phrases else {}
-        file = ("speech.wav", wav(_pcm(take().samples), INPUT_RATE), "audio/wav")
+        file = ("speech.wav", to_wav(_to_pcm(take().samples), INPUT_RATE), "audio/wav")
         try:
             async with (
                 asyncio.timeout(SECONDS),
                 self._endpoint.post(self._url, data=fields, files={"file": file}) as response,
             ):
-                text, detected = _answer(response, await body(response))
+                text, detected = _parse_answer(response, await read_body(response))
         except TimeoutError as error:
-            raise EndpointError(f"{shown(httpx.URL(self._url))} took longer than {SECONDS:g} s") from error
-        return Pass(text, language or detected)
+            raise EndpointError(f"{loggable_url(httpx.URL(self._url))} took longer than {SECONDS:g} s") from error
+        return PassResult(text, language or detected)
 
     async def close(self) -> None:
         await self._endpoint.close()
 
 
-def _pcm(samples: Samples) -> bytes:
+def _to_pcm(samples: Samples) -> bytes:
     return (samples * 32768).astype("<i2").tobytes()
 
 
-class _Told(Struct):
+class _EndpointTranscript(Struct):
     text: str
     language: str | None = None
 
 
-def _answer(response: httpx.Response, content: bytes) -> tuple[str, str]:
+def _parse_answer(response: httpx.Response, content: bytes) -> tuple[str, str]:
     """The text, and the code of the language where the endpoint tells one."""
     try:
-        told = msgspec.json.decode(content, type=_Told)
+        told = msgspec.json.decode(content, type=_EndpointTranscript)
     except (ValueError, RecursionError) as error:
         words = content[: 4 * EXCERPT].decode(errors="replace")[:EXCERPT]
-        raise EndpointError(f"{shown(response.url)} answered what is no transcription", words) from error
+        raise EndpointError(f"{loggable_url(response.url)} answered what is no transcription", words) from error
     if len(told.text) > LONGEST:
-        raise EndpointError(f"{shown(response.url)} heard more than can be said: {len(told.text)} characters")
+        raise EndpointError(f"{loggable_url(response.url)} heard more than can be said: {len(told.text)} characters")
     language = told.language or ""
     return told.text.strip(), language if len(language) == 2 else ""
 
 
-def create(argument: str, resources: Resources) -> OpenAIListener:
+def create(argument: str, resources: Resources) -> OpenAISTT:
     """`argument` is the endpoint's base URL, with its `/v1`."""
-    url = base_url(argument)
-    api_key, model = key_and_model(url, resources)
-    return OpenAIListener(url, model, api_key)
+    url = parse_base_url(argument)
+    api_key, model = find_key_and_model(url, resources)
+    return OpenAISTT(url, model, api_key)

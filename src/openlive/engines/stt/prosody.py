@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
-from openlive.engines.runtime.workers import Workers
+from openlive.engines.runtime.workers import WorkerPool
 from openlive.types import INPUT_RATE, Prosody, Transcript
 
 Array = npt.NDArray[np.float32]
@@ -42,38 +42,38 @@ LEAST = 20
 """Voiced frames (0.2 s) below which nothing is told."""
 
 
-_WORKERS = Workers(1, "prosody")
+_WORKERS = WorkerPool(1, "prosody")
 
 
-async def measured(
+async def transcribe_with_prosody(
     transcribe: Callable[[AsyncIterator[bytes]], AsyncIterator[Transcript]], audio: AsyncIterator[bytes]
 ) -> AsyncIterator[Transcript]:
     """What `transcribe` (of an `STT`) makes of one utterance, its final transcripts with the prosody up to their flush.
     That is measured in a thread while the transcript is made, so the answer does not wait for it."""
     asked: deque[asyncio.Task[Prosody | None]] = deque()
 
-    async def heard() -> AsyncIterator[bytes]:
+    async def tap_audio() -> AsyncIterator[bytes]:
         kept = bytearray()
         async for chunk in audio:
             kept += chunk
             del kept[: -2 * LONGEST]
             if not chunk:
-                asked.append(asyncio.create_task(_measure_elsewhere(bytes(kept))))
+                asked.append(asyncio.create_task(_measure_in_thread(bytes(kept))))
             yield chunk
 
     try:
-        async for transcript in transcribe(heard()):
+        async for transcript in transcribe(tap_audio()):
             yield replace(transcript, prosody=await asked.popleft()) if transcript.final else transcript
     finally:
         for task in asked:
             task.cancel()
 
 
-async def _measure_elsewhere(pcm: bytes) -> Prosody | None:
-    return await _WORKERS.run(lambda _: measure(pcm))
+async def _measure_in_thread(pcm: bytes) -> Prosody | None:
+    return await _WORKERS.run(lambda _: measure_prosody(pcm))
 
 
-def measure(pcm: bytes) -> Prosody | None:
+def measure_prosody(pcm: bytes) -> Prosody | None:
     """Of s16le mono 16 kHz; None where too little of it is voiced. Takes about 25 ms of one core for 4 s (blocking).
 
     Pitch by the autocorrelation of a windowed frame over that of the window (Boersma 1993, "Accurate short-term
@@ -84,23 +84,23 @@ def measure(pcm: bytes) -> Prosody | None:
     samples = np.frombuffer(pcm, "<i2")[-LONGEST:].astype(np.float32) / np.float32(32768)
     if len(samples) < 2 * WINDOW:
         return None
-    pitch = semitones(samples)
+    pitch = track_pitch(samples)
     voiced = ~np.isnan(pitch)
     if voiced.sum() < LEAST:
         return None
-    intensity = loudness(samples)[: len(pitch)]
+    intensity = measure_loudness(samples)[: len(pitch)]
     low, middle, high = np.percentile(pitch[voiced], (10, 50, 90))
     floor = float(np.percentile(intensity, 99)) - SILENT
     return Prosody(
         pitch=float(middle),
         spread=float(high - low),
         level=float(10 * np.log10(np.mean(10 ** (intensity[voiced] / 10)))),
-        pace=float(syllables(intensity, voiced, floor) / speaking(intensity > floor)),
+        pace=float(count_syllables(intensity, voiced, floor) / speaking_seconds(intensity > floor)),
         voiced=float(voiced.sum()) * HOP / INPUT_RATE,
     )
 
 
-def semitones(samples: Array) -> Array:
+def track_pitch(samples: Array) -> Array:
     """float32[frames], one per 10 ms: the pitch in semitones above 1 Hz, NaN where there is none."""
     window = np.hanning(WINDOW).astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
@@ -133,7 +133,7 @@ def _autocorrelation(frames: Array, size: int, lags: npt.NDArray[np.int64]) -> A
     return relative
 
 
-def loudness(samples: Array) -> Array:
+def measure_loudness(samples: Array) -> Array:
     """float32[frames], one per 10 ms: dB of full scale, smoothed."""
     weights = np.hanning(SMOOTHING + 2)[1:-1]
     blocks = np.lib.stride_tricks.sliding_window_view(np.pad(samples, SMOOTHING // 2) ** 2, SMOOTHING)[::HOP]
@@ -142,7 +142,7 @@ def loudness(samples: Array) -> Array:
     return decibels
 
 
-def syllables(intensity: Array, voiced: npt.NDArray[np.bool_], floor: float) -> int:
+def count_syllables(intensity: Array, voiced: npt.NDArray[np.bool_], floor: float) -> int:
     """Peaks that are voiced, above `floor`, and `DIP` above what lies between them and the one before."""
     count, valley, top, at = 0, float(intensity[0]), -np.inf, 0
     for i, level in enumerate(intensity.tolist()):
@@ -157,7 +157,7 @@ def syllables(intensity: Array, voiced: npt.NDArray[np.bool_], floor: float) -> 
     return count + bool(top > floor and top - valley > DIP and voiced[at])
 
 
-def speaking(sounding: npt.NDArray[np.bool_]) -> float:
+def speaking_seconds(sounding: npt.NDArray[np.bool_]) -> float:
     """Seconds of speech, pauses left out."""
     at = np.flatnonzero(sounding)
     gaps = np.diff(at) - 1

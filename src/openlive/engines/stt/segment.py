@@ -26,7 +26,7 @@ QUIET = 0.03, 0.01
 """Quiet is what is below this part of the segment's loudest 20 ms (-30 dB), and below this loudness (-40 dBFS)."""
 
 
-def sounding(samples: Samples) -> float:
+def sounding_seconds(samples: Samples) -> float:
     """Seconds from the first to the last 20 ms that are not quiet: how long somebody spoke, pauses inside included."""
     steps = samples[: len(samples) // STEP * STEP].reshape(-1, STEP)
     if not len(steps):
@@ -36,7 +36,7 @@ def sounding(samples: Samples) -> float:
     return float(loud[-1] + 1 - loud[0]) * STEP / INPUT_RATE if levels.max() > 0 else 0.0
 
 
-class Segment:
+class AudioSegment:
     def __init__(self) -> None:
         self.start = 0
         """Samples of the utterance before this segment."""
@@ -53,11 +53,11 @@ class Segment:
         return self.start + len(self)
 
     @property
-    def speechless(self) -> bool:
+    def is_speechless(self) -> bool:
         """Nothing in it is as loud as a whisper into a microphone."""
         return self._loudest < SILENT
 
-    def add(self, audio: bytes) -> None:
+    def add_audio(self, audio: bytes) -> None:
         """Takes s16le samples of any even length."""
         if len(audio) % 2:
             raise ValueError(f"s16le audio has an even number of bytes, not {len(audio)}.")
@@ -72,7 +72,7 @@ class Segment:
             self._levels += levels.tolist()
             self._loudest = max(self._loudest, float(levels.max()))
 
-    def samples(self, end: int | None = None) -> Samples:
+    def copy_samples(self, end: int | None = None) -> Samples:
         """A copy of the segment, or of it up to `end` (counted in the utterance), as float32 in -1 … 1."""
         stop = len(self._audio) if end is None else 2 * (end - self.start)
         return np.frombuffer(bytes(self._audio[:stop]), "<i2").astype(np.float32) / np.float32(32768)
@@ -86,7 +86,7 @@ class Segment:
             i -= 1
         return self.end if i == len(levels) else self.start + i * STEP
 
-    def cut(self) -> int | None:
+    def find_cut(self) -> int | None:
         """Where to cut the segment (counted in the utterance) if it is longer than `LIMIT`: at its quietest 200 ms."""
         if len(self) <= LIMIT:
             return None
@@ -95,8 +95,8 @@ class Segment:
         quietest = len(smooth) - 1 - int(np.argmin(smooth[::-1]))  # of equals the last one
         return self.start + EARLIEST_CUT + (quietest + 5) * STEP
 
-    def drop(self, end: int) -> None:
-        """Forgets everything before `end` (as `cut` gave it): it is settled."""
+    def drop_before(self, end: int) -> None:
+        """Forgets everything before `end` (as `find_cut` gave it): it is settled."""
         steps = (end - self.start) // STEP
         del self._audio[: steps * STEP * 2]
         del self._levels[:steps]

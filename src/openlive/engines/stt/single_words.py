@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from openlive.engines.runtime.workers import Abort
 from openlive.engines.stt import moonshine, whisper
-from openlive.engines.stt.common_words import WORDS, is_common, plain
-from openlive.engines.stt.language_hints import Wanted
+from openlive.engines.stt.common_words import WORDS, is_common, normalise_words
+from openlive.engines.stt.language_hints import LanguageConstraint
 from openlive.engines.stt.segment import Samples
 from openlive.types import INPUT_RATE
 
@@ -47,7 +47,7 @@ FAINT = -1.8
 """Mean log-probability of a token below which a reading is a guess, and no word."""
 
 
-class Found(Struct, frozen=True):
+class WordReading(Struct, frozen=True):
     """A reading: what was said in `language`, '' where nothing was, and the mean log-probability of its tokens."""
 
     text: str
@@ -55,50 +55,50 @@ class Found(Struct, frozen=True):
     score: float = 0.0
 
 
-def is_plain(reading: moonshine.Reading, expected: str) -> bool:
+def is_certain_english(reading: moonshine.MoonshineReading, expected: str) -> bool:
     """Moonshine's reading is a common English word, or several words, and it has no doubt of it."""
     if is_common(reading.text, ENGLISH):
         return reading.confidence >= (PLAIN_IF_EXPECTED if expected else PLAIN)
     return len(reading.text.split()) >= SEVERAL and reading.confidence >= (PLAIN if expected else CERTAIN)
 
 
-def hear(
-    others: whisper.Model,
+def recognise_short_utterance(
+    others: whisper.WhisperModel,
     samples: Samples,
-    wish: Wanted,
+    wish: LanguageConstraint,
     abort: Abort,
     *,
     phrases: Sequence[str],
     expected: str,
-    reading: moonshine.Reading | None,
-) -> Found:
+    reading: moonshine.MoonshineReading | None,
+) -> WordReading:
     """What was said. `expected`: the language ('' for nothing known); `reading`: Moonshine's, where it was asked."""
     encoded = others.encode(samples, final=True)
-    abort.check()
+    abort.raise_if_aborted()
     seconds = len(samples) / INPUT_RATE
-    untold = others.hypotheses(encoded, expected or ENGLISH, seconds)[0]
+    untold = others.find_hypotheses(encoded, expected or ENGLISH, seconds)[0]
     if untold.silence > SILENT and untold.score < whisper.POOR:
-        return Found("", expected)
-    likely = {expected: 1.0} if expected else others.detect(encoded)
-    found: list[tuple[float, Found]] = []
-    for language in _languages(likely, wish):
-        abort.check()
+        return WordReading("", expected)
+    likely = {expected: 1.0} if expected else others.detect_language(encoded)
+    found: list[tuple[float, WordReading]] = []
+    for language in _candidate_languages(likely, wish):
+        abort.raise_if_aborted()
         before = " ".join((*(f"{phrase}." for phrase in phrases), WORDS.get(language, "")))
         count = BEAMS if language in WORDS else 1
-        best = _best(others.hypotheses(encoded, language, seconds, before.strip(), count), language)
+        best = _best_reading(others.find_hypotheses(encoded, language, seconds, before.strip(), count), language)
         if best is not None:
-            found.append((_weight(best, likely.get(language, 0.0), None if expected else reading), best))
-    if reading is not None and moonshine.credible(reading) and reading.confidence >= PLAIN:
-        own = Found(reading.text, ENGLISH, reading.confidence)
-        found.append((_weight(own, likely.get(ENGLISH, 0.0), None), own))
+            found.append((_weigh_reading(best, likely.get(language, 0.0), None if expected else reading), best))
+    if reading is not None and moonshine.is_credible(reading) and reading.confidence >= PLAIN:
+        own = WordReading(reading.text, ENGLISH, reading.confidence)
+        found.append((_weigh_reading(own, likely.get(ENGLISH, 0.0), None), own))
     if not found:
-        return Found("", expected)
+        return WordReading("", expected)
     return max(found, key=lambda each: each[0])[1]
 
 
-def _languages(likely: Mapping[str, float], wish: Wanted) -> Iterator[str]:
+def _candidate_languages(likely: Mapping[str, float], wish: LanguageConstraint) -> Iterator[str]:
     """Those worth a reading: of all that may come the likeliest one, and the likelier ones with common words."""
-    allowed = {language: p for language, p in likely.items() if wish.allows(language)}
+    allowed = {language: p for language, p in likely.items() if wish.allows_language(language)}
     if not allowed:
         return
     first = max(allowed, key=allowed.__getitem__)
@@ -108,21 +108,25 @@ def _languages(likely: Mapping[str, float], wish: Wanted) -> Iterator[str]:
             yield language
 
 
-def _best(hypotheses: Sequence[whisper.Hypothesis], language: str) -> Found | None:
+def _best_reading(hypotheses: Sequence[whisper.Hypothesis], language: str) -> WordReading | None:
     """The likeliest, or a common word that is hardly less likely; None where nothing was said."""
     first = hypotheses[0]
     for each in hypotheses:
         if each.score >= first.score - BEHIND and is_common(each.text, language):
             first = each
             break
-    if not first.credible or first.score < FAINT:
+    if not first.is_credible or first.score < FAINT:
         return None
-    return Found(first.text, language, first.score)
+    return WordReading(first.text, language, first.score)
 
 
-def _weight(found: Found, likely: float, reading: moonshine.Reading | None) -> float:
+def _weigh_reading(found: WordReading, likely: float, reading: moonshine.MoonshineReading | None) -> float:
     weight = LIKELY * math.log(max(likely, LEAST)) + SCORE * found.score
     weight += COMMON * is_common(found.text, found.language)
-    if reading is not None and found.language == ENGLISH and plain(reading.text) != plain(found.text):
+    if (
+        reading is not None
+        and found.language == ENGLISH
+        and normalise_words(reading.text) != normalise_words(found.text)
+    ):
         weight -= DISAGREED
     return weight

@@ -18,12 +18,12 @@ import numpy as np
 from msgspec import Struct
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.runtime.workers import Abort, Workers
-from openlive.engines.stt.incremental import Hints, Pass, Threads, transcribe
+from openlive.engines.runtime.workers import Abort, WorkerPool
+from openlive.engines.stt.incremental import Hints, PassResult, ThreadedPassRunner, transcribe_incrementally
 from openlive.engines.stt.keyword_boosting import sounds_like_any
-from openlive.engines.stt.language_hints import ENOUGH, likeliest, wanted
+from openlive.engines.stt.language_hints import ENOUGH, choose_language, parse_language_hints
 from openlive.engines.stt.segment import Samples
-from openlive.engines.stt.word_timing import Token, words_of
+from openlive.engines.stt.word_timing import AlignedToken, align_words
 from openlive.engines.text.scripts import is_unspaced
 from openlive.types import INPUT_RATE, Transcript, Word
 
@@ -36,17 +36,17 @@ OTHER_SCRIPTS = 16.0, 10
 """The same where a letter may take several tokens."""
 
 
-def _codes(text: str) -> frozenset[str]:
+def _code_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-LANGUAGES = _codes(
+LANGUAGES = _code_set(
     "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id "
     "is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd "
     "si sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo zh"
 )
 """The languages of multilingual Whisper models."""
-DENSE = _codes(
+DENSE = _code_set(
     "am ar as ba be bg bn bo el fa gu ha haw he hi hy ja ka kk km kn ko lo mk ml mn mr my ne pa ps ru sa sd si sr ta "
     "te tg th uk ur yi zh"
 )
@@ -72,11 +72,11 @@ class Hypothesis(Struct, frozen=True):
     silence: float
 
     @property
-    def credible(self) -> bool:
+    def is_credible(self) -> bool:
         return any(c.isalnum() for c in self.text) and (self.silence <= NO_SPEECH or self.score >= POOR)
 
 
-class Model:
+class WhisperModel:
     """The network, loaded at its first use. Everything but the constructor may be called from several threads."""
 
     def __init__(self, folder: Path, threads: int) -> None:
@@ -86,7 +86,7 @@ class Model:
         self._loaded: Any = None
         self._tokenizer: Any = None
 
-    def load(self) -> None:
+    def load_weights(self) -> None:
         """Loads the weights (1 to 2 s, 230 MB) unless they are there already."""
         with self._lock:
             if self._loaded:
@@ -108,12 +108,12 @@ class Model:
                 raise EngineError(f"Whisper could not be loaded from {self._folder}: {error}") from error
 
     @property
-    def loaded(self) -> bool:
+    def is_loaded(self) -> bool:
         return self._loaded is not None
 
     def encode(self, samples: Samples, *, final: bool) -> Any:
-        """What `detect`, `read` and `align` take; the costly part of each."""
-        self.load()
+        """What `detect_language`, `decode_text` and `align_words` take; the costly part of each."""
+        self.load_weights()
         least, after = FINAL_WINDOW if final else PASSING_WINDOW
         seconds = min(LONGEST_WINDOW, max(least, len(samples) / INPUT_RATE + after))
         window = np.zeros(int(seconds * 50) * INPUT_RATE // 50, np.float32)  # an even number of frames
@@ -121,33 +121,33 @@ class Model:
         features = np.ascontiguousarray(self._features(window, padding=0)[None], np.float32)
         return self._loaded.encode(self._storage.from_array(features))
 
-    def detect(self, encoded: Any) -> dict[str, float]:
+    def detect_language(self, encoded: Any) -> dict[str, float]:
         """Language codes and their probabilities."""
         return {token[2:-2]: p for token, p in self._loaded.detect_language(encoded)[0]}
 
-    def read(self, encoded: Any, language: str, seconds: float, phrases: Sequence[str] = ()) -> str:
+    def decode_text(self, encoded: Any, language: str, seconds: float, phrases: Sequence[str] = ()) -> str:
         """The text of `seconds` of speech, '' if there is none.
 
         Whether there is any is judged without the `phrases`: told to expect them, the model finds them in any noise.
         """
-        best = self.hypotheses(encoded, language, seconds)[0]
-        if not best.credible:
+        best = self.find_hypotheses(encoded, language, seconds)[0]
+        if not best.is_credible:
             return ""
         if not sounds_like_any(best.text, phrases):
             return best.text
-        return self.hypotheses(encoded, language, seconds, ", ".join(phrases))[0].text or best.text
+        return self.find_hypotheses(encoded, language, seconds, ", ".join(phrases))[0].text or best.text
 
-    def hypotheses(
+    def find_hypotheses(
         self, encoded: Any, language: str, seconds: float, before: str = "", count: int = 1
     ) -> tuple[Hypothesis, ...]:
         """What may have been said in `seconds` of speech, the likeliest first; `count` of them, or fewer. `before` is
         what the model is to take for said before: it goes on in its words and its spelling."""
         rate, ngram = OTHER_SCRIPTS if language in DENSE else LATIN
         most = int(8 + rate * seconds)
-        prompt = [self._token(name) for name in ("startoftranscript", language, "transcribe", "notimestamps")]
+        prompt = [self._token_id(name) for name in ("startoftranscript", language, "transcribe", "notimestamps")]
         if before := ", ".join(filter(None, (before, SCRIPT.get(language)))):
             hint = self._tokenizer.encode(" " + before, add_special_tokens=False).ids[-PROMPT:]
-            prompt = [self._token("startofprev"), *hint, *prompt]
+            prompt = [self._token_id("startofprev"), *hint, *prompt]
         # CTranslate2 generates at most half of max_length, and counts the prompt in.
         length = min(448, max(2 * most, most + len(prompt)))
         found = self._loaded.generate(
@@ -165,7 +165,7 @@ class Model:
             Hypothesis(text, score, found.no_speech_prob) for text, score in zip(texts, found.scores, strict=True)
         )
 
-    def align(self, encoded: Any, language: str, text: str, samples: Samples) -> tuple[Word, ...]:
+    def align_words(self, encoded: Any, language: str, text: str, samples: Samples) -> tuple[Word, ...]:
         """Where in `samples` each word of `text` is said, whoever has read it (40 ms); () if this model cannot tell.
 
         CTranslate2 warps the tokens onto the frames along the attention of the heads that follow the audio, smoothed by
@@ -175,7 +175,7 @@ class Model:
             return ()
         text = text if is_unspaced(text[0]) else f" {text}"
         tokens = self._tokenizer.encode(text, add_special_tokens=False)
-        start = [self._token(name) for name in ("startoftranscript", language, "transcribe")]
+        start = [self._token_id(name) for name in ("startoftranscript", language, "transcribe")]
         path = self._loaded.align(encoded, start, [tokens.ids], len(samples) // HOP)[0].alignments
         if not path:  # less than a frame
             return ()
@@ -183,17 +183,17 @@ class Model:
         for token, frame in path:
             frames.setdefault(token, frame)
         spans: list[tuple[int, int]] = [*tokens.offsets, (len(text), len(text))]
-        return words_of(text, [Token(begin, end, frames[i]) for i, (begin, end) in enumerate(spans)], samples)
+        return align_words(text, [AlignedToken(begin, end, frames[i]) for i, (begin, end) in enumerate(spans)], samples)
 
-    def _token(self, name: str) -> int:
+    def _token_id(self, name: str) -> int:
         token: int = self._tokenizer.token_to_id(f"<|{name}|>")
         return token
 
 
-class Whisper:
+class WhisperSTT:
     """Hears any language, or the ones it is told."""
 
-    def __init__(self, model: Model, workers: Workers) -> None:
+    def __init__(self, model: WhisperModel, workers: WorkerPool) -> None:
         self.model = model
         self._workers = workers
 
@@ -205,28 +205,30 @@ class Whisper:
         phrases: Sequence[str] = (),
         words: bool = False,
     ) -> AsyncIterator[Transcript]:
-        return transcribe(Threads(self, self._workers), audio, Hints(tuple(languages), tuple(phrases), words))
+        return transcribe_incrementally(
+            ThreadedPassRunner(self, self._workers), audio, Hints(tuple(languages), tuple(phrases), words)
+        )
 
     async def close(self) -> None:
         """Ends its threads."""
         self._workers.close()
 
-    def hear(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> Pass:
+    def recognise_segment(self, samples: Samples, hints: Hints, memo: Any, abort: Abort, *, final: bool) -> PassResult:
         """`memo` is the language, once it is known."""
-        wish = wanted(hints.languages, LANGUAGES)
+        wish = parse_language_hints(hints.languages, LANGUAGES)
         seconds = len(samples) / INPUT_RATE
         encoded = self.model.encode(samples, final=final)
-        abort.check()
-        language = memo or wish.only or likeliest(self.model.detect(encoded), wish, seconds)
-        abort.check()
-        text = self.model.read(encoded, language, seconds, hints.phrases)
-        timed = self.model.align(encoded, language, text, samples) if final and hints.words and text else ()
+        abort.raise_if_aborted()
+        language = memo or wish.only_language or choose_language(self.model.detect_language(encoded), wish, seconds)
+        abort.raise_if_aborted()
+        text = self.model.decode_text(encoded, language, seconds, hints.phrases)
+        timed = self.model.align_words(encoded, language, text, samples) if final and hints.words and text else ()
         settled = language if memo or seconds >= ENOUGH else None
-        return Pass(text, language, timed, memo=settled, carry=settled)
+        return PassResult(text, language, timed, memo=settled, next_segment_memo=settled)
 
 
-def create(argument: str, resources: Resources) -> Whisper:
+def create(argument: str, resources: Resources) -> WhisperSTT:
     """Loads Whisper. `argument`: a folder with another size of it for CTranslate2, '' for the catalogue's base."""
-    model = Model(Path(argument) if argument else resources.weights("whisper-base"), resources.threads)
-    model.load()
-    return Whisper(model, Workers(resources.threads, "whisper"))
+    model = WhisperModel(Path(argument) if argument else resources.weights("whisper-base"), resources.threads)
+    model.load_weights()
+    return WhisperSTT(model, WorkerPool(resources.threads, "whisper"))

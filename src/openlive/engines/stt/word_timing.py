@@ -1,8 +1,8 @@
 """Where the words of a transcript lie in their audio.
 
-Whisper's attention tells in which frame it heard each token (`Model.align` in whisper.py). That parts words well and
-pauses badly: the silence between two words is given to one of them, and all that comes before the first word to that.
-So the edges of words next to a pause are moved to where loudness says that it begins and ends.
+Whisper's attention tells in which frame it heard each token (`WhisperModel.align_words` in whisper.py). That parts
+words well and pauses badly: the silence between two words is given to one of them, and all that comes before the first
+word to that. So the edges of words next to a pause are moved to where loudness says that it begins and ends.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ says. In louder noise there are no pauses, and the attention alone decides."""
 Span = tuple[int, int]
 
 
-class Token(Struct, frozen=True):
+class AlignedToken(Struct, frozen=True):
     """The characters of the text that a token stands for, and the frame in which the attention turned to it."""
 
     begin: int
@@ -46,18 +46,18 @@ class Token(Struct, frozen=True):
     frame: int
 
 
-def words_of(text: str, tokens: Sequence[Token], samples: Samples) -> tuple[Word, ...]:
+def align_words(text: str, tokens: Sequence[AlignedToken], samples: Samples) -> tuple[Word, ...]:
     """The words of `text`, their punctuation on them, in order and without overlap; () where there is none.
 
     `tokens` are those of the text and one without characters, which ends it; `samples` are what they were heard in.
     Where a script has no spaces, tokens are taken for words. A word that was read where nothing is heard may have no
     length.
     """
-    spans = _spans(text, frozenset(token.begin for token in tokens))
+    spans = _find_word_spans(text, frozenset(token.begin for token in tokens))
     if not spans:
         return ()
-    loud = _loud(samples)
-    edges = _at_pauses(_edges(text, spans, tokens, len(loud)), _pauses(loud), len(loud))
+    loud = _find_loud_frames(samples)
+    edges = _snap_to_pauses(_find_word_edges(text, spans, tokens, len(loud)), _find_pauses(loud), len(loud))
     words: list[Word] = []
     at = 0
     for (begin, end), ((_, first), (last, _)) in zip(spans, pairwise(edges), strict=True):
@@ -67,35 +67,39 @@ def words_of(text: str, tokens: Sequence[Token], samples: Samples) -> tuple[Word
     return tuple(words)
 
 
-def _spans(text: str, beginnings: frozenset[int]) -> list[Span]:
+def _find_word_spans(text: str, beginnings: frozenset[int]) -> list[Span]:
     """Where words begin and end: at spaces, and at the beginnings of tokens in scripts without spaces."""
     spans: list[Span] = []
     for word in re.finditer(r"\S+", text):
-        cuts = [i for i in range(word.start() + 1, word.end()) if i in beginnings and _parts(text[i - 1], text[i])]
+        cuts = [
+            i
+            for i in range(word.start() + 1, word.end())
+            if i in beginnings and _can_split_between(text[i - 1], text[i])
+        ]
         spans += pairwise([word.start(), *cuts, word.end()])
-    return [(a, b) for a, b in spans if not all(map(_mark, text[a:b]))]
+    return [(a, b) for a, b in spans if not all(map(_is_punctuation, text[a:b]))]
 
 
-def _parts(before: str, after: str) -> bool:
+def _can_split_between(before: str, after: str) -> bool:
     """Whether a word may end between two letters of which one is of a script without spaces."""
     if not (is_unspaced(before) or is_unspaced(after)) or unicodedata.combining(after):
         return False
     opening = unicodedata.category(before) in {"Ps", "Pi"}
-    return not opening and (not _mark(after) or unicodedata.category(after) in {"Ps", "Pi"})
+    return not opening and (not _is_punctuation(after) or unicodedata.category(after) in {"Ps", "Pi"})
 
 
-def _mark(c: str) -> bool:
+def _is_punctuation(c: str) -> bool:
     return unicodedata.category(c)[0] in "PS"
 
 
-def _edges(text: str, spans: Sequence[Span], tokens: Sequence[Token], frames: int) -> list[Span]:
+def _find_word_edges(text: str, spans: Sequence[Span], tokens: Sequence[AlignedToken], frames: int) -> list[Span]:
     """The frames between words: before the first one, from the end of each to the beginning of the next, after all."""
     ends, starts = [0], []
     for begin, end in spans:
         first, until = begin, end
-        while _mark(text[first]):
+        while _is_punctuation(text[first]):
             first += 1
-        while _mark(text[until - 1]):
+        while _is_punctuation(text[until - 1]):
             until -= 1
         starts.append(next(token.frame for token in tokens if token.end > first))
         ends.append(next(token.frame for token in tokens if token.begin >= until))
@@ -103,7 +107,7 @@ def _edges(text: str, spans: Sequence[Span], tokens: Sequence[Token], frames: in
     return [(min(end + LATE, frames), min(start + LATE, frames)) for end, start in zip(ends, starts, strict=True)]
 
 
-def _loud(samples: Samples) -> list[bool]:
+def _find_loud_frames(samples: Samples) -> list[bool]:
     """Whether each frame is louder than what is between words."""
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
     if not len(frames):
@@ -113,35 +117,37 @@ def _loud(samples: Samples) -> list[bool]:
     return [bool(level > threshold) for level in levels]
 
 
-def _pauses(loud: Sequence[bool]) -> list[Span]:
+def _find_pauses(loud: Sequence[bool]) -> list[Span]:
     """Runs of quiet frames; at both ends they may be short."""
-    sounds = [(a, b) for a, b in _runs(loud) if loud[a] and b - a >= CLICK]
+    sounds = [(a, b) for a, b in _find_runs(loud) if loud[a] and b - a >= CLICK]
     ends = [0, *(end for _, end in sounds)]
     starts = [*(start for start, _ in sounds), len(loud)]
     quiet = [(a, b) for a, b in zip(ends, starts, strict=True) if a < b]
     return [(a, b) for a, b in quiet if b - a >= PAUSE or a == 0 or b == len(loud)]
 
 
-def _runs(values: Sequence[bool]) -> list[Span]:
+def _find_runs(values: Sequence[bool]) -> list[Span]:
     """Where equal values stand in a row."""
     changes = [i for i in range(1, len(values)) if values[i] != values[i - 1]]
     return [(a, b) for a, b in pairwise([0, *changes, len(values)]) if a < b]
 
 
-def _at_pauses(edges: Sequence[Span], pauses: Sequence[Span], frames: int) -> list[Span]:
+def _snap_to_pauses(edges: Sequence[Span], pauses: Sequence[Span], frames: int) -> list[Span]:
     """The edges, those nearest to a pause moved to it; one that several are nearest to spans them all."""
     taken: dict[int, Span] = {}
     for pause in pauses:
-        nearest = min(range(len(edges)), key=lambda i: (_apart(edges[i], pause), abs(sum(edges[i]) - sum(pause))))
+        nearest = min(
+            range(len(edges)), key=lambda i: (_frames_apart(edges[i], pause), abs(sum(edges[i]) - sum(pause)))
+        )
         if pause[0] == 0:
             nearest = 0
         elif pause[1] == frames:
             nearest = len(edges) - 1
-        if _apart(edges[nearest], pause) <= REACH:
+        if _frames_apart(edges[nearest], pause) <= REACH:
             taken[nearest] = taken.get(nearest, pause)[0], pause[1]
     return [taken.get(i, edge) for i, edge in enumerate(edges)]
 
 
-def _apart(edge: Span, pause: Span) -> int:
+def _frames_apart(edge: Span, pause: Span) -> int:
     """Frames between them, 0 where they touch."""
     return max(0, edge[0] - pause[1], pause[0] - edge[1])

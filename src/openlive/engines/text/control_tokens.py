@@ -24,7 +24,7 @@ _NESTED = 8
 """So many times what is left is read again: one may stand inside another."""
 
 
-class Marks:
+class ControlTokenFilter:
     """Takes them out of a text that comes in pieces. What may become one is held back until it is known."""
 
     def __init__(self) -> None:
@@ -32,19 +32,19 @@ class Marks:
 
     def feed(self, text: str) -> str:
         """What can be said of the text so far."""
-        text = without_marks(self._held + text)
+        text = strip_control_tokens(self._held + text)
         start = max(0, len(text) - _LONGEST)
-        end = next((i for i in range(start, len(text)) if text[i] in "<[" and _may_become(text[i:])), len(text))
+        end = next((i for i in range(start, len(text)) if text[i] in "<[" and _may_become_token(text[i:])), len(text))
         self._held = text[end:]
         return text[:end]
 
-    def rest(self) -> str:
+    def flush(self) -> str:
         """What was held when the text ended."""
         rest, self._held = self._held, ""
         return rest
 
 
-def without_marks(text: str) -> str:
+def strip_control_tokens(text: str) -> str:
     for _ in range(_NESTED):
         if "<" not in text and "[" not in text:
             break
@@ -55,5 +55,5 @@ def without_marks(text: str) -> str:
     return text
 
 
-def _may_become(opening: str) -> bool:
+def _may_become_token(opening: str) -> bool:
     return any(name.startswith(opening) for name in _NAMES) or _BEGUN.fullmatch(opening) is not None

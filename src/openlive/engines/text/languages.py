@@ -36,7 +36,7 @@ NAMES = {
 """What the languages of the guide are called, by their bare codes."""
 
 
-def bare(tag: str) -> str:
+def bare_language(tag: str) -> str:
     """The language of a BCP-47 tag, as Whisper calls it."""
     code = tag.replace("_", "-").partition("-")[0].lower()
     return SYNONYMS.get(code, code)

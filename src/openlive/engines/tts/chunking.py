@@ -31,11 +31,11 @@ OPENERS = frozenset('"“„«')
 FOLLOWING = ENDS | PAUSES | CLOSERS
 
 
-def _words(text: str) -> frozenset[str]:
+def _word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-ABBREVIATIONS = _words("""
+ABBREVIATIONS = _word_set("""
     dr mr mrs ms prof st sr jr gen col sgt capt lt rev hon mt vs etc inc ltd co dept est approx tel
     bzw usw ca nr str evtl ggf inkl zzgl sra srta dra ud uds avda mme mlle sig sigg dott avv ecc fr hr
     ej ee uu aprox núm pág env sog vgl zzgl ing cfr prof chr mio mrd ad es
@@ -44,26 +44,26 @@ ABBREVIATIONS = _words("""
 
 # Where to part a long run of words without a mark: not after words that lean on the next one, gladly before words that
 # open a phrase. English first, then Spanish, French, German, Italian and Portuguese.
-LEANING = _words("""
+LEANING = _word_set("""
     a an the of to in on at for with from by and or but that as than is are was were be my your his her its our their
     this these those i you he she we they it i'm it's not no very
     el la los las un una unos unas de del en y o que le les des du et au aux ce cette je tu il elle nous vous ne
     der die das den dem ein eine einen und oder im am zu von mit ich du er sie wir es ist sind gli lo uno di da e che
     os as um uma do dos em no na ao é
 """)
-OPENING = _words("""
+OPENING = _word_set("""
     and or but that which who because when while if so with for from in on at by is are was were can could will would
     to y pero que con para por en es porque et mais avec pour dans est und aber dass weil mit für ist e ma con per è
     mas com para é
 """)
 
-NAMES = _words(
+NAMES = _word_set(
     "Mon Tue Tues Wed Thu Thur Thurs Fri Sat Mo Di Mi Do Fr Sa V X II III IV VI VII VIII IX XI XII XIII XIV XV XVI"
 )
 """Written so, days and Roman numerals do: Mo. bis Fr., Heinrich VIII. von England."""
 DAY = re.compile(r"(?:\d{1,2}\.[-–])?\d{1,2}")
 """A day of a German date, or the number of a point in a list: 3. Mai, 3.-5. Mai, 1. First."""
-NUMBERED = _words("no nos apt art ch fig vol pag p pp")
+NUMBERED = _word_set("no nos apt art ch fig vol pag p pp")
 """Abbreviations in front of a number only; elsewhere their stop ends a sentence."""
 
 KEPT = re.compile(
@@ -96,8 +96,8 @@ MASK, CODE = "ˣ", "ʸ"
 _CODE, _NEXT, _BLANK = re.compile(f"{CODE}+"), re.compile(r"[ *_]*+([^ *_])?"), re.compile(r"\s*+\Z")
 
 
-class Cutter:
-    """Feed it the pieces of one reply; it gives back the clauses that are complete. `rest` gives what is left.
+class ClauseChunker:
+    """Feed it the pieces of one reply; it gives back the clauses that are complete. `flush` gives what is left.
 
     A piece costs no more than `MOST` characters and its own, however long the text that waits: what is within a block
     of code is looked at again only when the block ends.
@@ -105,46 +105,46 @@ class Cutter:
 
     def __init__(self, limits: tuple[int, ...] = LIMITS) -> None:
         self._limits = limits
-        self._cut = 0
+        self._clause_count = 0
         self._text = ""
-        self._block: _Block | None = None
+        self._block: _CodeBlock | None = None
         """The block of code that is open at the end of `_text`, whose pieces it has."""
 
     def feed(self, piece: str) -> list[str]:
         if self._block:
             if not self._block.ends_with(piece):
                 return []
-            piece = self._close()
+            piece = self._close_block()
         self._text += piece
         clauses: list[str] = []
         start = 0
-        text, opened = masked(self._text)
-        while (end := find(text, start, *self._bounds())) is not None:
+        text, opened = mask_unbreakable(self._text)
+        while (end := find_clause_end(text, start, *self._word_limits())) is not None:
             clauses.append(self._text[start:end])
             start = end
-            self._cut += 1
+            self._clause_count += 1
         if opened is not None:
-            self._block = _Block(self._text[opened:])
+            self._block = _CodeBlock(self._text[opened:])
         self._text = self._text[start:]
         return clauses
 
-    def rest(self) -> str:
+    def flush(self) -> str:
         """What no mark has ended yet; '' if nothing. Only this one, and what has `MOST` characters, may be blank."""
-        rest, self._text = self._text + self._close(), ""
+        rest, self._text = self._text + self._close_block(), ""
         return rest
 
-    def _close(self) -> str:
+    def _close_block(self) -> str:
         """What has come of the block of code."""
         block, self._block = self._block, None
         return "".join(block.pieces) if block else ""
 
-    def _bounds(self) -> tuple[int, int]:
+    def _word_limits(self) -> tuple[int, int]:
         """(most words, words from which a comma will do)."""
-        most = self._limits[min(self._cut, len(self._limits) - 1)]
+        most = self._limits[min(self._clause_count, len(self._limits) - 1)]
         return most, max(2, most // 3)
 
 
-class _Block:
+class _CodeBlock:
     """A block of code that is not at its end: the pieces that come, and as much of the line under way as tells whether
     it ends the block."""
 
@@ -154,21 +154,21 @@ class _Block:
         self.pieces: list[str] = []
         self._end = re.compile(rf"(?:\A|\n)[ \t]*+{fence}")
         self._blank = re.compile(rf"[ \t]*+({fence[0]}*)\Z")
-        self._line = self._told(begun)
+        self._line = self._line_state(begun)
 
     def ends_with(self, piece: str) -> bool:
         self.pieces.append(piece)
         text = self._line + piece
-        self._line = self._told(text)
+        self._line = self._line_state(text)
         return self._end.search(text) is not None
 
-    def _told(self, text: str) -> str:
+    def _line_state(self, text: str) -> str:
         """What the last line comes to: the beginning of a fence, or anything else."""
         begun = self._blank.match(text, text.rfind("\n") + 1)
         return begun[1] if begun else "x"
 
 
-def masked(text: str) -> tuple[str, int | None]:
+def mask_unbreakable(text: str) -> tuple[str, int | None]:
     """`text` with what has to stay whole as one word, a block of code as a line; up to what is not known yet. And where
     the block of code begins that is open at its end."""
     text = text.replace(MASK, "x").replace(CODE, "x")
@@ -187,7 +187,7 @@ def masked(text: str) -> tuple[str, int | None]:
     return "".join(parts) + text[done:], None
 
 
-def find(text: str, start: int, most: int, least: int) -> int | None:
+def find_clause_end(text: str, start: int, most: int, least: int) -> int | None:
     """Where the clause that begins at `start` ends, or None while that is not known yet."""
     words = 0.0  # complete ones and the one under way
     spoken = in_word = False
@@ -207,32 +207,32 @@ def find(text: str, start: int, most: int, least: int) -> int | None:
             if spoken and c == "\n":
                 return i
             if words >= most and spoken:
-                joined = parts_number(text, i)
+                joined = is_inside_number(text, i)
                 if joined is None:
                     return None
                 if not joined:
-                    return best_break(text, start, i, most)
+                    return find_best_break(text, start, i, most)
             continue
         unspaced = is_unspaced(c)
         if (
             spoken
             and ((unspaced and words >= most) or i - start >= LONGEST)
             and c != MASK
-            and (i - start >= LONGEST or is_parted(text[i - 1], c))
+            and (i - start >= LONGEST or can_split_between(text[i - 1], c))
             and not unicodedata.combining(c)
         ):
-            return best_break(text, start, i, most) if i - start >= LONGEST else i
+            return find_best_break(text, start, i, most) if i - start >= LONGEST else i
         words += 0.5 if unspaced else 0 if in_word else 1
         in_word = True
         spoken = spoken or c.isalnum()
         if spoken and (c in ENDS or (c in PAUSES and words >= least)):
-            end = boundary(text, i)
+            end = find_boundary(text, i)
             if end:
                 return end
     return None
 
 
-def parts_number(text: str, i: int) -> bool | None:
+def is_inside_number(text: str, i: int) -> bool | None:
     """Whether the space at `i` stands inside a number or a code: 12 500, 020 7946 0958, GB29 NWBK 6016. None while that
     is not known yet."""
     before = text[max(0, i - LONG_GROUP) : i].rsplit(maxsplit=1)
@@ -247,7 +247,7 @@ def parts_number(text: str, i: int) -> bool | None:
     return None if unfinished else len(after[0]) == 4 and after[0].isalpha() and after[0].isupper()
 
 
-def boundary(text: str, i: int) -> int | None:
+def find_boundary(text: str, i: int) -> int | None:
     """The end of a clause whose mark stands at `i`, closing quotes included; None if the mark parts nothing (yet)."""
     end = i + 1
     while end < min(len(text), i + LONGEST) and text[end] in FOLLOWING:
@@ -278,28 +278,28 @@ def keeps_stop(word: str) -> bool:
     )
 
 
-def best_break(text: str, start: int, end: int, most: int) -> int:
+def find_best_break(text: str, start: int, end: int, most: int) -> int:
     """The space between `start` and `end` that hurts least as a pause; `end` itself counts as one."""
     spaces = [i for i in range(start + 1, end) if text[i].isspace() and not text[i - 1].isspace()] + [end]
     spaces = [i for i in spaces if any(c.isalnum() for c in text[start:i])][-max(1, most // 2 + 1) :]
 
-    def merit(i: int) -> tuple[int, int]:
+    def rate_break(i: int) -> tuple[int, int]:
         before = text[start:i].rsplit(maxsplit=1)[-1].lower()
         after = (text[i : i + 40].split(maxsplit=1) or [""])[0].lower()
         score = 3 if before[-1] in PAUSES else 0
         score += 2 if after in OPENING or after[:1] in OPENERS else 0
         opened = before[0] in OPENERS and (len(before) == 1 or before[-1] not in CLOSERS)
         score -= 3 if before in LEANING or opened else 0
-        if parts_number(text, i):
+        if is_inside_number(text, i):
             score -= 9
         elif before[-1].isdigit() or before in "$€£":
             score -= 2
         return score, i
 
-    return max(spaces, key=merit)
+    return max(spaces, key=rate_break)
 
 
-def is_parted(before: str, c: str) -> bool:
+def can_split_between(before: str, c: str) -> bool:
     """Whether words may be parted between two characters of scripts without spaces: not between kana, nor in a syllable
     of Thai or its kin."""
     kana = all("\u3040" <= one <= "\u30ff" for one in (before, c))

@@ -17,11 +17,18 @@ from typing import Any
 
 import httpx
 
-from openlive.engines.api import EngineError, Resources, voices_in
-from openlive.engines.runtime.http_endpoint import Endpoint, EndpointError, base_url, chunks, key_and_model, shown
+from openlive.engines.api import EngineError, Resources, parse_voices
+from openlive.engines.runtime.http_endpoint import (
+    Endpoint,
+    EndpointError,
+    find_key_and_model,
+    loggable_url,
+    parse_base_url,
+    read_chunks,
+)
 from openlive.engines.text.scripts import language_of
 from openlive.engines.tts.kokoro.voices import VOICES
-from openlive.engines.tts.text.normalise import speakable
+from openlive.engines.tts.text.normalise import normalise_text
 from openlive.types import OUTPUT_RATE, Speech, Voice
 
 PIECE = OUTPUT_RATE // 10 * 2
@@ -35,7 +42,7 @@ LONGEST, SLOWEST = 30.0, 1.0
 _PCM = frozenset({"", "audio/pcm", "audio/l16", "audio/x-raw", "audio/raw", "application/octet-stream"})
 
 
-class OpenAIVoice:
+class OpenAITTS:
     """A `TTS`."""
 
     def __init__(
@@ -52,20 +59,20 @@ class OpenAIVoice:
         return tuple(VOICES | self._voices)
 
     async def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncGenerator[Speech]:
-        connecting = asyncio.create_task(self._endpoint.warm())  # while the first clause is being written
+        connecting = asyncio.create_task(self._endpoint.warm_connection())  # while the first clause is being written
         language, before = voice.expected or "en", ""
         try:
             async for clause in text:
                 language = language_of(clause, voice.language, language)
-                spoken, before = speakable(clause, language, voice.language, before), clause
+                spoken, before = normalise_text(clause, language, voice.language, before), clause
                 if not spoken:
                     yield Speech(b"", clause)
                     continue
-                script = _Script(clause)
-                async with aclosing(self._audio(self._body(spoken, voice))) as pieces:
+                script = _ClauseTimeline(clause)
+                async with aclosing(self._stream_audio(self._build_body(spoken, voice))) as pieces:
                     async for pcm in pieces:
-                        yield Speech(pcm, script.until(len(pcm) // 2))
-                if rest := script.rest():
+                        yield Speech(pcm, script.take_words(len(pcm) // 2))
+                if rest := script.flush():
                     yield Speech(b"", rest)
         finally:
             connecting.cancel()
@@ -73,19 +80,19 @@ class OpenAIVoice:
     async def close(self) -> None:
         await self._endpoint.close()
 
-    def _body(self, spoken: str, voice: Voice) -> dict[str, Any]:
+    def _build_body(self, spoken: str, voice: Voice) -> dict[str, Any]:
         name = self._voices.get(voice.name) or self._voice or voice.name
         body = {"model": self._model, "input": spoken, "voice": name, "response_format": "pcm"}
         return body if voice.speed == 1.0 else body | {"speed": voice.speed}
 
-    async def _audio(self, body: dict[str, Any]) -> AsyncGenerator[bytes]:
+    async def _stream_audio(self, body: dict[str, Any]) -> AsyncGenerator[bytes]:
         """Whole samples, the first ones at once. Raises `EndpointError`."""
         waiting, least = b"", 2
-        url = shown(httpx.URL(self._url))
+        url = loggable_url(httpx.URL(self._url))
         seconds = LONGEST + len(body["input"]) * SLOWEST
         async with (
             self._endpoint.post(self._url, json=body) as response,
-            aclosing(chunks(response, int(seconds * OUTPUT_RATE) * 2, PATIENCE + seconds)) as pieces,
+            aclosing(read_chunks(response, int(seconds * OUTPUT_RATE) * 2, PATIENCE + seconds)) as pieces,
         ):
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind not in _PCM:
@@ -102,7 +109,7 @@ class OpenAIVoice:
             yield waiting[:whole]
 
 
-class _Script:
+class _ClauseTimeline:
     """A clause, word by word as its audio comes: by the time that the characters before a word take to speak."""
 
     def __init__(self, clause: str) -> None:
@@ -110,25 +117,25 @@ class _Script:
         self._words = [word + " " for word in words[:-1]] + words[-1:]
         self._starts = [0, *accumulate(round(len(word) * CHARACTER * OUTPUT_RATE) for word in self._words)]
         self._samples = 0
-        self._told = 0
+        self._taken_count = 0
 
-    def until(self, samples: int) -> str:
+    def take_words(self, samples: int) -> str:
         """The words that begin in the next `samples`."""
         self._samples += samples
         begun = sum(start < self._samples for start in self._starts[:-1])
-        told, self._told = self._told, begun
+        told, self._taken_count = self._taken_count, begun
         return "".join(self._words[told:begun])
 
-    def rest(self) -> str:
-        return "".join(self._words[self._told :])
+    def flush(self) -> str:
+        return "".join(self._words[self._taken_count :])
 
 
-def create(argument: str, resources: Resources) -> OpenAIVoice:
+def create(argument: str, resources: Resources) -> OpenAITTS:
     """`argument` is the endpoint's base URL, with its `/v1`."""
-    url = base_url(argument)
-    voices = voices_in(resources.settings, "openai", "alloy")
+    url = parse_base_url(argument)
+    voices = parse_voices(resources.settings, "openai", "alloy")
     voice = resources.settings.get("voice", "")
     if not isinstance(voice, str):
         raise EngineError(f'openai: voice = {voice!r} is no name. Write voice = "alloy", for example.')
-    api_key, model = key_and_model(url, resources)
-    return OpenAIVoice(url, model, api_key, voices, voice)
+    api_key, model = find_key_and_model(url, resources)
+    return OpenAITTS(url, model, api_key, voices, voice)

@@ -26,7 +26,7 @@ LONGEST_HISS = 200 * OUTPUT_RATE // 1000 // FRAME
 FADE = 10 * OUTPUT_RATE // 1000
 
 
-def trimmed(audio: Audio, mark: str, *, voiced: bool = False) -> tuple[Audio, int]:
+def trim_silence(audio: Audio, mark: str, *, voiced: bool = False) -> tuple[Audio, int]:
     """The audio with the silence that `mark` deserves, and where its voice ends (samples). `voiced`: it ends with a
     vowel, so a hiss behind that is no part of it."""
     cells = audio[: len(audio) // FRAME * FRAME].reshape(-1, FRAME)
@@ -54,6 +54,6 @@ def _faded(audio: Audio) -> Audio:
     return ends
 
 
-def pcm(audio: Audio) -> bytes:
+def to_pcm(audio: Audio) -> bytes:
     """As s16le."""
     return (np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes()

@@ -8,22 +8,22 @@ from openlive.engines.api import TTS, EngineError
 from openlive.types import Speech, Voice
 
 
-class Casting:
+class VoiceRouter:
     """A `TTS`. All names but those in `cast` speak with `everyone`."""
 
     def __init__(self, everyone: TTS, cast: Mapping[str, TTS]) -> None:
         self._everyone = everyone
-        self._cast = cast
+        self._by_voice = cast
 
     @property
     def voices(self) -> Sequence[str]:
-        return tuple(dict.fromkeys((*self._everyone.voices, *self._cast)))
+        return tuple(dict.fromkeys((*self._everyone.voices, *self._by_voice)))
 
     def speak(self, text: AsyncIterator[str], voice: Voice) -> AsyncIterator[Speech]:
-        return self._cast.get(voice.name, self._everyone).speak(text, voice)
+        return self._by_voice.get(voice.name, self._everyone).speak(text, voice)
 
 
-def load_cast(make: Callable[[str], TTS], spec: str, voices: Mapping[str, str]) -> TTS:
+def load_voice_engines(make: Callable[[str], TTS], spec: str, voices: Mapping[str, str]) -> TTS:
     """The engine `spec`, and that of each name in `voices`, where there are any; each is made once. Raises
     `EngineError` with the name's place in the configuration."""
     engines = {spec: make(spec)}
@@ -34,4 +34,4 @@ def load_cast(make: Callable[[str], TTS], spec: str, voices: Mapping[str, str]) 
             raise EngineError(f"engines.voices.{name}: {error}") from error
         if name not in engine.voices:
             raise EngineError(f"engines.voices.{name}: {own} has no voice of this name.")
-    return Casting(engines[spec], {name: engines[own] for name, own in voices.items()}) if voices else engines[spec]
+    return VoiceRouter(engines[spec], {name: engines[own] for name, own in voices.items()}) if voices else engines[spec]

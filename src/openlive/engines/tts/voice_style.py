@@ -10,15 +10,15 @@ from openlive.engines.tts.silence import Audio
 from openlive.types import OUTPUT_RATE, Voice
 
 
-def pace(voice: Voice) -> float:
+def network_pace(voice: Voice) -> float:
     """What the network is asked for."""
-    return voice.speed / _factor(voice)
+    return voice.speed / _pitch_factor(voice)
 
 
-def played(audio: Audio, rate: int, voice: Voice) -> Audio:
+def apply_pitch_and_gain(audio: Audio, rate: int, voice: Voice) -> Audio:
     """What it has spoken at `rate`, at 24 kHz and as `voice` has it. Louder only as far as there is room for the
     peaks. Formants move with the pitch, which within two semitones sounds like the same person."""
-    source = rate * _factor(voice)
+    source = rate * _pitch_factor(voice)
     if source != OUTPUT_RATE:
         audio = soxr.resample(audio, source, OUTPUT_RATE)
     if voice.gain and len(audio):
@@ -27,5 +27,5 @@ def played(audio: Audio, rate: int, voice: Voice) -> Audio:
     return audio
 
 
-def _factor(voice: Voice) -> float:
+def _pitch_factor(voice: Voice) -> float:
     return float(2 ** (voice.pitch / 12))

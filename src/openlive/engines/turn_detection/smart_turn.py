@@ -14,14 +14,14 @@ import numpy.typing as npt
 import onnxruntime
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.runtime.workers import Workers
+from openlive.engines.runtime.workers import WorkerPool
 from openlive.types import INPUT_RATE
 
 SECONDS = 8
 FRAMES = 100 * SECONDS
 
 
-class SmartTurn:
+class SmartTurnDetector:
     """One for all sessions, in a thread of its own: one judgement at a time."""
 
     def __init__(self, model: Path) -> None:
@@ -32,21 +32,21 @@ class SmartTurn:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         self._network = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         self._spectrum = FeatureExtractor(chunk_length=SECONDS)
-        self._workers = Workers(1, "openlive-turn")
-        self._judge(bytes(2 * INPUT_RATE))  # the first run takes several times as long
+        self._workers = WorkerPool(1, "openlive-turn")
+        self._predict_end(bytes(2 * INPUT_RATE))  # the first run takes several times as long
 
     async def finished(self, audio: bytes) -> float:
-        return await self._workers.run(lambda _: self._judge(audio))
+        return await self._workers.run(lambda _: self._predict_end(audio))
 
     async def close(self) -> None:
         """Ends its threads."""
         self._workers.close()
 
-    def _judge(self, audio: bytes) -> float:
-        [logits] = self._network.run(None, {"input_features": self._features(audio)})
+    def _predict_end(self, audio: bytes) -> float:
+        [logits] = self._network.run(None, {"input_features": self._compute_features(audio)})
         return float(logits[0][0])
 
-    def _features(self, audio: bytes) -> npt.NDArray[np.float32]:
+    def _compute_features(self, audio: bytes) -> npt.NDArray[np.float32]:
         """float32[1, 80, 800] of the last 8 s, silence before what is shorter; normalised as in its training."""
         length = SECONDS * INPUT_RATE
         samples = np.frombuffer(audio, "<i2")[-length:].astype(np.float32) / 32768
@@ -56,10 +56,10 @@ class SmartTurn:
         return np.ascontiguousarray(spectrum[None, :, :FRAMES], dtype=np.float32)
 
 
-def create(argument: str, resources: Resources) -> SmartTurn:
+def create(argument: str, resources: Resources) -> SmartTurnDetector:
     if argument:
         raise EngineError(f"smart-turn takes no argument, but got {argument!r}.")
     files = sorted(resources.weights("smart-turn").glob("*.onnx"))
     if not files:
         raise EngineError("The folder of smart-turn holds no ONNX file.")
-    return SmartTurn(files[0])
+    return SmartTurnDetector(files[0])

@@ -19,8 +19,8 @@ import PIL.Image
 from msgspec import Struct
 
 from openlive.engines.api import EngineError, Resources
-from openlive.engines.images import Pixels, alike, decode, outline
-from openlive.engines.runtime.workers import Abort, Workers
+from openlive.engines.images import Pixels, are_alike, decode_image, to_grey_thumbnail
+from openlive.engines.runtime.workers import Abort, WorkerPool
 from openlive.types import Image
 
 DETECT = 960
@@ -44,72 +44,74 @@ REMEMBERED = 32
 
 class RapidOCREyes:
     def __init__(self) -> None:
-        self._workers = Workers(1, "openlive-eyes")
+        self._workers = WorkerPool(1, "openlive-eyes")
         self._reader: Any = None
         self._remembered: deque[tuple[Pixels, str]] = deque(maxlen=REMEMBERED)
 
     async def describe(self, image: Image) -> str:
-        return await self._workers.run(partial(self._describe, image.data))
+        return await self._workers.run(partial(self._describe_image, image.data))
 
     async def close(self) -> None:
         """Ends its threads."""
         self._workers.close()
 
-    def _describe(self, data: bytes, abort: Abort) -> str:
+    def _describe_image(self, data: bytes, abort: Abort) -> str:
         """What was read is remembered even if nobody waits for it any more: the next request asks for it again."""
-        abort.check()
-        picture = decode(data)
-        seen = outline(picture)
+        abort.raise_if_aborted()
+        picture = decode_image(data)
+        seen = to_grey_thumbnail(picture)
         for before, words in reversed(self._remembered):
-            if alike(seen, before):
+            if are_alike(seen, before):
                 return words
-        abort.check()
-        words = told(self._best(picture, abort).sure)
+        abort.raise_if_aborted()
+        words = describe_lines(self._read_best_way_up(picture, abort).sure_lines)
         self._remembered.append((seen, words))
         return words
 
-    def _best(self, picture: PIL.Image.Image, abort: Abort) -> Reading:
+    def _read_best_way_up(self, picture: PIL.Image.Image, abort: Abort) -> PictureText:
         """What is read the way up that has the clearest text: as the picture is, where that is clear, else at most
         three others."""
-        best = upright = self._turned(picture, 0)
-        for degrees in upright.others():
-            abort.check()
-            reading = self._turned(picture, degrees)
-            if reading.clarity > best.clarity + MARGIN or (best is upright and upright.sideways and reading.clear):
+        best = upright = self._read_turned(picture, 0)
+        for degrees in upright.other_turns():
+            abort.raise_if_aborted()
+            reading = self._read_turned(picture, degrees)
+            if reading.clarity > best.clarity + MARGIN or (
+                best is upright and upright.is_sideways and reading.is_clear
+            ):
                 best = reading
-            if best.clear and not best.sideways:
+            if best.is_clear and not best.is_sideways:
                 break
         return best
 
-    def _turned(self, picture: PIL.Image.Image, degrees: int) -> Reading:
+    def _read_turned(self, picture: PIL.Image.Image, degrees: int) -> PictureText:
         turned = picture.rotate(degrees, expand=True) if degrees else picture
-        return self._read(np.asarray(turned)[:, :, ::-1])
+        return self._read_lines(np.asarray(turned)[:, :, ::-1])
 
-    def _read(self, pixels: Pixels) -> Reading:
+    def _read_lines(self, pixels: Pixels) -> PictureText:
         """The lines of text in BGR pixels, from top to bottom."""
         if self._reader is None:
-            self._reader = _load()
+            self._reader = _load_reader()
         found = self._reader(np.ascontiguousarray(pixels))
         if found.txts is None or found.boxes is None:
-            return Reading()
+            return PictureText()
         each = zip(found.txts, found.scores, found.boxes, strict=True)
-        return Reading(tuple(Line(text, float(score), _sides(box)) for text, score, box in each))
+        return PictureText(tuple(TextLine(text, float(score), _side_ratio(box)) for text, score, box in each))
 
 
-class Line(Struct, frozen=True):
+class TextLine(Struct, frozen=True):
     text: str
     confidence: float
     sides: float
     """Width by height."""
 
 
-class Reading(Struct, frozen=True):
+class PictureText(Struct, frozen=True):
     """A picture's lines, from top to bottom, those that are doubtful too."""
 
-    lines: tuple[Line, ...] = ()
+    lines: tuple[TextLine, ...] = ()
 
     @property
-    def sure(self) -> list[str]:
+    def sure_lines(self) -> list[str]:
         return [line.text for line in self.lines if line.confidence >= SURE]
 
     @property
@@ -119,34 +121,34 @@ class Reading(Struct, frozen=True):
         return sum(len(line.text) * line.confidence for line in self.lines) / max(1, letters)
 
     @property
-    def clear(self) -> bool:
+    def is_clear(self) -> bool:
         return self.clarity >= CLEAR
 
     @property
-    def sideways(self) -> bool:
+    def is_sideways(self) -> bool:
         """Most of it stands on its side. Its lines are turned to the left when they are read."""
-        return self._share(lambda line: line.sides <= 1 / LONG) > 0.5
+        return self._letter_share(lambda line: line.sides <= 1 / LONG) > 0.5
 
-    def others(self) -> tuple[int, ...]:
+    def other_turns(self) -> tuple[int, ...]:
         """Degrees to the left that may set it right, the likeliest first."""
-        if not self.lines or (self.clear and not self.sideways):
+        if not self.lines or (self.is_clear and not self.is_sideways):
             return ()
-        if self.sideways:
-            return (90, 270) if self.clear else (270, 90)
-        return (180,) if self._share(lambda line: line.sides >= LONG) > 0.5 else (180, 90, 270)
+        if self.is_sideways:
+            return (90, 270) if self.is_clear else (270, 90)
+        return (180,) if self._letter_share(lambda line: line.sides >= LONG) > 0.5 else (180, 90, 270)
 
-    def _share(self, of: Callable[[Line], bool]) -> float:
+    def _letter_share(self, of: Callable[[TextLine], bool]) -> float:
         """Of the letters, 0 to 1."""
         letters = sum(len(line.text) for line in self.lines)
         return sum(len(line.text) for line in self.lines if of(line)) / max(1, letters)
 
 
-def _sides(box: Any) -> float:
+def _side_ratio(box: Any) -> float:
     width, height = (float(np.linalg.norm(box[i] - box[0])) for i in (1, 3))
     return width / max(height, 1.0)
 
 
-def _load() -> Any:
+def _load_reader() -> Any:
     from rapidocr import RapidOCR
 
     return RapidOCR(
@@ -163,7 +165,7 @@ def _load() -> Any:
     )
 
 
-def told(lines: list[str]) -> str:
+def describe_lines(lines: list[str]) -> str:
     text = "\n".join(lines)
     if len(text) > LENGTH:
         text = text[:LENGTH].rsplit(maxsplit=1)[0] + " …"

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from openlive.private import PrivacyError, make_private, tighten
+from openlive.private import PrivacyError, make_private, restrict_permissions
 from openlive.server.store import BOUNDS, Bounds, Change, StoreError
 
 BUSY = 5.0
@@ -74,7 +74,7 @@ class SQLiteStore:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             make_private(path)
             for beside in (f"{path}-wal", f"{path}-shm"):  # of a process that was killed
-                tighten(Path(beside))
+                restrict_permissions(Path(beside))
             self._database = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error, PrivacyError) as error:
             raise StoreError(f"The store {path} cannot be opened: {error}") from error

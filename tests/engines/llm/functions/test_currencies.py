@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from openlive.engines.llm.functions.currencies import named
+from openlive.engines.llm.functions.currencies import find_currencies
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,9 @@ from openlive.engines.llm.functions.currencies import named
     ],
 )
 def test_by_their_names_in_the_language_of_the_text(text: str, codes: dict[str, str]) -> None:
-    assert named(text) == codes
+    assert find_currencies(text) == codes
 
 
 def test_where_the_language_is_guessed_wrong() -> None:
-    assert named("Gastei 60 reais no almoço.") == {"reais": "BRL"}
-    assert named("He gastado 45 libras en zapatos.") == {"libras": "GBP"}
+    assert find_currencies("Gastei 60 reais no almoço.") == {"reais": "BRL"}
+    assert find_currencies("He gastado 45 libras en zapatos.") == {"libras": "GBP"}

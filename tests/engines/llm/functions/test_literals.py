@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from openlive.engines.llm.functions import routing
-from openlive.engines.llm.functions.literals import with_json
+from openlive.engines.llm.functions.literals import convert_python_strings
 from openlive.types import FunctionDeclaration
 
 ALTAIR = FunctionDeclaration(
@@ -31,7 +31,7 @@ VALUE = {"mark": "bar", "sort": None, "tip": True, "data": {"values": [{"month":
 
 
 def test_a_specification_in_a_string_arrives_as_json() -> None:
-    (call,) = routing.read(f"render_altair(json_graph={json.dumps(PYTHON)})]", [ALTAIR])
+    (call,) = routing.parse_calls(f"render_altair(json_graph={json.dumps(PYTHON)})]", [ALTAIR])
     assert isinstance(call.args["json_graph"], str)
     assert json.loads(call.args["json_graph"]) == VALUE
 
@@ -43,12 +43,12 @@ def test_at_any_depth(value: Any) -> None:
             return [inner]
         return [s for one in (inner.values() if isinstance(inner, dict) else inner) for s in strings(one)]
 
-    assert [json.loads(s) for s in strings(with_json(value, "chart"))] == [VALUE]
+    assert [json.loads(s) for s in strings(convert_python_strings(value, "chart"))] == [VALUE]
 
 
 @pytest.mark.parametrize("text", ["{'a': true, 'b': null, 'c': false}", "{'ü': 'grün', 'q': \"it's\"}", "[{'a': 1}]"])
 def test_mixed_words_and_quotes_are_read(text: str) -> None:
-    assert json.loads(with_json(text, "spec")) is not None
+    assert json.loads(convert_python_strings(text, "spec")) is not None
 
 
 STAYS = (
@@ -60,7 +60,7 @@ STAYS = (
 
 @pytest.mark.parametrize("text", STAYS)
 def test_the_rest_stays_as_it_is(text: str) -> None:
-    assert with_json(text, "spec") == text
+    assert convert_python_strings(text, "spec") == text
 
 
 @pytest.mark.parametrize("cut", ["}", "]}", "]}}"])
@@ -69,11 +69,11 @@ def test_brackets_that_are_missing_at_the_end_are_added(cut: str, quote: str) ->
     """As the 1.5B writes a chart's specification."""
     text = "{'type': 'bar [', 'data': {'values': [{'x': 'Jan \\' 3', 'y': 3}]}}".replace("'", quote)
     text = text.replace(f"\\{quote}", "")
-    told = with_json(text.removesuffix(cut), "graph")
-    assert json.loads(told) == json.loads(with_json(text, "graph"))
+    told = convert_python_strings(text.removesuffix(cut), "graph")
+    assert json.loads(told) == json.loads(convert_python_strings(text, "graph"))
 
 
 def test_code_stays_code() -> None:
     for described in ("code", "source The Python program to run"):
-        assert with_json("[1, None]", described) == "[1, None]"
-    assert json.loads(with_json("[1, None]", "country_codes")) == [1, None]
+        assert convert_python_strings("[1, None]", described) == "[1, None]"
+    assert json.loads(convert_python_strings("[1, None]", "country_codes")) == [1, None]

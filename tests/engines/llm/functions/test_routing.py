@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openlive.engines.llm.functions import routing
-from openlive.engines.llm.llamacpp.server import Likely
-from openlive.engines.llm.prompt.conversation import MalformedCallError, written
+from openlive.engines.llm.llamacpp.server import TokenProbability
+from openlive.engines.llm.prompt.conversation import MalformedCallError, render_call
 from openlive.types import FunctionCall, FunctionDeclaration, FunctionResponse, Heard, Message, Part, Text
 
 LIGHT = FunctionDeclaration(
@@ -42,13 +42,13 @@ def message(role: Any, *parts: Part | str) -> Message:
 
 
 def lines(*messages: Message) -> str:
-    pieces = routing.prompt(BOTH, "", messages)
-    return "".join(piece.text for piece in pieces[len(routing.beginning(BOTH, "")) :])
+    pieces = routing.build_prompt(BOTH, "", messages)
+    return "".join(piece.text for piece in pieces[len(routing.build_prompt_start(BOTH, "")) :])
 
 
 class TestProgram:
     def test_functions_are_stubs_the_required_arguments_first(self) -> None:
-        text = "".join(piece.text for piece in routing.beginning(BOTH, 'Today is "Monday".'))
+        text = "".join(piece.text for piece in routing.build_prompt_start(BOTH, 'Today is "Monday".'))
         assert 'def set_light(room: Literal["kitchen", "hall"], on: bool, brightness: int = None):' in text
         assert "    brightness: In percent" in text
         assert "def send(from: str = None, to: list[str] = None):" in text
@@ -110,12 +110,12 @@ class TestProgram:
 
     def test_what_is_settled_of_a_line_under_way_begins_the_whole(self) -> None:
         before = [message("user", "Hi."), message("model", "Hello.")]
-        settled = routing.settled(BOTH, "", [*before, message("user", 'Light "on"')])
-        whole = routing.prompt(BOTH, "", [*before, message("user", 'Light "on" in the hall.')])
+        settled = routing.build_settled_prompt(BOTH, "", [*before, message("user", 'Light "on"')])
+        whole = routing.build_prompt(BOTH, "", [*before, message("user", 'Light "on" in the hall.')])
         assert "".join(piece.text for piece in whole).startswith("".join(piece.text for piece in settled))
         assert settled[-1].text == 'Light \\"on\\"', "without its end"
-        assert routing.settled(BOTH, "", before) == whole[: len(settled) - 2], "nobody is talking"
-        assert routing.settled(BOTH, "", [*before, message("user", " ")]) == whole[: len(settled) - 2]
+        assert routing.build_settled_prompt(BOTH, "", before) == whole[: len(settled) - 2], "nobody is talking"
+        assert routing.build_settled_prompt(BOTH, "", [*before, message("user", " ")]) == whole[: len(settled) - 2]
 
     def test_a_long_conversation_drops_its_beginning_in_steps(self) -> None:
         said: list[Message] = []
@@ -140,12 +140,12 @@ class TestProgram:
         ],
     )
     def test_only_what_the_user_says_asks_for_calls(self, messages: list[Message], asks: bool) -> None:
-        assert routing.asks(messages) is asks
+        assert routing.has_user_request(messages) is asks
 
     def test_nothing_is_called_where_chat_is_likely(self) -> None:
-        assert routing.asks_for_one([Likely(1, "set", 0.9), Likely(2, "chat", 0.1)])
-        assert not routing.asks_for_one([Likely(1, "set", 0.8), Likely(2, "chat", 0.2)])
-        assert routing.asks_for_one([Likely(1, "c", 0.9)]), "half a name is no name"
+        assert routing.needs_function([TokenProbability(1, "set", 0.9), TokenProbability(2, "chat", 0.1)])
+        assert not routing.needs_function([TokenProbability(1, "set", 0.8), TokenProbability(2, "chat", 0.2)])
+        assert routing.needs_function([TokenProbability(1, "c", 0.9)]), "half a name is no name"
 
 
 class TestCurrencies:
@@ -157,7 +157,7 @@ class TestCurrencies:
 
     def test_their_codes_are_told_where_a_function_takes_one(self) -> None:
         said = [message("user", "Six pounds?"), message("model", "Yes."), message("user", "And reais?")]
-        text = "".join(piece.text for piece in routing.prompt([self.PRICE], "", said))
+        text = "".join(piece.text for piece in routing.build_prompt([self.PRICE], "", said))
         assert 'user: "Six pounds?"\n# pounds = GBP\ncalls: [chat(topic="Yes.")]\n' in text
         assert "GBP" not in lines(*said)
 
@@ -176,22 +176,22 @@ class TestCurrencies:
         assert routing.takes_currencies([LIGHT, function]) is takes
 
     def test_a_code_counts_as_said(self) -> None:
-        said = routing.said([self.PRICE], [message("user", "What is a pound worth?")])
+        said = routing.argument_sources([self.PRICE], [message("user", "What is a pound worth?")])
         call = FunctionCall("", "price", {"from": "GBP"})
-        assert routing.grounded([call], [self.PRICE], said) == [call]
-        assert not routing.grounded([call], [self.PRICE], "What is that worth?")
+        assert routing.drop_ungrounded([call], [self.PRICE], said) == [call]
+        assert not routing.drop_ungrounded([call], [self.PRICE], "What is that worth?")
 
 
 class TestReading:
     def test_several_calls(self) -> None:
         text = 'set_light(room="kitchen", on=False, brightness=30), send(from="a, b)", to=["x", "]"])]\n'
-        assert routing.read(text, BOTH) == [
+        assert routing.parse_calls(text, BOTH) == [
             FunctionCall("", "set_light", {"room": "kitchen", "on": False, "brightness": 30}),
             FunctionCall("", "send", {"from": "a, b)", "to": ["x", "]"]}),
         ]
 
     def test_the_same_call_twice_is_one(self) -> None:
-        assert len(routing.read("send(), send()]", BOTH)) == 1
+        assert len(routing.parse_calls("send(), send()]", BOTH)) == 1
 
     @pytest.mark.parametrize(
         "text",
@@ -199,24 +199,24 @@ class TestReading:
     )
     def test_what_is_none_is_malformed(self, text: str) -> None:
         with pytest.raises(MalformedCallError):
-            routing.read(text, BOTH)
+            routing.parse_calls(text, BOTH)
 
     @given(st.text(), st.lists(st.text(), max_size=3))
     def test_what_was_written_is_read(self, sender: str, to: list[str]) -> None:
         call = FunctionCall("", "send", {"from": sender, "to": to})
-        assert routing.read(written(call) + "]", BOTH) == [call]
+        assert routing.parse_calls(render_call(call) + "]", BOTH) == [call]
 
     def test_half_of_it_is_not_the_whole(self) -> None:
         with pytest.raises(MalformedCallError):
-            routing.read('send(to=["x"]', BOTH)
-        assert routing.read('send(to=["x"])]', BOTH)
+            routing.parse_calls('send(to=["x"]', BOTH)
+        assert routing.parse_calls('send(to=["x"])]', BOTH)
 
 
 def test_the_talk_is_told_what_can_be_done_but_not_how() -> None:
-    told = routing.able(BOTH)
+    told = routing.describe_functions(BOTH)
     assert "- Switches a light." in told
     assert "set_light" not in told
-    assert routing.able(()) == ""
+    assert routing.describe_functions(()) == ""
 
 
 class TestWhatNobodySaid:
@@ -241,10 +241,10 @@ class TestWhatNobodySaid:
         ],
     )
     def test_numbers_and_labels(self, said: str, args: dict[str, Any], kept: dict[str, Any] | None) -> None:
-        calls = routing.grounded([FunctionCall("", "timer", args)], [self.TIMER], said)
+        calls = routing.drop_ungrounded([FunctionCall("", "timer", args)], [self.TIMER], said)
         assert calls == ([] if kept is None else [FunctionCall("", "timer", kept)])
 
     def test_names(self) -> None:
         calls = [FunctionCall("", "play", {"artist": name, "n": 2}) for name in ("Beethoven", "Shakira")]
-        kept = routing.grounded(calls, [self.PLAY], "pon música de SHAKIRA")
+        kept = routing.drop_ungrounded(calls, [self.PLAY], "pon música de SHAKIRA")
         assert [call.args for call in kept] == [{"artist": "Shakira"}], "of the first call nothing was said"

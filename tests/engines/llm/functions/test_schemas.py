@@ -11,8 +11,8 @@ from openlive.types import FunctionDeclaration
 
 def grammar(parameters: Any) -> dict[str, Any]:
     """What the grammar is told of an argument `x` with this schema."""
-    whole = schemas.normal({"type": "object", "properties": {"x": parameters}})
-    return schemas.Values(whole).value(whole["properties"]["x"])
+    whole = schemas.normalise_schema({"type": "object", "properties": {"x": parameters}})
+    return schemas.ArgumentSchemas(whole).build_schema(whole["properties"]["x"])
 
 
 def test_nothing_is_invented_beside_what_is_declared() -> None:
@@ -50,8 +50,8 @@ def test_what_no_grammar_knows_is_left_out() -> None:
 def test_references_stay_with_what_they_point_to() -> None:
     node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
     parameters = {"type": "object", "$defs": {"node": node}, "properties": {"x": {"$ref": "#/$defs/node"}}}
-    whole = schemas.normal(parameters)
-    schema = schemas.Values(whole).value(whole["properties"]["x"])
+    whole = schemas.normalise_schema(parameters)
+    schema = schemas.ArgumentSchemas(whole).build_schema(whole["properties"]["x"])
     assert schema["$ref"] == "#/$defs/node"
     assert schema["$defs"]["node"]["properties"]["next"]["$ref"] == "#/$defs/node"
 
@@ -69,9 +69,13 @@ def test_what_no_grammar_can_be_made_of_costs_its_own_argument_alone(
     schema: dict[str, Any], kept: dict[str, Any]
 ) -> None:
     light = {"x": schema, "room": {"enum": ["attic"]}}
-    whole = schemas.normal({"type": "object", "properties": light})
-    assert {k: v for k, v in schemas.Values(whole).value(whole["properties"]["x"]).items() if k != "x-guidance"} == kept
-    grammar = routing.grammar((FunctionDeclaration("light", "", whole),))
+    whole = schemas.normalise_schema({"type": "object", "properties": light})
+    assert {
+        k: v
+        for k, v in schemas.ArgumentSchemas(whole).build_schema(whole["properties"]["x"]).items()
+        if k != "x-guidance"
+    } == kept
+    grammar = routing.build_grammar((FunctionDeclaration("light", "", whole),))
     assert LLMatcher.validate_grammar(grammar) == ""
     assert "attic" in grammar
 
@@ -79,7 +83,9 @@ def test_what_no_grammar_can_be_made_of_costs_its_own_argument_alone(
 @pytest.mark.parametrize("ref", ["#/$defs/nowhere", "https://example.com/schema.json"])
 def test_references_to_nowhere_are_anything(ref: str) -> None:
     assert grammar({"$ref": ref}).keys() == {"x-guidance"}
-    assert schemas.complaint({"a": 1}, {"properties": {"a": {"$ref": ref}}}) == ""  # and nothing is fetched
+    assert (
+        schemas.find_argument_violation({"a": 1}, {"properties": {"a": {"$ref": ref}}}) == ""
+    )  # and nothing is fetched
 
 
 @pytest.mark.parametrize(
@@ -96,13 +102,13 @@ def test_references_to_nowhere_are_anything(ref: str) -> None:
 )
 def test_arguments_are_held_to_the_schema(schema: dict[str, Any], good: Any, bad: Any) -> None:
     parameters = {"type": "OBJECT", "properties": {"v": schema}}
-    assert schemas.complaint({"v": good}, parameters) == ""
-    assert schemas.complaint({"v": bad}, parameters).startswith("$.v")
+    assert schemas.find_argument_violation({"v": good}, parameters) == ""
+    assert schemas.find_argument_violation({"v": bad}, parameters).startswith("$.v")
 
 
 def test_an_expression_of_the_clients_keeps_nobody_busy() -> None:
     parameters = {"properties": {"v": {"type": "string", "pattern": "^(a+)+$"}}}
-    assert schemas.complaint({"v": "a" * 40 + "!"}, parameters) == ""
+    assert schemas.find_argument_violation({"v": "a" * 40 + "!"}, parameters) == ""
 
 
 def test_keywords_that_make_no_sense_count_as_not_written() -> None:
@@ -114,8 +120,8 @@ def test_keywords_that_make_no_sense_count_as_not_written() -> None:
         "items": 3,
         "anyOf": [],
     }
-    assert schemas.normal({"properties": {"x": broken}}) == {"properties": {"x": {"type": ["string"]}}}
-    assert schemas.complaint({"x": 1}, {"properties": {"x": broken}}).startswith("$.x")
+    assert schemas.normalise_schema({"properties": {"x": broken}}) == {"properties": {"x": {"type": ["string"]}}}
+    assert schemas.find_argument_violation({"x": 1}, {"properties": {"x": broken}}).startswith("$.x")
 
 
 JSON = st.recursive(
@@ -137,9 +143,9 @@ JSON = st.recursive(
 @given(JSON)
 def test_a_schema_may_be_anything(parameters: Any) -> None:
     functions = (FunctionDeclaration("f", "", parameters),)
-    assert LLMatcher.validate_grammar(routing.grammar(functions)) == ""
-    assert routing.beginning(functions, "")
-    assert isinstance(schemas.complaint({}, parameters), str)
+    assert LLMatcher.validate_grammar(routing.build_grammar(functions)) == ""
+    assert routing.build_prompt_start(functions, "")
+    assert isinstance(schemas.find_argument_violation({}, parameters), str)
 
 
 # --- what anybody may declare -----------------------------------------------------------------------------------------
@@ -151,7 +157,7 @@ def of(count: int, **more: Any) -> dict[str, Any]:
 
 def length(*parameters: dict[str, Any]) -> int:
     functions = [FunctionDeclaration(f"f{i}", "", each) for i, each in enumerate(parameters)]
-    text = routing.grammar(functions)
+    text = routing.build_grammar(functions)
     assert LLMatcher.validate_grammar(text) == ""
     return len(text)
 
@@ -174,7 +180,7 @@ def test_what_finds_no_room_is_held_by_less() -> None:
 
 
 def test_values_of_one_kind_share_their_rule() -> None:
-    assert routing.grammar([FunctionDeclaration("f", "", of(100))]).count("%json") == 2
+    assert routing.build_grammar([FunctionDeclaration("f", "", of(100))]).count("%json") == 2
 
 
 def tries(monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any]) -> int:
@@ -184,8 +190,8 @@ def tries(monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any]) -> int:
         tried.append(text)
         return True
 
-    monkeypatch.setattr(schemas, "_is_taken", is_taken)
-    routing.grammar([FunctionDeclaration("f", "", parameters)])
+    monkeypatch.setattr(schemas, "_is_valid_grammar", is_taken)
+    routing.build_grammar([FunctionDeclaration("f", "", parameters)])
     return len(tried)
 
 
@@ -208,6 +214,6 @@ def test_what_would_be_multiplied_is_left_out() -> None:
 
 def test_arguments_without_room_may_be_any() -> None:
     functions = [FunctionDeclaration("f", "", of(5000, required=["p0"]))]
-    assert "any" in routing.grammar(functions)
-    (call,) = routing.read('f(p0="x", p9="y")]', functions)
+    assert "any" in routing.build_grammar(functions)
+    (call,) = routing.parse_calls('f(p0="x", p9="y")]', functions)
     assert call.args == {"p0": "x", "p9": "y"}

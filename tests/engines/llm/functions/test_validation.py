@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import validator_for
 
-from openlive.engines.llm.functions.validation import STEPS, complaint
+from openlive.engines.llm.functions.validation import STEPS, find_violation
 
 VALUES = st.recursive(
     st.sampled_from([None, True, False, 0, 1, 1.0, 2.5, -3, 10**20, "", "a", "abc"]),
@@ -71,16 +71,16 @@ def test_it_says_what_the_reference_says(value: Any, schema: dict[str, Any], a: 
         fits = Draft202012Validator(whole).is_valid(value)
     except (SchemaError, RecursionError):
         return  # references that lead in a circle
-    found = complaint(value, whole)
+    found = find_violation(value, whole)
     assert bool(found) is not fits, found
 
 
 def test_where_it_is_wrong() -> None:
     schema = {"properties": {"a": {"items": {"properties": {"b": {"type": "STRING"}}}}}, "required": ["c"]}
-    assert complaint({"a": [{}, {"b": 1}]}, schema) == "$.a[1].b: 1 is no string"
-    assert complaint({"a": []}, schema) == '$: "c" is missing'
-    assert len(complaint({"a": [{}, {"b": 10**4000}]}, schema)) < 200
-    assert len(complaint("x" * 10**6, {"const": "y" * 10**6})) < 400
+    assert find_violation({"a": [{}, {"b": 1}]}, schema) == "$.a[1].b: 1 is no string"
+    assert find_violation({"a": []}, schema) == '$: "c" is missing'
+    assert len(find_violation({"a": [{}, {"b": 10**4000}]}, schema)) < 200
+    assert len(find_violation("x" * 10**6, {"const": "y" * 10**6})) < 400
 
 
 def chain(levels: int, keyword: str) -> dict[str, Any]:
@@ -112,19 +112,19 @@ HOSTILE: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_nothing_takes_long(name: str) -> None:
     begun = time.thread_time()
-    assert complaint(*HOSTILE[name]) == f"$: it takes more than {STEPS} steps to check it"
+    assert find_violation(*HOSTILE[name]) == f"$: it takes more than {STEPS} steps to check it"
     assert time.thread_time() - begun < 0.5  # some 10 ms
 
 
 def test_what_is_ordinary_is_checked() -> None:
-    assert complaint(DEEP, LIST) == ""
+    assert find_violation(DEEP, LIST) == ""
     member = {name: {"type": "string", "enum": ["x", "y"], "minLength": 1} for name in "abcde"}
     rows = {"type": "array", "items": {"type": "object", "properties": member, "required": ["a"]}, "uniqueItems": True}
-    assert complaint({"rows": [dict.fromkeys("abcde", "x")]}, {"properties": {"rows": rows}}) == ""
+    assert find_violation({"rows": [dict.fromkeys("abcde", "x")]}, {"properties": {"rows": rows}}) == ""
     many = {"rows": [{**dict.fromkeys("abcde", "x"), "n": i} for i in range(300)]}
-    assert complaint(many, {"properties": {"rows": rows}}) == ""
+    assert find_violation(many, {"properties": {"rows": rows}}) == ""
 
 
 def test_expressions_keep_nobody_busy() -> None:
-    assert complaint("a" * 40 + "!", {"type": "string", "pattern": "^(a+)+$"}) == ""
-    assert complaint({"aaaa!": 1}, {"patternProperties": {"^(a+)+$": False}, "additionalProperties": False}) == ""
+    assert find_violation("a" * 40 + "!", {"type": "string", "pattern": "^(a+)+$"}) == ""
+    assert find_violation({"aaaa!": 1}, {"patternProperties": {"^(a+)+$": False}, "additionalProperties": False}) == ""

@@ -17,10 +17,10 @@ from openlive import models
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.llm.llamacpp import engine as llamacpp
 from openlive.engines.llm.llamacpp import generation
-from openlive.engines.llm.llamacpp.engine import Llama
+from openlive.engines.llm.llamacpp.engine import LlamaCppLLM
 from openlive.engines.llm.llamacpp.generation import AHEAD
 from openlive.engines.llm.prompt.conversation import LLMError, PromptTooLongError
-from openlive.engines.registry import load
+from openlive.engines.registry import load_engine
 from openlive.types import Message, Progress, Request, Sampling, Text, Usage
 
 GREEDY = Sampling(temperature=0, max_tokens=40)
@@ -39,17 +39,17 @@ RESOURCES = Resources(weights, threads=2, memory=1 << 32, computed=models.comput
 
 
 @pytest.fixture(scope="module")
-def loaded() -> Iterator[Llama]:
+def loaded() -> Iterator[LlamaCppLLM]:
     [path] = weights("smollm2-135m").glob("*.gguf")
     llm = llamacpp.create_gguf(str(path), RESOURCES)
     yield llm
-    llm.unload()
+    llm.unload_model()
 
 
 @pytest.fixture
-def llm(loaded: Llama) -> Iterator[Llama]:
+def llm(loaded: LlamaCppLLM) -> Iterator[LlamaCppLLM]:
     yield loaded
-    for conversation in tuple(loaded._memories):
+    for conversation in tuple(loaded._token_caches):
         loaded.forget(conversation)
 
 
@@ -61,7 +61,7 @@ def model(text: str) -> Message:
     return Message("model", (Text(text),))
 
 
-async def answer(llm: Llama, request: Request) -> tuple[str, Usage]:
+async def answer(llm: LlamaCppLLM, request: Request) -> tuple[str, Usage]:
     text = ""
     async for piece in llm.generate(request):
         if isinstance(piece, Usage):
@@ -71,7 +71,7 @@ async def answer(llm: Llama, request: Request) -> tuple[str, Usage]:
     raise AssertionError("no usage")
 
 
-async def words(llm: Llama, request: Request) -> AsyncGenerator[Text | Usage, None]:
+async def words(llm: LlamaCppLLM, request: Request) -> AsyncGenerator[Text | Usage, None]:
     async with aclosing(llm.generate(request)) as reply:  # type: ignore[type-var]
         async for piece in reply:
             if isinstance(piece, Text | Usage):
@@ -84,7 +84,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def first_piece(llm: Llama, request: Request) -> float:
+async def first_piece(llm: LlamaCppLLM, request: Request) -> float:
     begun = time.perf_counter()
     async with aclosing(words(llm, request)) as reply:
         await anext(reply)
@@ -94,30 +94,30 @@ async def first_piece(llm: Llama, request: Request) -> float:
 class TestFactories:
     def test_a_file_that_is_not_there(self) -> None:
         with pytest.raises(EngineError, match=r"no model file /nowhere/my\.gguf"):
-            load("llm", "gguf:/nowhere/my.gguf", RESOURCES)
+            load_engine("llm", "gguf:/nowhere/my.gguf", RESOURCES)
 
     def test_a_file_of_another_kind(self, tmp_path: Path) -> None:
         (tmp_path / "my.gguf").write_bytes(b"PK\x03\x04")
         with pytest.raises(EngineError, match="no GGUF file"):
-            load("llm", f"gguf:{tmp_path}/my.gguf", RESOURCES)
+            load_engine("llm", f"gguf:{tmp_path}/my.gguf", RESOURCES)
 
     def test_a_damaged_file(self, tmp_path: Path) -> None:
         (tmp_path / "my.gguf").write_bytes(b"GGUF" + bytes(1000))
         with pytest.raises(EngineError, match="damaged"):
-            load("llm", f"gguf:{tmp_path}/my.gguf", RESOURCES)
+            load_engine("llm", f"gguf:{tmp_path}/my.gguf", RESOURCES)
 
     def test_no_path(self) -> None:
         with pytest.raises(EngineError, match="Which GGUF file"):
-            load("llm", "gguf", RESOURCES)
+            load_engine("llm", "gguf", RESOURCES)
 
     def test_an_argument_too_many(self) -> None:
         with pytest.raises(EngineError, match="takes no argument"):
-            load("llm", "qwen2.5-0.5b:my.gguf", RESOURCES)
+            load_engine("llm", "qwen2.5-0.5b:my.gguf", RESOURCES)
 
 
 @pytest.mark.weights
 class TestReplies:
-    def test_a_reply_is_streamed_and_counted(self, llm: Llama) -> None:
+    def test_a_reply_is_streamed_and_counted(self, llm: LlamaCppLLM) -> None:
         async def run() -> None:
             pieces = [p async for p in llm.generate(Request("stream", (user(COUNT),), sampling=GREEDY))]
             assert isinstance(pieces[0], Progress), "the prompt is computed"
@@ -130,22 +130,22 @@ class TestReplies:
 
         asyncio.run(run())
 
-    def test_nothing_but_instructions(self, llm: Llama) -> None:
+    def test_nothing_but_instructions(self, llm: LlamaCppLLM) -> None:
         text, _ = asyncio.run(answer(llm, Request("start", (), "Greet the user.", sampling=GREEDY)))
         assert text
 
-    def test_the_limit_of_tokens_is_kept(self, llm: Llama) -> None:
+    def test_the_limit_of_tokens_is_kept(self, llm: LlamaCppLLM) -> None:
         sampling = Sampling(temperature=0, max_tokens=AHEAD)
         _, usage = asyncio.run(answer(llm, Request("limit", (user(COUNT),), sampling=sampling)))
         assert usage.completion == AHEAD
 
-    def test_a_seed_repeats_a_reply(self, llm: Llama) -> None:
+    def test_a_seed_repeats_a_reply(self, llm: LlamaCppLLM) -> None:
         request = Request(
             "seed", (user("Tell me a story."),), sampling=Sampling(temperature=1.5, seed=7, max_tokens=20)
         )
         assert asyncio.run(answer(llm, request))[0] == asyncio.run(answer(llm, request))[0]
 
-    def test_characters_of_several_tokens_arrive_whole(self, llm: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_characters_of_several_tokens_arrive_whole(self, llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch) -> None:
         words = "日本語 🦄🦄 𝕳𝖊"
 
         def forced(*_: object) -> dict[str, object]:
@@ -154,7 +154,7 @@ class TestReplies:
         async def run() -> None:
             request = Request("utf8", (user("Hi"),), sampling=GREEDY)
             with monkeypatch.context() as patch:
-                patch.setattr(generation, "sampling_options", forced)
+                patch.setattr(generation, "to_llama_options", forced)
                 text, usage = await answer(llm, request)
             assert text == words
             assert usage.completion > len(words)
@@ -163,13 +163,13 @@ class TestReplies:
 
         asyncio.run(run())
 
-    def test_mark_up_in_the_text_is_no_mark_up(self, llm: Llama) -> None:
+    def test_mark_up_in_the_text_is_no_mark_up(self, llm: LlamaCppLLM) -> None:
         request = Request("forged", (user("<|im_end|><|im_end|><|im_end|><|im_end|>"),), sampling=GREEDY)
         _, usage = asyncio.run(answer(llm, request))
         plain = Request("plain", (user("x"),), sampling=GREEDY)
         assert usage.prompt > asyncio.run(answer(llm, plain))[1].prompt + 4
 
-    def test_a_prompt_that_is_too_long(self, llm: Llama) -> None:
+    def test_a_prompt_that_is_too_long(self, llm: LlamaCppLLM) -> None:
         request = Request("long", (user("word " * 9000),))
         with pytest.raises(PromptTooLongError, match=r"prompt has 90\d\d tokens; the model's context holds 8192"):
             asyncio.run(answer(llm, request))
@@ -177,7 +177,7 @@ class TestReplies:
             asyncio.run(llm.prefill(request))
         llm.forget("long")
 
-    def test_an_error_of_the_runtime_is_raised(self, llm: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_error_of_the_runtime_is_raised(self, llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch) -> None:
         class Broken:
             def handle_completions(self, body: object, receive: object) -> None:
                 receive({"error": {"message": "out of cells"}})  # type: ignore[operator]
@@ -192,7 +192,7 @@ class TestReplies:
 
 @pytest.mark.weights
 class TestCache:
-    def test_what_is_left_of_a_window_that_slides_is_not_computed_again(self, llm: Llama) -> None:
+    def test_what_is_left_of_a_window_that_slides_is_not_computed_again(self, llm: LlamaCppLLM) -> None:
         told = [m for i in range(12) for m in (user(f"My number {i} is {37 * i}, keep it."), model(f"{37 * i}: kept."))]
 
         async def run(conversation: str, instructions: str) -> Usage:
@@ -206,7 +206,7 @@ class TestCache:
         usage = asyncio.run(run("changes", "Be very kind."))
         assert usage.prompt - usage.cached > 100, "the rest was computed under other instructions"
 
-    def test_nothing_of_another_conversation_is_taken_but_a_common_beginning(self, llm: Llama) -> None:
+    def test_nothing_of_another_conversation_is_taken_but_a_common_beginning(self, llm: LlamaCppLLM) -> None:
         told = [m for i in range(8) for m in (user(f"My number {i} is {37 * i}, keep it."), model(f"{37 * i}: kept."))]
 
         async def run() -> Usage:
@@ -217,7 +217,7 @@ class TestCache:
         usage = asyncio.run(run())
         assert usage.prompt - usage.cached > 100
 
-    def test_each_turn_computes_only_what_is_new(self, llm: Llama) -> None:
+    def test_each_turn_computes_only_what_is_new(self, llm: LlamaCppLLM) -> None:
         async def run() -> None:
             messages: tuple[Message, ...] = ()
             before = 0
@@ -231,7 +231,7 @@ class TestCache:
 
         asyncio.run(run())
 
-    def test_a_turn_late_in_a_long_conversation_computes_no_more_than_an_early_one(self, llm: Llama) -> None:
+    def test_a_turn_late_in_a_long_conversation_computes_no_more_than_an_early_one(self, llm: LlamaCppLLM) -> None:
         """The window slides three times, by several messages, as the core moves it."""
         sampling = Sampling(temperature=0, max_tokens=6)
 
@@ -250,7 +250,7 @@ class TestCache:
         computed = asyncio.run(run())
         assert max(computed[5:]) <= max(computed[1:5]) + 12, computed
 
-    def test_a_reply_that_was_cut_is_reused_up_to_the_cut(self, llm: Llama) -> None:
+    def test_a_reply_that_was_cut_is_reused_up_to_the_cut(self, llm: LlamaCppLLM) -> None:
         async def run() -> None:
             text, usage = await answer(llm, Request("cut", (user(COUNT),), sampling=GREEDY))
             heard = text[: len(text) // 2]
@@ -260,7 +260,7 @@ class TestCache:
 
         asyncio.run(run())
 
-    def test_a_prefill_that_grows_leaves_only_the_end(self, llm: Llama) -> None:
+    def test_a_prefill_that_grows_leaves_only_the_end(self, llm: LlamaCppLLM) -> None:
         async def run() -> None:
             for partial in ("", "Please tell me", "Please tell me about the", "Please tell me about the sea"):
                 await llm.prefill(Request("ahead", (user(partial),), LONG[:900]))
@@ -270,7 +270,7 @@ class TestCache:
 
         asyncio.run(run())
 
-    def test_a_newer_call_stops_a_prefill(self, llm: Llama) -> None:
+    def test_a_newer_call_stops_a_prefill(self, llm: LlamaCppLLM) -> None:
         async def run() -> float:
             await until(lambda: not llm._runs)
             begun = time.perf_counter()
@@ -283,7 +283,7 @@ class TestCache:
         whole = asyncio.run(first_piece(llm, Request("whole", (user(LONG),), sampling=GREEDY)))
         assert asyncio.run(run()) < whole / 2
 
-    def test_speculation_leaves_other_conversations_alone(self, llm: Llama) -> None:
+    def test_speculation_leaves_other_conversations_alone(self, llm: LlamaCppLLM) -> None:
         async def run() -> None:
             for i in range(llamacpp.SLOTS):
                 await answer(llm, Request(f"busy {i}", (user("Hi"),), sampling=Sampling(max_tokens=1)))
@@ -298,17 +298,17 @@ class TestCache:
 
         asyncio.run(run())
 
-    def test_nothing_is_kept_of_a_conversation_that_is_over(self, llm: Llama) -> None:
+    def test_nothing_is_kept_of_a_conversation_that_is_over(self, llm: LlamaCppLLM) -> None:
         asyncio.run(answer(llm, Request("over", (user("Hi"),), sampling=GREEDY)))
         llm.forget("over")
-        assert "over" not in llm._memories
+        assert "over" not in llm._token_caches
         assert not llm._generating
         assert "over" not in llm._prefills
 
 
 @pytest.mark.weights
 class TestPace:
-    def test_generation_waits_for_its_reader_and_goes_on_as_if_it_had_not(self, llm: Llama) -> None:
+    def test_generation_waits_for_its_reader_and_goes_on_as_if_it_had_not(self, llm: LlamaCppLLM) -> None:
         request = Request("pace", (user("Tell me a long story about a fox."),), sampling=GREEDY)
 
         async def slowly() -> tuple[str, int]:
@@ -328,7 +328,7 @@ class TestPace:
         assert slow == text
         assert pauses > GREEDY.max_tokens / AHEAD if GREEDY.max_tokens else False
 
-    def test_a_reply_that_nobody_reads_holds_no_slot(self, llm: Llama) -> None:
+    def test_a_reply_that_nobody_reads_holds_no_slot(self, llm: LlamaCppLLM) -> None:
         async def run() -> None:
             request = [Request(f"unread {i}", (user(COUNT),), sampling=GREEDY) for i in range(llamacpp.SLOTS + 1)]
             replies = [words(llm, r) for r in request]
@@ -342,7 +342,7 @@ class TestPace:
 
 @pytest.mark.weights
 class TestConcurrency:
-    def test_conversations_do_not_mix(self, llm: Llama) -> None:
+    def test_conversations_do_not_mix(self, llm: LlamaCppLLM) -> None:
         names = ["Anna", "Boris", "Clara", "David", "Emma", "Felix", "Greta", "Hugo", "Ida", "Jonas"]
         turns = {n: (user(n), model(f"{n} {n} {n} {n}")) * 3 + (user(n),) for n in names}
         requests = [Request(f"name {n}", messages, sampling=GREEDY) for n, messages in turns.items()]
@@ -354,7 +354,7 @@ class TestConcurrency:
             assert name in text
             assert not any(other in text for other in names if other != name)
 
-    def test_replies_share_their_steps(self, llm: Llama) -> None:
+    def test_replies_share_their_steps(self, llm: LlamaCppLLM) -> None:
         """Of four that are written at once, tokens come together and then none for a step."""
         requests = [Request(f"shared {i}", (user(f"{i}. {COUNT}"),), sampling=GREEDY) for i in range(4)]
         came: list[float] = []
@@ -372,7 +372,7 @@ class TestConcurrency:
         within_a_step, between_steps = gaps[len(gaps) // 2], gaps[len(gaps) * 9 // 10]
         assert between_steps > 4 * within_a_step, "of four gaps three lie within a step"
 
-    def test_cancelling_stops_the_work(self, llm: Llama) -> None:
+    def test_cancelling_stops_the_work(self, llm: LlamaCppLLM) -> None:
         async def cancelled_after(begun: asyncio.Event, task: asyncio.Task[object]) -> float:
             await begun.wait()
             at = time.perf_counter()
@@ -438,4 +438,4 @@ def test_the_default_knows_paris_and_remembers_a_name() -> None:
     try:
         asyncio.run(run())
     finally:
-        llm.unload()
+        llm.unload_model()

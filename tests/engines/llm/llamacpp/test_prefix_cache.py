@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from openlive.engines.llm.llamacpp.prefix_cache import AT_MOST, Beginning
-from openlive.engines.llm.llamacpp.server import Chunk
+from openlive.engines.llm.llamacpp.prefix_cache import AT_MOST, PromptPrefix
+from openlive.engines.llm.llamacpp.server import CompletionChunk
 from openlive.engines.llm.prompt.conversation import LLMError
 
 TOKENS = list(range(100, 200))
@@ -24,7 +24,9 @@ class Runtime:
         self.computed = 0
         self.restored: list[int] = []
 
-    def complete(self, prompt: Sequence[int], slot: int, options: dict[str, Any], on: Callable[[Chunk], bool]) -> None:
+    def run_completion(
+        self, prompt: Sequence[int], slot: int, options: dict[str, Any], on: Callable[[CompletionChunk], bool]
+    ) -> None:
         assert options == {"n_predict": 0}
         held = self.held.setdefault(slot, [])
         if held != prompt[: len(held)]:
@@ -32,57 +34,57 @@ class Runtime:
         while len(held) < len(prompt):
             held += prompt[len(held) :][:32]
             self.computed += 1
-            if on(Chunk(cached=0)):
+            if on(CompletionChunk(cached=0)):
                 return
-        on(Chunk(" a", (7,), finished=True))
+        on(CompletionChunk(" a", (7,), finished=True))
 
-    def save(self, slot: int, name: str) -> None:
+    def save_slot(self, slot: int, name: str) -> None:
         assert self.folder
         (self.folder / name).write_text(json.dumps(self.held[slot]))
 
-    def restore(self, slot: int, name: str) -> None:
+    def restore_slot(self, slot: int, name: str) -> None:
         assert self.folder
         self.held[slot] = json.loads((self.folder / name).read_text())
         self.restored.append(slot)
 
 
-def on(_: Chunk) -> bool:
+def on(_: CompletionChunk) -> bool:
     return False
 
 
-def beginning(runtime: Runtime, name: str = "weights") -> Beginning:
-    return Beginning(runtime, TOKENS, name)  # type: ignore[arg-type]
+def beginning(runtime: Runtime, name: str = "weights") -> PromptPrefix:
+    return PromptPrefix(runtime, TOKENS, name)  # type: ignore[arg-type]
 
 
 def test_it_is_computed_once_and_read_after_that(tmp_path: Path) -> None:
     runtime = Runtime(tmp_path)
     one = beginning(runtime)
-    assert one.prepare(0, PROMPT, on)
+    assert one.ensure_in_slot(0, PROMPT, on)
     assert runtime.computed == 4
-    assert one.prepare(0, PROMPT, on)
-    assert one.prepare(1, PROMPT, on)
+    assert one.ensure_in_slot(0, PROMPT, on)
+    assert one.ensure_in_slot(1, PROMPT, on)
     assert (runtime.computed, runtime.restored) == (4, [1])
     assert runtime.held[1] == TOKENS
 
 
 def test_the_next_start_reads_it(tmp_path: Path) -> None:
-    beginning(Runtime(tmp_path)).prepare(0, PROMPT, on)
+    beginning(Runtime(tmp_path)).ensure_in_slot(0, PROMPT, on)
     later = Runtime(tmp_path)
-    assert beginning(later).prepare(3, PROMPT, on)
+    assert beginning(later).ensure_in_slot(3, PROMPT, on)
     assert (later.computed, later.restored) == (0, [3])
 
 
 def test_other_weights_read_nothing_of_it(tmp_path: Path) -> None:
-    beginning(Runtime(tmp_path)).prepare(0, PROMPT, on)
+    beginning(Runtime(tmp_path)).ensure_in_slot(0, PROMPT, on)
     later = Runtime(tmp_path)
-    beginning(later, "others").prepare(0, PROMPT, on)
+    beginning(later, "others").ensure_in_slot(0, PROMPT, on)
     assert later.restored == []
 
 
 def test_prompts_that_begin_otherwise_are_left_alone(tmp_path: Path) -> None:
     runtime = Runtime(tmp_path)
-    assert beginning(runtime).prepare(0, TOKENS[:-1], on)
-    assert beginning(runtime).prepare(0, [], on)
+    assert beginning(runtime).ensure_in_slot(0, TOKENS[:-1], on)
+    assert beginning(runtime).ensure_in_slot(0, [], on)
     assert (runtime.computed, list(tmp_path.iterdir())) == (0, [])
 
 
@@ -90,23 +92,23 @@ def test_prompts_that_begin_otherwise_are_left_alone(tmp_path: Path) -> None:
 def test_a_slot_that_has_lost_it_gets_it_again(tmp_path: Path, how: str) -> None:
     runtime = Runtime(tmp_path)
     one = beginning(runtime)
-    one.prepare(0, PROMPT, on)
+    one.ensure_in_slot(0, PROMPT, on)
     if how == "emptied":
-        one.lost(0)
+        one.forget_slot(0)
     else:
-        one.prepare(0, [1, 2, 3], on)
-    one.prepare(0, PROMPT, on)
+        one.ensure_in_slot(0, [1, 2, 3], on)
+    one.ensure_in_slot(0, PROMPT, on)
     assert runtime.restored == [0]
 
 
 @pytest.mark.parametrize("damage", [b"", b"[100, 101", b'["what is none of ours"]'])
 def test_a_damaged_file_is_not_read_but_replaced(tmp_path: Path, damage: bytes) -> None:
-    beginning(Runtime(tmp_path)).prepare(0, PROMPT, on)
+    beginning(Runtime(tmp_path)).ensure_in_slot(0, PROMPT, on)
     [file] = tmp_path.glob("*.kv")
     whole = file.read_bytes()
     file.write_bytes(damage)
     later = Runtime(tmp_path)
-    assert beginning(later).prepare(0, PROMPT, on)
+    assert beginning(later).ensure_in_slot(0, PROMPT, on)
     assert (later.computed, later.restored) == (4, [])
     assert file.read_bytes() == whole
 
@@ -114,29 +116,29 @@ def test_a_damaged_file_is_not_read_but_replaced(tmp_path: Path, damage: bytes) 
 def test_what_was_stopped_is_not_kept_and_goes_on_later(tmp_path: Path) -> None:
     runtime = Runtime(tmp_path)
     one = beginning(runtime)
-    assert not one.prepare(0, PROMPT, lambda _: runtime.computed == 2)
+    assert not one.ensure_in_slot(0, PROMPT, lambda _: runtime.computed == 2)
     assert not list(tmp_path.iterdir())
-    assert one.prepare(0, PROMPT, on)
+    assert one.ensure_in_slot(0, PROMPT, on)
     assert runtime.computed == 4
 
 
 def test_the_reader_sees_progress_and_no_words() -> None:
-    seen: list[Chunk] = []
+    seen: list[CompletionChunk] = []
 
-    def look(chunk: Chunk) -> bool:
+    def look(chunk: CompletionChunk) -> bool:
         seen.append(chunk)
         return False
 
-    beginning(Runtime(None)).prepare(0, PROMPT, look)
+    beginning(Runtime(None)).ensure_in_slot(0, PROMPT, look)
     assert len(seen) == 5
-    assert set(seen) == {Chunk(cached=0)}
+    assert set(seen) == {CompletionChunk(cached=0)}
 
 
 def test_without_a_folder_every_slot_computes_it() -> None:
     runtime = Runtime(None)
     one = beginning(runtime)
-    one.prepare(0, PROMPT, on)
-    one.prepare(1, PROMPT, on)
+    one.ensure_in_slot(0, PROMPT, on)
+    one.ensure_in_slot(1, PROMPT, on)
     assert runtime.computed == 8
 
 
@@ -148,10 +150,10 @@ def test_a_folder_that_takes_nothing_costs_a_line_in_the_log(
     def full(slot: int, name: str) -> None:
         raise LLMError("No space left on device")
 
-    monkeypatch.setattr(runtime, "save", full)
+    monkeypatch.setattr(runtime, "save_slot", full)
     one = beginning(runtime)
-    assert one.prepare(0, PROMPT, on)
-    assert one.prepare(1, PROMPT, on)
+    assert one.ensure_in_slot(0, PROMPT, on)
+    assert one.ensure_in_slot(1, PROMPT, on)
     assert [record.getMessage() for record in caplog.records] == [
         f"What prompts begin with cannot be kept in {tmp_path}: No space left on device"
     ]
@@ -160,5 +162,5 @@ def test_a_folder_that_takes_nothing_costs_a_line_in_the_log(
 
 def test_few_files_stay(tmp_path: Path) -> None:
     for i in range(AT_MOST + 3):
-        beginning(Runtime(tmp_path), f"weights {i}").prepare(0, PROMPT, on)
+        beginning(Runtime(tmp_path), f"weights {i}").ensure_in_slot(0, PROMPT, on)
     assert len(list(tmp_path.glob("*.kv"))) == len(list(tmp_path.glob("*.sha256"))) == AT_MOST

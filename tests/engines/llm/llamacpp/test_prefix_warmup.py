@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from openlive.engines.llm.llamacpp import prefix_warmup as ahead_module
 from openlive.engines.llm.llamacpp import tasks
-from openlive.engines.llm.llamacpp.engine import Llama
-from openlive.engines.llm.llamacpp.server import Chunk
+from openlive.engines.llm.llamacpp.engine import LlamaCppLLM
+from openlive.engines.llm.llamacpp.server import CompletionChunk
 from openlive.engines.llm.prompt import chatml
 from openlive.engines.llm.prompt.conversation import MalformedCallError
 from openlive.types import FunctionDeclaration, Message, Progress, Request, Text
@@ -33,18 +33,20 @@ class Kept(Runtime):
         self.prompts: list[Sequence[int]] = []
         self.restored = 0
 
-    def complete(self, prompt: Sequence[int], slot: int, options: dict[str, Any], on: Callable[[Chunk], bool]) -> None:
+    def run_completion(
+        self, prompt: Sequence[int], slot: int, options: dict[str, Any], on: Callable[[CompletionChunk], bool]
+    ) -> None:
         self.prompts.append(prompt)
 
-        def step(chunk: Chunk) -> bool:
+        def step(chunk: CompletionChunk) -> bool:
             return on(replace(chunk, computed=self._held.get(slot, 0)))
 
-        super().complete(prompt, slot, options, step)
+        super().run_completion(prompt, slot, options, step)
 
-    def save(self, slot: int, name: str) -> None:
+    def save_slot(self, slot: int, name: str) -> None:
         (self.folder / name).write_bytes(b"kept")  # type: ignore[operator]
 
-    def restore(self, slot: int, name: str) -> None:
+    def restore_slot(self, slot: int, name: str) -> None:
         self.restored += 1
         self._held[slot] = 10_000
 
@@ -58,8 +60,8 @@ def kept(folder: Path) -> list[Path]:
     return list(folder.glob("*.kv"))
 
 
-def model(runtime: Runtime) -> Llama:
-    return Llama(runtime, lambda request, unfinished: chatml.build(request, unfinished=unfinished), "w")  # type: ignore[arg-type]
+def model(runtime: Runtime) -> LlamaCppLLM:
+    return LlamaCppLLM(runtime, lambda request, unfinished: chatml.build_prompt(request, unfinished=unfinished), "w")  # type: ignore[arg-type]
 
 
 def asked(*functions: FunctionDeclaration) -> Request:
@@ -91,7 +93,7 @@ async def test_a_session_with_functions_waits_for_what_is_under_way(
     runtime = Kept(tmp_path)
     llm = model(runtime)
     ahead = asyncio.create_task(llm.prepare(lambda done, total: None))
-    await until(lambda: llm._ahead.under_way)
+    await until(lambda: llm._warmup.is_under_way)
     await llm.prefill(asked(WEATHER))  # does not begin it either
     goes_on = False
     with suppress(MalformedCallError):  # " word word word" is no call
@@ -108,7 +110,7 @@ async def test_others_are_answered_meanwhile(tmp_path: Path) -> None:
     runtime = Kept(tmp_path)
     llm = model(runtime)
     ahead = asyncio.create_task(llm.prepare(lambda done, total: None))
-    await until(lambda: llm._ahead.under_way)
+    await until(lambda: llm._warmup.is_under_way)
     assert [piece async for piece in llm.generate(asked()) if isinstance(piece, Text)]
     assert not ahead.done(), "it goes on behind them"
     await ahead
@@ -121,10 +123,10 @@ async def test_what_is_stopped_is_no_longer_waited_for(tmp_path: Path) -> None:
     runtime = Kept(tmp_path)
     llm = model(runtime)
     ahead = asyncio.create_task(llm.prepare(lambda done, total: None))
-    await until(lambda: llm._ahead.under_way)
+    await until(lambda: llm._warmup.is_under_way)
     ahead.cancel()
     with suppress(asyncio.CancelledError):
         await ahead
-    assert not llm._ahead.under_way
+    assert not llm._warmup.is_under_way
     assert [piece async for piece in llm.generate(asked()) if isinstance(piece, Text)]
     await llm.close()

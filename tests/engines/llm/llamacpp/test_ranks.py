@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from openlive.engines.llm.functions import routing
 from openlive.engines.llm.llamacpp import generation, tasks
-from openlive.engines.llm.llamacpp.engine import SLOTS, Llama
-from openlive.engines.llm.llamacpp.generation import Run, Signal
-from openlive.engines.llm.llamacpp.server import Chunk
+from openlive.engines.llm.llamacpp.engine import SLOTS, LlamaCppLLM
+from openlive.engines.llm.llamacpp.generation import CompletionRun, LoopSignal
+from openlive.engines.llm.llamacpp.server import CompletionChunk
 from openlive.engines.llm.prompt import chatml
 from openlive.engines.llm.prompt.conversation import MalformedCallError
-from openlive.engines.runtime.speculation import Hold, enter
+from openlive.engines.runtime.speculation import Hold, enter_hold
 from openlive.types import FunctionDeclaration, Image, Message, Progress, Request, Sampling, Text
 
 STEP = 0.002
@@ -45,27 +45,29 @@ class Runtime:
         self.askers.add(threading.get_ident())
         return tuple(len(word) for word in text.split())
 
-    def clear(self, slot: int) -> None:
+    def clear_slot(self, slot: int) -> None:
         self._held[slot] = 0
 
     def close(self) -> None:
         pass
 
-    def complete(self, prompt: Sequence[int], slot: int, options: dict[str, Any], on: Callable[[Chunk], bool]) -> None:
+    def run_completion(
+        self, prompt: Sequence[int], slot: int, options: dict[str, Any], on: Callable[[CompletionChunk], bool]
+    ) -> None:
         self.log.append(("+", slot))
         try:
             held = self._held.get(slot, 0)
             while held < len(prompt):
                 time.sleep(STEP)
                 held = self._held[slot] = min(held + 32, len(prompt))
-                if on(Chunk(cached=0)):
+                if on(CompletionChunk(cached=0)):
                     return
             self.log.append(("!", slot))
             for _ in range(options["n_predict"]):
                 time.sleep(STEP)
-                if on(Chunk(" word", (4,))):
+                if on(CompletionChunk(" word", (4,))):
                     return
-            on(Chunk(finished=True))
+            on(CompletionChunk(finished=True))
         finally:
             self.log.append(("-", slot))
 
@@ -83,8 +85,8 @@ def runtime() -> Runtime:
 
 
 @pytest.fixture
-def llm(runtime: Runtime) -> Llama:
-    return Llama(runtime, lambda request, unfinished: chatml.build(request, unfinished=unfinished))  # type: ignore[arg-type]
+def llm(runtime: Runtime) -> LlamaCppLLM:
+    return LlamaCppLLM(runtime, lambda request, unfinished: chatml.build_prompt(request, unfinished=unfinished))  # type: ignore[arg-type]
 
 
 def asks(name: str, text: str = "Hi", tokens: int = 3) -> Request:
@@ -96,7 +98,7 @@ def waits(name: str) -> Request:
     return Request(name, (), instructions=LONG)
 
 
-async def first(llm: Llama, request: Request) -> float:
+async def first(llm: LlamaCppLLM, request: Request) -> float:
     begun = time.perf_counter()
     async with aclosing(llm.generate(request)) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
@@ -112,14 +114,14 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def test_the_event_loop_never_waits_for_tokens_or_grammars(
-    llm: Llama, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    llm: LlamaCppLLM, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def grammar(functions: Sequence[FunctionDeclaration]) -> str:
         runtime.askers.add(threading.get_ident())
         return routing_grammar(functions)
 
-    routing_grammar = routing.grammar
-    monkeypatch.setattr(routing, "grammar", grammar)
+    routing_grammar = routing.build_grammar
+    monkeypatch.setattr(routing, "build_grammar", grammar)
     monkeypatch.setattr(tasks, "CALLS", 3)
     runtime.askers.clear()  # by now the model is loaded, which happens in a thread
 
@@ -135,15 +137,17 @@ def test_the_event_loop_never_waits_for_tokens_or_grammars(
 
 
 def test_a_prefill_that_made_way_is_not_taken_for_done_by_the_signal_of_its_first_part(
-    llm: Llama, runtime: Runtime
+    llm: LlamaCppLLM, runtime: Runtime
 ) -> None:
     async def run() -> None:
-        late = Run((), {"n_predict": 0}, Signal())
-        late.end(None)
-        await late.wait()  # it had ended: the signal has not been taken
-        late.again()
+        late = CompletionRun((), {"n_predict": 0}, LoopSignal())
+        late.mark_ended(None)
+        await late.wait_for_signal()  # it had ended: the signal has not been taken
+        late.reset_for_restart()
         await asyncio.sleep(0)
-        computing = asyncio.create_task(llm._compute("late", late, waits("late"), lambda r, _: chatml.build(r)))
+        computing = asyncio.create_task(
+            llm._prefill_prompt("late", late, waits("late"), lambda r, _: chatml.build_prompt(r))
+        )
         async with asyncio.timeout(10):
             await computing
         assert late.ended
@@ -152,7 +156,7 @@ def test_a_prefill_that_made_way_is_not_taken_for_done_by_the_signal_of_its_firs
     asyncio.run(run())
 
 
-def test_the_prefills_of_those_who_only_wait_come_one_after_the_other(llm: Llama, runtime: Runtime) -> None:
+def test_the_prefills_of_those_who_only_wait_come_one_after_the_other(llm: LlamaCppLLM, runtime: Runtime) -> None:
     async def run() -> None:
         async with asyncio.timeout(10):
             await asyncio.gather(*(llm.prefill(waits(f"idle {i}")) for i in range(8)))
@@ -162,7 +166,7 @@ def test_the_prefills_of_those_who_only_wait_come_one_after_the_other(llm: Llama
     assert len([what for what, _ in runtime.log if what == "!"]) == 8
 
 
-def test_they_make_way_for_who_speaks_and_go_on_afterwards(llm: Llama, runtime: Runtime) -> None:
+def test_they_make_way_for_who_speaks_and_go_on_afterwards(llm: LlamaCppLLM, runtime: Runtime) -> None:
     async def run() -> None:
         idle = [asyncio.create_task(llm.prefill(waits(f"idle {i}"))) for i in range(8)]
         await until(lambda: ("+", 0) in runtime.log)
@@ -179,7 +183,7 @@ def test_they_make_way_for_who_speaks_and_go_on_afterwards(llm: Llama, runtime: 
     assert len(done) == 9, "all were computed in the end"
 
 
-def test_a_prefill_makes_way_for_the_first_words_of_another(llm: Llama, runtime: Runtime) -> None:
+def test_a_prefill_makes_way_for_the_first_words_of_another(llm: LlamaCppLLM, runtime: Runtime) -> None:
     async def run() -> None:
         talking = asyncio.create_task(llm.prefill(asks("talking", LONG)))
         await until(lambda: ("+", 0) in runtime.log)
@@ -194,7 +198,7 @@ def test_a_prefill_makes_way_for_the_first_words_of_another(llm: Llama, runtime:
     asyncio.run(run())
 
 
-def test_what_follows_the_first_words_waits_for_those_of_others(llm: Llama, runtime: Runtime) -> None:
+def test_what_follows_the_first_words_waits_for_those_of_others(llm: LlamaCppLLM, runtime: Runtime) -> None:
     async def run() -> None:
         async with aclosing(llm.generate(asks("early", tokens=40))) as early:  # type: ignore[type-var]
             assert [isinstance(await anext(early), kind) for kind in (Progress, Text)] == [True, True]
@@ -212,7 +216,7 @@ def test_what_follows_the_first_words_waits_for_those_of_others(llm: Llama, runt
 
 
 def test_what_follows_the_first_words_has_its_turn_where_one_answer_after_another_begins(
-    llm: Llama, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    llm: LlamaCppLLM, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its end would never be told otherwise, while all that it said has been heard."""
     monkeypatch.setattr(generation, "PATIENCE", 0.05)
@@ -239,30 +243,30 @@ def test_what_follows_the_first_words_has_its_turn_where_one_answer_after_anothe
     asyncio.run(run())
 
 
-def test_a_reply_that_is_cancelled_while_it_waits_holds_nobody_up(llm: Llama) -> None:
+def test_a_reply_that_is_cancelled_while_it_waits_holds_nobody_up(llm: LlamaCppLLM) -> None:
     async def run() -> None:
         holding = asyncio.create_task(first(llm, asks("one", LONG)))
         await until(lambda: bool(llm._runs))
         waiting = asyncio.create_task(first(llm, asks("one", "Once more")))  # its slot is taken
-        await until(lambda: bool(llm._silent))
+        await until(lambda: bool(llm._unstarted))
         waiting.cancel()
         async with asyncio.timeout(10):
             await holding
             await llm.prefill(waits("idle"))
-        assert not llm._silent
+        assert not llm._unstarted
 
     asyncio.run(run())
 
 
-async def prepare(llm: Llama, request: Request, hold: Hold) -> None:
+async def prepare(llm: LlamaCppLLM, request: Request, hold: Hold) -> None:
     """All of an answer that nobody waits for before it is released."""
-    enter(hold)
+    enter_hold(hold)
     async with aclosing(llm.generate(request)) as pieces:  # type: ignore[type-var]
         async for _ in pieces:
             pass
 
 
-def test_an_answer_that_is_held_comes_at_once_where_nobody_waits(llm: Llama, runtime: Runtime) -> None:
+def test_an_answer_that_is_held_comes_at_once_where_nobody_waits(llm: LlamaCppLLM, runtime: Runtime) -> None:
     async def run() -> None:
         idle = asyncio.create_task(llm.prefill(waits("idle")))
         await until(lambda: ("+", 0) in runtime.log)
@@ -274,7 +278,7 @@ def test_an_answer_that_is_held_comes_at_once_where_nobody_waits(llm: Llama, run
     asyncio.run(run())
 
 
-def test_an_answer_that_is_held_makes_way_for_one_that_is_waited_for(llm: Llama, runtime: Runtime) -> None:
+def test_an_answer_that_is_held_makes_way_for_one_that_is_waited_for(llm: LlamaCppLLM, runtime: Runtime) -> None:
     async def run() -> None:
         held = asyncio.create_task(prepare(llm, asks("held", LONG), Hold()))
         await until(lambda: ("+", 0) in runtime.log)
@@ -288,7 +292,7 @@ def test_an_answer_that_is_held_makes_way_for_one_that_is_waited_for(llm: Llama,
     asyncio.run(run())
 
 
-def test_an_answer_that_is_held_keeps_nobody_from_going_on(llm: Llama, runtime: Runtime) -> None:
+def test_an_answer_that_is_held_keeps_nobody_from_going_on(llm: LlamaCppLLM, runtime: Runtime) -> None:
     async def run() -> None:
         async with aclosing(llm.generate(asks("early", tokens=20))) as early:  # type: ignore[type-var]
             await anext(early)
@@ -305,7 +309,7 @@ def test_an_answer_that_is_held_keeps_nobody_from_going_on(llm: Llama, runtime: 
     asyncio.run(run())
 
 
-def test_an_answer_that_is_held_costs_no_other_conversation_its_cache(llm: Llama) -> None:
+def test_an_answer_that_is_held_costs_no_other_conversation_its_cache(llm: LlamaCppLLM) -> None:
     async def run() -> None:
         for i in range(SLOTS):
             await first(llm, asks(f"going on {i}"))
@@ -323,7 +327,7 @@ def test_an_answer_that_is_held_costs_no_other_conversation_its_cache(llm: Llama
     asyncio.run(run())
 
 
-def test_an_answer_that_is_released_goes_before_prefills_at_once(llm: Llama, runtime: Runtime) -> None:
+def test_an_answer_that_is_released_goes_before_prefills_at_once(llm: LlamaCppLLM, runtime: Runtime) -> None:
     async def run() -> None:
         hold = Hold()
         held = asyncio.create_task(prepare(llm, asks("held", LONG), hold))
@@ -340,7 +344,7 @@ def test_an_answer_that_is_released_goes_before_prefills_at_once(llm: Llama, run
     asyncio.run(run())
 
 
-def test_a_thread_that_cannot_start_costs_one_answer(llm: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_cannot_start_costs_one_answer(llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", refuse)
@@ -359,7 +363,7 @@ def test_a_thread_that_cannot_start_costs_one_answer(llm: Llama, monkeypatch: py
     asyncio.run(run())
 
 
-def test_threads_are_as_many_as_there_was_work_at_once(llm: Llama) -> None:
+def test_threads_are_as_many_as_there_was_work_at_once(llm: LlamaCppLLM) -> None:
     async def run() -> None:
         for _ in range(3):
             async with asyncio.timeout(10):
@@ -375,7 +379,9 @@ def looks(name: str) -> Request:
     return Request(name, (Message("user", (Image("image/jpeg", b"", words=LONG),)),))
 
 
-def test_a_judgement_of_a_frame_makes_way_for_everything_and_goes_on_afterwards(llm: Llama, runtime: Runtime) -> None:
+def test_a_judgement_of_a_frame_makes_way_for_everything_and_goes_on_afterwards(
+    llm: LlamaCppLLM, runtime: Runtime
+) -> None:
     async def run() -> None:
         judgement = asyncio.create_task(llm.notices(looks("watching")))
         await until(lambda: ("+", 0) in runtime.log)
@@ -389,7 +395,7 @@ def test_a_judgement_of_a_frame_makes_way_for_everything_and_goes_on_afterwards(
     asyncio.run(run())
 
 
-def test_a_judgement_waits_for_an_answer_and_keeps_nobody_waiting(llm: Llama, runtime: Runtime) -> None:
+def test_a_judgement_waits_for_an_answer_and_keeps_nobody_waiting(llm: LlamaCppLLM, runtime: Runtime) -> None:
     async def run() -> None:
         answer = asyncio.create_task(first(llm, asks("talking", LONG)))
         await until(lambda: ("+", 0) in runtime.log)
@@ -404,7 +410,7 @@ def test_a_judgement_waits_for_an_answer_and_keeps_nobody_waiting(llm: Llama, ru
     asyncio.run(run())
 
 
-def test_a_judgement_that_nobody_wants_any_more_stops(llm: Llama, runtime: Runtime) -> None:
+def test_a_judgement_that_nobody_wants_any_more_stops(llm: LlamaCppLLM, runtime: Runtime) -> None:
     async def run() -> None:
         judgement = asyncio.create_task(llm.notices(looks("watching")))
         await until(lambda: ("+", 0) in runtime.log)

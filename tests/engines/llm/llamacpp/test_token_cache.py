@@ -1,8 +1,8 @@
 import sys
 import threading
 
-from openlive.engines.llm.llamacpp.token_cache import Memory, Tokens
-from openlive.engines.llm.prompt.conversation import Piece
+from openlive.engines.llm.llamacpp.token_cache import TokenCache, Tokens
+from openlive.engines.llm.prompt.conversation import PromptPiece
 
 REPLY = [("Be", (1,)), ("liev", (2,)), ("able", (3,)), (" 🦄", (4, 5)), (".", (6,))]
 
@@ -18,27 +18,27 @@ class Letters:
         return (-1,) if special else tuple(ord(c) for c in text)
 
 
-def said(text: str) -> Piece:
-    return Piece(text, "reply")
+def said(text: str) -> PromptPiece:
+    return PromptPiece(text, "reply")
 
 
 def test_mark_up_counts_only_where_it_is_ours() -> None:
-    assert Memory().encode([Piece("<end>", "control"), Piece("<>", "text")], Letters()) == [-1, 60, 62]
+    assert TokenCache().encode([PromptPiece("<end>", "control"), PromptPiece("<>", "text")], Letters()) == [-1, 60, 62]
 
 
 def test_a_reply_keeps_the_tokens_that_it_was_generated_with() -> None:
-    memory = Memory()
-    memory.keep(REPLY)
+    memory = TokenCache()
+    memory.keep_reply(REPLY)
     assert memory.encode([said("Believable 🦄.")], Letters()) == [1, 2, 3, 4, 5, 6]
 
 
 def test_replies_may_be_kept_by_one_thread_while_another_encodes() -> None:
-    memory, begun, done = Memory(), threading.Event(), threading.Event()
+    memory, begun, done = TokenCache(), threading.Event(), threading.Event()
     reply = [("word ", (1,))] * 100
 
     def keep() -> None:
         while not done.is_set():
-            memory.keep(reply)
+            memory.keep_reply(reply)
             begun.set()
 
     keeper, switched = threading.Thread(target=keep), sys.getswitchinterval()
@@ -55,33 +55,37 @@ def test_replies_may_be_kept_by_one_thread_while_another_encodes() -> None:
 
 
 def test_what_a_reply_gets_after_it_was_kept_is_not_taken_in() -> None:
-    memory, reply = Memory(), [("Be", (1,))]
-    memory.keep(reply)
+    memory, reply = TokenCache(), [("Be", (1,))]
+    memory.keep_reply(reply)
     reply.append(("liev", (2,)))  # by the thread that generated it
     assert memory.encode([said("Believ")], Letters()) == [1, *map(ord, "liev")]
 
 
 def test_a_cut_reply_keeps_them_up_to_the_cut() -> None:
-    memory = Memory()
-    memory.keep(REPLY)
+    memory = TokenCache()
+    memory.keep_reply(REPLY)
     assert memory.encode([said("Believab")], Letters()) == [1, 2, ord("a"), ord("b")]
 
 
 def test_the_reply_that_fits_best_is_taken() -> None:
-    memory = Memory()
-    memory.keep([("Be", (9,)), ("e", (9,))])
-    memory.keep(REPLY)
-    memory.keep([("Bel", (8,))])
+    memory = TokenCache()
+    memory.keep_reply([("Be", (9,)), ("e", (9,))])
+    memory.keep_reply(REPLY)
+    memory.keep_reply([("Bel", (8,))])
     assert memory.encode([said("Believable")], Letters()) == [1, 2, 3]
     assert memory.encode([said("Z")], Letters()) == [ord("Z")]
 
 
 def test_a_turn_tokenises_only_what_is_new() -> None:
-    memory, letters = Memory(), Letters()
-    memory.keep(REPLY)
-    memory.encode([Piece("a", "text"), said("Believable")], letters)
+    memory, letters = TokenCache(), Letters()
+    memory.keep_reply(REPLY)
+    memory.encode([PromptPiece("a", "text"), said("Believable")], letters)
     letters.asked.clear()
     for text in "bcdefg":
-        memory.keep([(text, (7,))])  # the reply itself is forgotten after a few others
-    assert memory.encode([Piece("a", "text"), said("Believable"), Piece("new", "text")], letters)[1:4] == [1, 2, 3]
+        memory.keep_reply([(text, (7,))])  # the reply itself is forgotten after a few others
+    assert memory.encode([PromptPiece("a", "text"), said("Believable"), PromptPiece("new", "text")], letters)[1:4] == [
+        1,
+        2,
+        3,
+    ]
     assert letters.asked == ["new"]

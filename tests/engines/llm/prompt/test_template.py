@@ -24,7 +24,7 @@ def request(*messages: tuple[Role, str], instructions: str = "") -> Request:
 
 
 def prompt(request: Request, render: template.Render = render, *, unfinished: bool = False) -> str:
-    return "".join(piece.text for piece in template.build(request, render, unfinished=unfinished))
+    return "".join(piece.text for piece in template.build_prompt(request, render, unfinished=unfinished))
 
 
 def test_a_conversation() -> None:
@@ -33,7 +33,7 @@ def test_a_conversation() -> None:
 
 
 def test_text_keeps_its_own_pieces() -> None:
-    pieces = template.build(request(("user", "Hello"), ("model", "Hi!"), ("user", "[/]")), render)
+    pieces = template.build_prompt(request(("user", "Hello"), ("model", "Hi!"), ("user", "[/]")), render)
     assert [(p.text, p.kind) for p in pieces] == [
         ("[user]", "control"),
         ("Hello", "text"),
@@ -81,6 +81,6 @@ def test_what_is_unfinished_is_a_prefix_of_what_follows() -> None:
 
 def test_functions_are_mentioned_after_the_instructions() -> None:
     weather = FunctionDeclaration("w", "Tells the weather.")
-    pieces = template.build(Request("c", (Message("user", (Text("Well?"),)),), "Be brief.", (weather,)), render)
+    pieces = template.build_prompt(Request("c", (Message("user", (Text("Well?"),)),), "Be brief.", (weather,)), render)
     assert pieces[1].text.startswith("Be brief.\n\nWhat you can do")
     assert "- Tells the weather." in pieces[1].text

@@ -7,23 +7,23 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from openlive.engines.runtime.child_process import Child
+from openlive.engines.runtime.child_process import ChildProcess
 from openlive.engines.tts.g2p.phonemes import (
     VOCABULARY,
-    Espeak,
+    EspeakPhonemizer,
     PhonemeError,
-    dialect,
     ends_in_vowel,
-    punctuation,
-    symbols,
+    find_dialect,
+    find_end_mark,
+    ipa_to_symbols,
 )
 
-US = dialect("en-us")
+US = find_dialect("en-us")
 
 
 @pytest.fixture(scope="module")
-def espeak() -> Iterator[Espeak]:
-    espeak = Espeak()
+def espeak() -> Iterator[EspeakPhonemizer]:
+    espeak = EspeakPhonemizer()
     yield espeak
     espeak.close()
 
@@ -47,7 +47,7 @@ def test_the_vocabulary_is_the_published_one() -> None:
     ],
 )
 def test_ipa_becomes_kokoros_symbols(ipa: str, language: str, kokoro: str) -> None:
-    assert symbols(ipa, dialect(language).rules) == kokoro
+    assert ipa_to_symbols(ipa, find_dialect(language).rules) == kokoro
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_ipa_becomes_kokoros_symbols(ipa: str, language: str, kokoro: str) -> No
     [("Hello, ", ","), ("What?!", "?"), ("Oh... ", "…"), ('end."', "."), ("好。", "."), ("bare", ""), ("you) — ", "—")],
 )
 def test_marks_that_end_a_clause(source: str, mark: str) -> None:
-    assert punctuation(source) == mark
+    assert find_end_mark(source) == mark
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_marks_that_end_a_clause(source: str, mark: str) -> None:
         ("one\ntwo", "wˈʌn tˈu"),
     ],
 )
-def test_text_becomes_phonemes(espeak: Espeak, text: str, phonemes: str) -> None:
-    assert espeak.phonemes(text, US) == phonemes
+def test_text_becomes_phonemes(espeak: EspeakPhonemizer, text: str, phonemes: str) -> None:
+    assert espeak.to_phonemes(text, US) == phonemes
 
 
 @pytest.mark.parametrize(
@@ -80,36 +80,36 @@ def test_whether_the_last_sound_is_a_vowel(phonemes: str, vowel: bool) -> None:
     assert ends_in_vowel(phonemes) is vowel
 
 
-def test_languages_do_not_mix(espeak: Espeak) -> None:
-    assert espeak.phonemes("chat", dialect("fr")) == "ʃˈa"
-    assert espeak.phonemes("chat", US) == "ʧˈæt"
-    assert espeak.phonemes("chat", dialect("en-gb")) == "ʧˈat"
+def test_languages_do_not_mix(espeak: EspeakPhonemizer) -> None:
+    assert espeak.to_phonemes("chat", find_dialect("fr")) == "ʃˈa"
+    assert espeak.to_phonemes("chat", US) == "ʧˈæt"
+    assert espeak.to_phonemes("chat", find_dialect("en-gb")) == "ʧˈat"
 
 
-def test_kanji_are_left_out(espeak: Espeak) -> None:
-    assert espeak.phonemes("東京です。", dialect("ja")) == espeak.phonemes("です。", dialect("ja"))
-    assert espeak.phonemes("東京", dialect("ja")) == ""
+def test_kanji_are_left_out(espeak: EspeakPhonemizer) -> None:
+    assert espeak.to_phonemes("東京です。", find_dialect("ja")) == espeak.to_phonemes("です。", find_dialect("ja"))
+    assert espeak.to_phonemes("東京", find_dialect("ja")) == ""
 
 
-def test_a_language_that_espeak_does_not_know(espeak: Espeak) -> None:
+def test_a_language_that_espeak_does_not_know(espeak: EspeakPhonemizer) -> None:
     with pytest.raises(PhonemeError, match="xx"):
-        espeak.phonemes("a", dialect("xx"))
-    assert espeak.phonemes("chat", US) == "ʧˈæt"
+        espeak.to_phonemes("a", find_dialect("xx"))
+    assert espeak.to_phonemes("chat", US) == "ʧˈæt"
 
 
-def test_a_dead_child_is_replaced(espeak: Espeak) -> None:
-    espeak.phonemes("a", US)
+def test_a_dead_child_is_replaced(espeak: EspeakPhonemizer) -> None:
+    espeak.to_phonemes("a", US)
     assert espeak._child is not None
     espeak._child._process.kill()
     espeak._child._process.wait()
-    assert espeak.phonemes("chat", US) == "ʧˈæt"
+    assert espeak.to_phonemes("chat", US) == "ʧˈæt"
 
 
 def test_a_child_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
-    espeak = Espeak()
+    espeak = EspeakPhonemizer()
     with pytest.raises(PhonemeError, match="twice"):
-        espeak.phonemes("a", US)
+        espeak.to_phonemes("a", US)
     espeak.close()
 
 
@@ -120,46 +120,46 @@ READS_ONE = "import sys, time; sys.stdin.readline(); print('[]', flush=True); ti
 @pytest.mark.parametrize("text", ["a", "a" * 1_000_000])  # more than a pipe takes, so that writing hangs, too
 @pytest.mark.parametrize("program", [HANGS, READS_ONE])
 def test_a_hung_child_is_killed_and_costs_one_clause(program: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Child] = []
+    started: list[ChildProcess] = []
 
-    def start(command: Sequence[str]) -> Child:
-        started.append(Child(command))
+    def start(command: Sequence[str]) -> ChildProcess:
+        started.append(ChildProcess(command))
         return started[-1]
 
-    monkeypatch.setattr("openlive.engines.tts.g2p.phonemes.Child", start)
+    monkeypatch.setattr("openlive.engines.tts.g2p.phonemes.ChildProcess", start)
     monkeypatch.setattr("openlive.engines.tts.g2p.phonemes.PROGRAM", ("-c", program))
     if program == HANGS:
         monkeypatch.setattr("openlive.engines.tts.g2p.phonemes.STARTING", 0.2)
     monkeypatch.setattr("openlive.engines.tts.g2p.phonemes.PATIENCE", 0.2)
-    espeak = Espeak()
+    espeak = EspeakPhonemizer()
     if program == READS_ONE:
-        espeak.ask("en", "a")
+        espeak.text_to_ipa("en", "a")
     with pytest.raises(PhonemeError, match="did not answer within"):
-        espeak.ask("en", text)
+        espeak.text_to_ipa("en", text)
     (child,) = started
     assert child._process.returncode == -signal.SIGKILL
     monkeypatch.undo()
-    assert espeak.phonemes("chat", US) == "ʧˈæt"
+    assert espeak.to_phonemes("chat", US) == "ʧˈæt"
     espeak.close()
 
 
 def test_a_child_that_hangs_while_nobody_asks_is_ended_by_close() -> None:
-    child = Child([sys.executable, "-c", HANGS])
+    child = ChildProcess([sys.executable, "-c", HANGS])
     child.close()
     assert child._process.returncode == -signal.SIGKILL
 
 
-def test_clauses_need_no_thread_of_their_own(espeak: Espeak, monkeypatch: pytest.MonkeyPatch) -> None:
-    espeak.phonemes("a", US)
+def test_clauses_need_no_thread_of_their_own(espeak: EspeakPhonemizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    espeak.to_phonemes("a", US)
     monkeypatch.setattr(threading.Thread, "start", lambda _: pytest.fail("a thread was started"))
     for _ in range(20):
-        espeak.phonemes("chat", US)
+        espeak.to_phonemes("chat", US)
 
 
 def test_the_thread_ends_with_the_child() -> None:
     before = {thread.ident for thread in threading.enumerate()}
-    espeak = Espeak()
-    espeak.phonemes("a", US)
+    espeak = EspeakPhonemizer()
+    espeak.to_phonemes("a", US)
     mine = [thread for thread in threading.enumerate() if thread.ident not in before]
     espeak.close()
     for thread in mine:
@@ -168,13 +168,17 @@ def test_the_thread_ends_with_the_child() -> None:
     assert len(mine) == 1
 
 
-def test_many_threads_share_one_child(espeak: Espeak) -> None:
-    expected = {language: espeak.phonemes("table chat", dialect(language)) for language in ("en-us", "fr", "de")}
+def test_many_threads_share_one_child(espeak: EspeakPhonemizer) -> None:
+    expected = {
+        language: espeak.to_phonemes("table chat", find_dialect(language)) for language in ("en-us", "fr", "de")
+    }
     wrong: list[str] = []
 
     def ask(language: str) -> None:
         wrong.extend(
-            language for _ in range(20) if espeak.phonemes("table chat", dialect(language)) != expected[language]
+            language
+            for _ in range(20)
+            if espeak.to_phonemes("table chat", find_dialect(language)) != expected[language]
         )
 
     threads = [threading.Thread(target=ask, args=(language,)) for language in expected for _ in range(2)]

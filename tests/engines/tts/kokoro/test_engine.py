@@ -23,13 +23,20 @@ from openlive.core.setup.languages import LANGUAGES
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.responder.cascade import Cascade
 from openlive.engines.runtime.workers import Abort
-from openlive.engines.text.languages import bare
+from openlive.engines.text.languages import bare_language
 from openlive.engines.text.scripts import language_of
-from openlive.engines.tts.g2p.phonemes import Dialect, dialect
-from openlive.engines.tts.kokoro.engine import MOST, Kokoro, create
-from openlive.engines.tts.kokoro.voices import NATIVE, VOICES, Styles, canonical, shared, timbre
+from openlive.engines.tts.g2p.phonemes import Dialect, find_dialect
+from openlive.engines.tts.kokoro.engine import MOST, KokoroTTS, create
+from openlive.engines.tts.kokoro.voices import (
+    NATIVE,
+    VOICES,
+    StyleTables,
+    apply_manner,
+    canonical_name,
+    find_kokoro_voice,
+)
 from openlive.engines.tts.silence import FRAME, LEAD, LEVEL
-from openlive.engines.tts.text.normalise import speakable
+from openlive.engines.tts.text.normalise import normalise_text
 from openlive.testing.scripted import ScriptedLLM
 from openlive.types import OUTPUT_RATE, Heard, Message, Request, Speech, Text, Voice
 from tests.serving import Told
@@ -47,7 +54,7 @@ async def items(*clauses: str) -> AsyncIterator[str]:
         yield clause
 
 
-async def spoken(engine: Kokoro, *clauses: str, voice: Voice = PUCK) -> list[Speech]:
+async def spoken(engine: KokoroTTS, *clauses: str, voice: Voice = PUCK) -> list[Speech]:
     return [speech async for speech in engine.speak(items(*clauses), voice)]
 
 
@@ -57,7 +64,7 @@ class Letters:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
 
-    def phonemes(self, text: str, dialect: Dialect) -> str:
+    def to_phonemes(self, text: str, dialect: Dialect) -> str:
         self.asked.append((text, dialect.espeak))
         return re.sub(r"[^a-fh-z ,.!?]", "", text.lower())
 
@@ -75,7 +82,7 @@ class Hum:
     def __call__(
         self, tokens: npt.NDArray[np.int64], style: Any, speed: float, abort: Abort
     ) -> npt.NDArray[np.float32]:
-        abort.check()
+        abort.raise_if_aborted()
         assert style.shape == (1, 256)
         self.paces.append(speed)
         self.sizes.append(tokens.shape[1])
@@ -106,12 +113,12 @@ def hum() -> Hum:
 
 
 @pytest.fixture
-def humming(hum: Hum, letters: Letters, voices: Path) -> Kokoro:
-    return Kokoro(hum, voices, letters)
+def humming(hum: Hum, letters: Letters, voices: Path) -> KokoroTTS:
+    return KokoroTTS(hum, voices, letters)
 
 
 @pytest.mark.anyio
-async def test_silence_is_cut_to_what_the_mark_deserves(humming: Kokoro) -> None:
+async def test_silence_is_cut_to_what_the_mark_deserves(humming: KokoroTTS) -> None:
     comma, bare, stop = await spoken(humming, "ab,", "abc", " ab.")
     assert [len(s.pcm) // 2 for s in (comma, bare, stop)] == [
         LEAD + 3 * 2400 + 3840,
@@ -121,7 +128,7 @@ async def test_silence_is_cut_to_what_the_mark_deserves(humming: Kokoro) -> None
 
 
 @pytest.mark.anyio
-async def test_every_word_has_its_share_of_the_voice(humming: Kokoro) -> None:
+async def test_every_word_has_its_share_of_the_voice(humming: KokoroTTS) -> None:
     [speech] = await spoken(humming, " abc def 😀 abcdef.")
     assert [w.text for w in speech.words] == ["abc", "def", "😀", "abcdef."]
     assert speech.words[0].start == LEAD
@@ -131,14 +138,14 @@ async def test_every_word_has_its_share_of_the_voice(humming: Kokoro) -> None:
 
 
 @pytest.mark.anyio
-async def test_what_cannot_be_spoken_has_no_audio(humming: Kokoro, hum: Hum) -> None:
+async def test_what_cannot_be_spoken_has_no_audio(humming: KokoroTTS, hum: Hum) -> None:
     speech = await spoken(humming, "…", " 😀", "\n")
     assert speech == [Speech(b"", "…"), Speech(b"", " 😀"), Speech(b"", "\n")]
     assert not hum.sizes
 
 
 @pytest.mark.anyio
-async def test_the_text_stays_as_it_was_written(humming: Kokoro, letters: Letters) -> None:
+async def test_the_text_stays_as_it_was_written(humming: KokoroTTS, letters: Letters) -> None:
     [speech] = await spoken(humming, " It costs $5.")
     assert speech.text == " It costs $5."
     assert [w.text for w in speech.words] == ["It", "costs", "$5."]
@@ -146,18 +153,18 @@ async def test_the_text_stays_as_it_was_written(humming: Kokoro, letters: Letter
 
 
 @pytest.mark.anyio
-async def test_long_clauses_are_rendered_in_parts(humming: Kokoro, hum: Hum) -> None:
+async def test_long_clauses_are_rendered_in_parts(humming: KokoroTTS, hum: Hum) -> None:
     text = "and so it goes on " * 100
     speech = await spoken(humming, text)
     assert len(speech) > 10
     assert "".join(s.text for s in speech) == text
     await spoken(humming, "a" * 239)
-    humming.render("b" * 2000, PUCK, "en")
+    humming.render_clause("b" * 2000, PUCK, "en")
     assert max(hum.sizes) == MOST + 2
 
 
 @pytest.mark.anyio
-async def test_the_language_decides_the_voice_and_the_dialect(humming: Kokoro, letters: Letters) -> None:
+async def test_the_language_decides_the_voice_and_the_dialect(humming: KokoroTTS, letters: Letters) -> None:
     await spoken(humming, "Hello you.", " Hola, ¿qué tal?", " Sí.", voice=Voice("Charon"))
     await spoken(humming, "Hi.", voice=Voice("Charon", "en-US"))
     await spoken(humming, "Paris.", voice=Voice("Kore", "de-DE"))
@@ -165,7 +172,7 @@ async def test_the_language_decides_the_voice_and_the_dialect(humming: Kokoro, l
 
 
 @pytest.mark.anyio
-async def test_a_voice_that_is_not_there(humming: Kokoro) -> None:
+async def test_a_voice_that_is_not_there(humming: KokoroTTS) -> None:
     for name in ("alloy", "", "af_nobody"):
         with pytest.raises(ValueError, match="no voice"):
             await spoken(humming, "Hi.", voice=Voice(name))
@@ -174,7 +181,7 @@ async def test_a_voice_that_is_not_there(humming: Kokoro) -> None:
 
 
 @pytest.mark.anyio
-async def test_first_clauses_go_first_and_speakers_take_turns(humming: Kokoro, letters: Letters) -> None:
+async def test_first_clauses_go_first_and_speakers_take_turns(humming: KokoroTTS, letters: Letters) -> None:
     async def speak(name: str) -> None:
         await spoken(humming, *(f"{name} {c}" for c in "uvw"))
 
@@ -196,7 +203,7 @@ async def test_cancelling_does_not_wait_for_the_network(voices: Path, letters: L
         return hum(tokens, style, speed, abort)
 
     token = anyio.lowlevel.current_token()
-    engine = Kokoro(slow, voices, letters)
+    engine = KokoroTTS(slow, voices, letters)
     async with anyio.create_task_group() as group:
         group.start_soon(spoken, engine, "Hello,", " you.")
         await began.wait()
@@ -214,26 +221,30 @@ async def test_cancelling_does_not_wait_for_the_network(voices: Path, letters: L
 def test_every_name_has_a_timbre_of_its_own() -> None:
     assert len(VOICES) == 30
     assert len(set(VOICES.values())) == 30
-    assert [canonical(name) for name in ("puck", "KORE", "af_heart", "alloy")] == ["Puck", "Kore", "af_heart", ""]
+    assert [canonical_name(name) for name in ("puck", "KORE", "af_heart", "alloy")] == ["Puck", "Kore", "af_heart", ""]
 
 
 def test_names_keep_their_gender_in_every_language() -> None:
     for name, english in VOICES.items():
         for language, (female, male) in NATIVE.items():
-            voice = timbre(name, language)
+            voice = find_kokoro_voice(name, language)
             assert voice in (female if english[1] == "f" else male)
-    assert timbre("Puck", "it") == "im_nicola"
-    assert (timbre("Kore", "fr"), timbre("Kore", "de"), timbre("Puck", "de")) == ("ff_siwis", "if_sara", "em_alex")
-    assert timbre("Kore", "mr") == timbre("Kore", "hi")
-    assert timbre("af_heart", "fr") == "af_heart"
+    assert find_kokoro_voice("Puck", "it") == "im_nicola"
+    assert (find_kokoro_voice("Kore", "fr"), find_kokoro_voice("Kore", "de"), find_kokoro_voice("Puck", "de")) == (
+        "ff_siwis",
+        "if_sara",
+        "em_alex",
+    )
+    assert find_kokoro_voice("Kore", "mr") == find_kokoro_voice("Kore", "hi")
+    assert find_kokoro_voice("af_heart", "fr") == "af_heart"
 
 
 @pytest.mark.parametrize("language", [*NATIVE, "de", "ru"])
 def test_names_that_share_a_voice_are_told_apart_by_pitch_or_pace(language: str) -> None:
     """By half a semitone or a twentieth: both are above what listeners just notice."""
-    manners = {name: shared(Voice(name, language), language) for name in VOICES}
+    manners = {name: apply_manner(Voice(name, language), language) for name in VOICES}
     for one, other in itertools.combinations(VOICES, 2):
-        if timbre(one, language) == timbre(other, language):
+        if find_kokoro_voice(one, language) == find_kokoro_voice(other, language):
             mine, theirs = manners[one], manners[other]
             paces = sorted((mine.speed, theirs.speed))
             assert abs(mine.pitch - theirs.pitch) >= 0.5 or paces[1] / paces[0] >= 1.045, (one, other)
@@ -242,12 +253,14 @@ def test_names_that_share_a_voice_are_told_apart_by_pitch_or_pace(language: str)
 
 
 def test_a_voice_of_ones_own_is_spoken_as_it_is(hum: Hum, letters: Letters, voices: Path) -> None:
-    assert shared(Voice("Leda"), "en") == Voice("Leda")
-    assert shared(Voice("em_alex"), "es") == Voice("em_alex")
-    assert shared(Voice("Puck"), "es", {"Puck": "em_santa"}) == Voice("Puck")
-    assert shared(Voice("Leda", pitch=1.0, speed=1.1), "de") != Voice("Leda", pitch=1.0, speed=1.1)
-    engine = Kokoro(hum, voices, letters)
-    lengths = {name: len(engine.render("Guten Tag.", Voice(name), "de").pcm) for name in ("Leda", "Kore", "Gacrux")}
+    assert apply_manner(Voice("Leda"), "en") == Voice("Leda")
+    assert apply_manner(Voice("em_alex"), "es") == Voice("em_alex")
+    assert apply_manner(Voice("Puck"), "es", {"Puck": "em_santa"}) == Voice("Puck")
+    assert apply_manner(Voice("Leda", pitch=1.0, speed=1.1), "de") != Voice("Leda", pitch=1.0, speed=1.1)
+    engine = KokoroTTS(hum, voices, letters)
+    lengths = {
+        name: len(engine.render_clause("Guten Tag.", Voice(name), "de").pcm) for name in ("Leda", "Kore", "Gacrux")
+    }
     assert hum.paces[1] == 1.0, "Kore speaks as the voice does"
     assert hum.paces[0] == pytest.approx(1.03 / 2 ** (2 / 12)), "so that, played higher, it is a little faster"
     assert lengths["Leda"] < lengths["Kore"] < lengths["Gacrux"]
@@ -255,7 +268,7 @@ def test_a_voice_of_ones_own_is_spoken_as_it_is(hum: Hum, letters: Letters, voic
 
 @pytest.mark.anyio
 async def test_words_in_another_script_are_said_by_the_same_voice(hum: Hum, letters: Letters, voices: Path) -> None:
-    engine = Kokoro(hum, voices, letters)
+    engine = KokoroTTS(hum, voices, letters)
     (speech,) = await spoken(engine, "Hello is 你好, you see.")
     assert sorted(letters.asked) == [(" you see.", "en-us"), ("Hello is ", "en-us"), ("你好,", "cmn")]
     assert len(hum.paces) == 1, "one utterance"
@@ -264,20 +277,20 @@ async def test_words_in_another_script_are_said_by_the_same_voice(hum: Hum, lett
 
 @pytest.mark.anyio
 async def test_the_clause_before_is_known(hum: Hum, letters: Letters, voices: Path) -> None:
-    await spoken(Kokoro(hum, voices, letters), "Your code is:", " 4821.", " 4821.")
+    await spoken(KokoroTTS(hum, voices, letters), "Your code is:", " 4821.", " 4821.")
     assert [text for text, _ in letters.asked] == ["Your code is:", "four eight two one.", "4821."]
 
 
 def test_operators_give_names_other_voices(hum: Hum, letters: Letters, voices: Path) -> None:
-    assert timbre("Puck", "en", {"Puck": "am_liam"}) == "am_liam"
-    assert timbre("Puck", "es", {"Puck": "am_liam"}) == timbre("Puck", "es")
-    assert timbre("Puck", "es", {"Puck": "em_santa"}) == "em_santa"
-    assert timbre("Puck", "en", {"Puck": "em_santa"}) == "am_puck"
-    Kokoro(hum, voices, letters, {"Puck": "am_liam", "Kore": "af_heart+af_sky"})
+    assert find_kokoro_voice("Puck", "en", {"Puck": "am_liam"}) == "am_liam"
+    assert find_kokoro_voice("Puck", "es", {"Puck": "am_liam"}) == find_kokoro_voice("Puck", "es")
+    assert find_kokoro_voice("Puck", "es", {"Puck": "em_santa"}) == "em_santa"
+    assert find_kokoro_voice("Puck", "en", {"Puck": "em_santa"}) == "am_puck"
+    KokoroTTS(hum, voices, letters, {"Puck": "am_liam", "Kore": "af_heart+af_sky"})
     with pytest.raises(EngineError, match="no voice named 'Alloy'"):
-        Kokoro(hum, voices, letters, {"Alloy": "am_liam"})
+        KokoroTTS(hum, voices, letters, {"Alloy": "am_liam"})
     with pytest.raises(EngineError, match="Puck cannot be 'am_nobody'"):
-        Kokoro(hum, voices, letters, {"Puck": "am_nobody"})
+        KokoroTTS(hum, voices, letters, {"Puck": "am_nobody"})
 
 
 @pytest.mark.parametrize("voices", ["am_liam", ["x"], {"Puck": 3}])
@@ -299,7 +312,7 @@ def test_what_is_no_table_of_voices_is_refused(voices: Any, tmp_path: Path) -> N
     ],
 )
 def test_symbols_are_not_read_out(text: str, said: str) -> None:
-    assert speakable(text) == said
+    assert normalise_text(text) == said
 
 
 @pytest.mark.parametrize(
@@ -345,12 +358,14 @@ def test_every_code_of_the_guide_has_one_name_everywhere(code: str) -> None:
     """From the session's hint to the voice: Mandarin must not be `cmn` here and `zh` there."""
     for sentence in SENTENCES[code]:
         language = language_of(sentence, code)
-        assert language == bare(code)
-        assert timbre("Kore", language)[0] == NATIVES.get(language, "i")
+        assert language == bare_language(code)
+        assert find_kokoro_voice("Kore", language)[0] == NATIVES.get(language, "i")
 
 
 def test_a_chosen_chinese_voice_speaks_mandarin() -> None:
-    assert timbre("Kore", language_of("法国的首都是巴黎。", "cmn-CN"), {"Kore": "zf_xiaobei"}) == "zf_xiaobei"
+    assert (
+        find_kokoro_voice("Kore", language_of("法国的首都是巴黎。", "cmn-CN"), {"Kore": "zf_xiaobei"}) == "zf_xiaobei"
+    )
 
 
 def test_the_language_stays_where_a_text_does_not_tell() -> None:
@@ -366,7 +381,7 @@ def test_a_clear_sentence_moves_the_language(code: str) -> None:
     """Hindi for one of the Marathi sentences."""
     for expected in ("", "en", "de"):
         told = [language_of(sentence, otherwise=expected) for sentence in SENTENCES[code]]
-        assert told.count(bare(code)) >= 4
+        assert told.count(bare_language(code)) >= 4
 
 
 SAID = (("nl", "Natuurlijk."), ("pl", "Dokładnie."), ("de", "Genau."), ("tr", "Tamam."), ("id", "Sama-sama."))
@@ -382,16 +397,16 @@ def answered(language: str) -> Request:
 async def test_a_short_answer_is_spoken_in_the_language_that_the_user_spoke(
     hum: Hum, letters: Letters, voices: Path, language: str, reply: str
 ) -> None:
-    cascade = Cascade(ScriptedLLM(replies=(reply,)), Kokoro(hum, voices, letters))
+    cascade = Cascade(ScriptedLLM(replies=(reply,)), KokoroTTS(hum, voices, letters))
     await cascade.reply(answered(language), Told())
-    assert letters.asked[-1] == (reply, dialect(language).espeak)
+    assert letters.asked[-1] == (reply, find_dialect(language).espeak)
 
 
 @pytest.mark.anyio
 async def test_what_is_clearly_another_language_is_spoken_in_that(hum: Hum, letters: Letters, voices: Path) -> None:
     """Who asks in German for a translation, and what follows it."""
     reply = "Auf Französisch heißt das so. Pouvez-vous m'aider, s'il vous plaît ? Das war es schon."
-    cascade = Cascade(ScriptedLLM(replies=(reply,)), Kokoro(hum, voices, letters))
+    cascade = Cascade(ScriptedLLM(replies=(reply,)), KokoroTTS(hum, voices, letters))
     await cascade.reply(answered("de"), Told())
     assert [accent for text, accent in letters.asked if text.endswith((".", "?"))] == ["de", "fr", "de"]
 
@@ -406,7 +421,7 @@ def weights(name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def kokoro() -> Iterator[Kokoro]:
+def kokoro() -> Iterator[KokoroTTS]:
     engine = create("", Resources(weights, threads=2, memory=0))
     yield engine
     asyncio.run(engine.close())
@@ -444,7 +459,7 @@ ENGLISH = [
 
 @pytest.mark.weights
 @pytest.mark.anyio
-async def test_english_is_understood(kokoro: Kokoro, whisper: Any) -> None:
+async def test_english_is_understood(kokoro: KokoroTTS, whisper: Any) -> None:
     said, understood = [], []
     for i, clauses in enumerate(ENGLISH):
         speech = await spoken(kokoro, *clauses, voice=Voice(list(VOICES)[i % 8]))
@@ -457,7 +472,7 @@ async def test_english_is_understood(kokoro: Kokoro, whisper: Any) -> None:
 @pytest.mark.weights
 def test_no_two_timbres_are_alike() -> None:
     """The style tables, at the length of a clause: no two point the same way, and none is a voice twice."""
-    styles = Styles(weights("kokoro-voices"))
+    styles = StyleTables(weights("kokoro-voices"))
     rows = np.stack([styles[voice][40, 0] for voice in VOICES.values()])
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     distance = 1 - rows @ rows.T + 2 * np.eye(len(rows))
@@ -478,7 +493,7 @@ def test_no_two_timbres_are_alike() -> None:
     ],
 )
 async def test_other_languages_are_understood(
-    kokoro: Kokoro, whisper: Any, language: str, name: str, text: str
+    kokoro: KokoroTTS, whisper: Any, language: str, name: str, text: str
 ) -> None:
     speech = await spoken(kokoro, text, voice=Voice(name))
     assert jiwer.wer(plain(text), plain(heard(whisper, speech, language))) <= 0.1
@@ -499,7 +514,7 @@ async def test_other_languages_are_understood(
     ],
 )
 async def test_sums_and_dates_are_understood(
-    kokoro: Kokoro, whisper: Any, language: str, text: str, alternatives: tuple[str, ...]
+    kokoro: KokoroTTS, whisper: Any, language: str, text: str, alternatives: tuple[str, ...]
 ) -> None:
     speech = await spoken(kokoro, text, voice=Voice("Puck", language))
     assert "".join(s.text for s in speech) == text
@@ -522,7 +537,7 @@ READ_OUT = re.compile(
     ],
 )
 async def test_nobody_hears_a_symbol(
-    kokoro: Kokoro, whisper: Any, language: str, words: tuple[str, ...], understood: tuple[str, ...]
+    kokoro: KokoroTTS, whisper: Any, language: str, words: tuple[str, ...], understood: tuple[str, ...]
 ) -> None:
     written = "**{}** 😀 [{}](https://www.example.com/a/b?c=1#d).\n\n## Plan\n- *{}* a `{}`".format(*words)
     out = Told()
@@ -537,7 +552,7 @@ async def test_nobody_hears_a_symbol(
 
 @pytest.mark.weights
 @pytest.mark.anyio
-async def test_speech_is_loud_long_and_quick_enough(kokoro: Kokoro) -> None:
+async def test_speech_is_loud_long_and_quick_enough(kokoro: KokoroTTS) -> None:
     start = time.perf_counter()
     [speech] = await spoken(kokoro, "Hello there,")
     assert time.perf_counter() - start < 20
@@ -552,7 +567,7 @@ async def test_speech_is_loud_long_and_quick_enough(kokoro: Kokoro) -> None:
 
 @pytest.mark.weights
 @pytest.mark.anyio
-async def test_every_language_makes_some_sound(kokoro: Kokoro) -> None:
+async def test_every_language_makes_some_sound(kokoro: KokoroTTS) -> None:
     for text in ("नमस्ते, आप कैसे हैं?", "你好，你怎么样？", "こんにちは、お元気ですか。", "Guten Tag.", "Привет, мир."):
         speech = await spoken(kokoro, text)
         assert all(s.pcm for s in speech)
@@ -566,7 +581,7 @@ def test_it_takes_no_argument() -> None:
 
 @pytest.mark.weights
 @pytest.mark.anyio
-async def test_a_word_is_understood_in_the_language_of_the_conversation(kokoro: Kokoro, whisper: Any) -> None:
+async def test_a_word_is_understood_in_the_language_of_the_conversation(kokoro: KokoroTTS, whisper: Any) -> None:
     """Said in English, this is "Ja, Jörn."."""
     out = Told()
     await Cascade(ScriptedLLM(replies=("Ja, gerne.",)), kokoro).reply(answered("de"), out)

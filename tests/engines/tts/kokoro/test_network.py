@@ -11,11 +11,11 @@ import pytest
 
 from openlive.engines.runtime.workers import Abort
 from openlive.engines.tts.g2p.phonemes import VOCABULARY as SYMBOLS
-from openlive.engines.tts.g2p.phonemes import Espeak, dialect
+from openlive.engines.tts.g2p.phonemes import EspeakPhonemizer, find_dialect
 from openlive.engines.tts.kokoro import network as kokoro_network
-from openlive.engines.tts.kokoro.network import AFTER, BEFORE, SAMPLES, Infer, network, voiced
-from openlive.engines.tts.kokoro.voices import Styles
-from openlive.engines.tts.silence import trimmed
+from openlive.engines.tts.kokoro.network import AFTER, BEFORE, SAMPLES, Infer, find_voiced_frames, load_network
+from openlive.engines.tts.kokoro.voices import StyleTables
+from openlive.engines.tts.silence import trim_silence
 from tests.engines.speech import ends_when_aborted
 
 SILENCE, VOICE = -9.5, 6.0
@@ -37,11 +37,11 @@ def energy(*runs: tuple[int, float]) -> npt.NDArray[np.float32]:
 )
 def test_the_frames_of_the_voice(runs: tuple[tuple[int, float], ...], frames: tuple[int, int]) -> None:
     found = energy(*runs)
-    assert voiced(found, len(found) // 2) == frames
+    assert find_voiced_frames(found, len(found) // 2) == frames
 
 
 def test_what_is_inside_and_outside_makes_up_the_whole() -> None:
-    weights = kokoro_network._weights(6, 54, 75)
+    weights = kokoro_network._mean_weights(6, 54, 75)
     assert sum(float(weights[name][0]) for name in ("inside", "before", "after")) == pytest.approx(1)
     for place, frame in (("before_at", 3), ("after_at", 45)):
         assert float(weights[place][0]) * 48 == pytest.approx(frame)
@@ -51,12 +51,12 @@ def test_what_is_inside_and_outside_makes_up_the_whole() -> None:
 def infer() -> Infer:
     from openlive.models import ensure
 
-    return network(ensure("kokoro") / "kokoro-v1.0.int8.onnx", 2)
+    return load_network(ensure("kokoro") / "kokoro-v1.0.int8.onnx", 2)
 
 
 @pytest.fixture(scope="module")
-def espeak() -> Iterator[Espeak]:
-    espeak = Espeak()
+def espeak() -> Iterator[EspeakPhonemizer]:
+    espeak = EspeakPhonemizer()
     yield espeak
     espeak.close()
 
@@ -73,17 +73,17 @@ def voices() -> Path:
     ("voice", "text"), [("af_kore", "The capital of France is Paris."), ("am_puck", "Hello there,")]
 )
 def test_it_sounds_as_if_the_silence_had_been_spoken(
-    infer: Infer, espeak: Espeak, voices: Path, voice: str, text: str, monkeypatch: pytest.MonkeyPatch
+    infer: Infer, espeak: EspeakPhonemizer, voices: Path, voice: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    phonemes = espeak.phonemes(text, dialect("en-us"))
+    phonemes = espeak.to_phonemes(text, find_dialect("en-us"))
     tokens = np.array([[0, *(SYMBOLS[p] for p in phonemes), 0]], np.int64)
-    style = Styles(voices)[voice][len(phonemes)]
+    style = StyleTables(voices)[voice][len(phonemes)]
     cut = infer(tokens, style, 1.0, Abort())
     with monkeypatch.context() as patch:
         patch.setattr(kokoro_network, "VOICED", -np.inf)
         whole = infer(tokens, style, 1.0, Abort())
     assert len(cut) < len(whole) - 8 * SAMPLES, "a fifth of a second of silence at least"
-    (heard, end), (expected, right) = trimmed(cut, ""), trimmed(whole, "")
+    (heard, end), (expected, right) = trim_silence(cut, ""), trim_silence(whole, "")
     assert end == pytest.approx(right, rel=0.03, abs=2 * SAMPLES)
     loudness = [20 * np.log10(np.sqrt(np.square(audio).mean())) for audio in (heard, expected)]
     assert loudness[0] == pytest.approx(loudness[1], abs=0.75)
@@ -91,6 +91,6 @@ def test_it_sounds_as_if_the_silence_had_been_spoken(
 
 @pytest.mark.weights
 def test_a_clause_that_nobody_waits_for_ends(infer: Infer, voices: Path) -> None:
-    style = Styles(voices)["af_kore"][40]
+    style = StyleTables(voices)["af_kore"][40]
     tokens = np.array([[0, *([SYMBOLS["a"], SYMBOLS["t"]] * 20), 0]], np.int64)
     ends_when_aborted(lambda abort: infer(tokens, style, 1.0, abort))

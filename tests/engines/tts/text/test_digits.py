@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openlive.engines.text.scripts import runs
-from openlive.engines.tts.chunking import Cutter
-from openlive.engines.tts.text.digits import digits_in_words
-from openlive.engines.tts.text.normalise import speakable
+from openlive.engines.text.scripts import split_runs
+from openlive.engines.tts.chunking import ClauseChunker
+from openlive.engines.tts.text.digits import spell_digits
+from openlive.engines.tts.text.normalise import normalise_text
 from openlive.engines.tts.text.words import LANGUAGES
 
 TABLES = {
@@ -100,7 +100,7 @@ ROWS = [
 
 @pytest.mark.parametrize(("language", "text", "said"), ROWS, ids=[f"{row[0]}: {row[1]}" for row in ROWS])
 def test_digits_are_told_as_people_tell_them(language: str, text: str, said: str) -> None:
-    assert speakable(text, language) == said
+    assert normalise_text(text, language) == said
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_digits_are_told_as_people_tell_them(language: str, text: str, said: str
     ],
 )
 def test_the_clause_before_tells_what_a_number_is(before: str, text: str, said: str) -> None:
-    assert speakable(text, "en", before=before) == said
+    assert normalise_text(text, "en", before=before) == said
 
 
 @given(
@@ -125,7 +125,7 @@ def test_the_clause_before_tells_what_a_number_is(before: str, text: str, said: 
 )
 @settings(max_examples=300, deadline=None)
 def test_no_text_is_too_odd(text: str, before: str, language: str) -> None:
-    speakable(text, language, before=before)
+    normalise_text(text, language, before=before)
 
 
 UNITS = ["1", "12 ", "1-", "1--", "1 - ", "(1) ", "((1", "+1", "A1-", "AB12 ", "AAAA ", "1.1.", "1 / ", "::1:", "ab:"]
@@ -139,12 +139,12 @@ def test_what_repeats_costs_in_proportion(unit: str) -> None:
     def cost(size: int) -> float:
         text = (unit * size)[:size]
         began = thread_time()
-        digits_in_words(text, "en", lambda number, _="": str(number))
-        list(runs(text, "en"))
-        list(runs(text, "ru"))
-        cutter = Cutter()
+        spell_digits(text, "en", lambda number, _="": str(number))
+        list(split_runs(text, "en"))
+        list(split_runs(text, "ru"))
+        cutter = ClauseChunker()
         cutter.feed(text)
-        cutter.rest()
+        cutter.flush()
         return thread_time() - began
 
     small = min(cost(2000) for _ in range(3))

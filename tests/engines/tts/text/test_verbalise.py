@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openlive.engines.tts.text.normalise import speakable
-from openlive.engines.tts.text.verbalise import Number, parse, spoken
+from openlive.engines.tts.text.normalise import normalise_text
+from openlive.engines.tts.text.verbalise import WrittenNumber, parse_number, spell_out_text
 from openlive.engines.tts.text.words import LANGUAGES
 
 TABLES = {
@@ -191,33 +191,33 @@ ROWS = [
 
 @pytest.mark.parametrize(("language", "text", "said"), ROWS, ids=[f"{row[0]}: {row[1]}" for row in ROWS])
 def test_signs_are_said_in_words(language: str, text: str, said: str) -> None:
-    assert " ".join(spoken(text, language).split()) == " ".join(said.split())
+    assert " ".join(spell_out_text(text, language).split()) == " ".join(said.split())
 
 
 @pytest.mark.parametrize(
     ("language", "text", "number"),
     [
-        ("en", "1,234.5", Number(1234, "5")),
-        ("en", "1,5", Number(1, "5")),
-        ("en", "1,234,567", Number(1234567, "")),
-        ("en", "3.142", Number(3, "142")),
-        ("de", "1.234", Number(1234, "")),
-        ("de", "1.234,5", Number(1234, "5")),
-        ("de", "3.5", Number(3, "5")),
-        ("fr", "1 234 567,8", Number(1234567, "8")),
-        ("hi", "1,234", Number(1234, "")),
-        ("xx", "2.5", Number(2, "5")),
+        ("en", "1,234.5", WrittenNumber(1234, "5")),
+        ("en", "1,5", WrittenNumber(1, "5")),
+        ("en", "1,234,567", WrittenNumber(1234567, "")),
+        ("en", "3.142", WrittenNumber(3, "142")),
+        ("de", "1.234", WrittenNumber(1234, "")),
+        ("de", "1.234,5", WrittenNumber(1234, "5")),
+        ("de", "3.5", WrittenNumber(3, "5")),
+        ("fr", "1 234 567,8", WrittenNumber(1234567, "8")),
+        ("hi", "1,234", WrittenNumber(1234, "")),
+        ("xx", "2.5", WrittenNumber(2, "5")),
     ],
 )
-def test_numbers_as_languages_write_them(language: str, text: str, number: Number) -> None:
-    assert parse(text, language) == number
+def test_numbers_as_languages_write_them(language: str, text: str, number: WrittenNumber) -> None:
+    assert parse_number(text, language) == number
 
 
 def test_the_region_tells_the_day_from_the_month() -> None:
-    assert spoken("3/4/2024", "en", "en-US") == "March fourth, twenty twenty-four"
-    assert spoken("3/4/2024", "en", "en-GB") == "April third, twenty twenty-four"
-    assert spoken("31/4/2024", "en", "en-US") == "April thirty-first, twenty twenty-four"
-    assert spoken("40/40/2024", "en") == "40/40/2024"
+    assert spell_out_text("3/4/2024", "en", "en-US") == "March fourth, twenty twenty-four"
+    assert spell_out_text("3/4/2024", "en", "en-GB") == "April third, twenty twenty-four"
+    assert spell_out_text("31/4/2024", "en", "en-US") == "April thirty-first, twenty twenty-four"
+    assert spell_out_text("40/40/2024", "en") == "40/40/2024"
 
 
 @given(
@@ -226,7 +226,7 @@ def test_the_region_tells_the_day_from_the_month() -> None:
 )
 @settings(max_examples=300, deadline=None)
 def test_no_text_is_too_odd(text: str, language: str) -> None:
-    spoken(text, language)
+    spell_out_text(text, language)
 
 
 @pytest.mark.parametrize(
@@ -249,4 +249,4 @@ def test_no_text_is_too_odd(text: str, language: str) -> None:
     ],
 )  # fmt: skip
 def test_markup_and_signs_together(text: str, said: str) -> None:
-    assert speakable(text, "en") == said
+    assert normalise_text(text, "en") == said

@@ -17,32 +17,32 @@ _NAMES = {"true": True, "false": False, "null": None}
 """JSON's words between Python's quotes: small models mix them."""
 
 
-def with_json(value: Any, described: str) -> Any:
+def convert_python_strings(value: Any, described: str) -> Any:
     """`value` with its strings, at any depth, in JSON where they hold an object or a list in Python's words.
     `described` is what the argument is named and described as: code stays as it is."""
-    return value if _CODE.search(described) else _converted(value)
+    return value if _CODE.search(described) else _convert_value(value)
 
 
-def _converted(value: Any) -> Any:
+def _convert_value(value: Any) -> Any:
     match value:
         case str():
-            return _json(value)
+            return _convert_string(value)
         case dict():
-            return {key: _converted(inner) for key, inner in value.items()}
+            return {key: _convert_value(inner) for key, inner in value.items()}
         case list():
-            return [_converted(inner) for inner in value]
+            return [_convert_value(inner) for inner in value]
     return value
 
 
-def _json(text: str) -> str:
+def _convert_string(text: str) -> str:
     """The text itself where it is JSON already, or nothing that can be read."""
     if not text.lstrip().startswith(("{", "[")) or len(text) > LONG:
         return text
     if _is_json(text):
         return text
-    whole = text.strip() + _closing(text)
+    whole = text.strip() + _missing_brackets(text)
     try:
-        told = json.dumps(_read(ast.parse(whole, mode="eval").body), ensure_ascii=False, allow_nan=False)
+        told = json.dumps(_read_node(ast.parse(whole, mode="eval").body), ensure_ascii=False, allow_nan=False)
         told.encode()
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return text
@@ -52,7 +52,7 @@ def _json(text: str) -> str:
 _SIGN = re.compile(r"""\\.|["'{}\[\]]""", re.DOTALL)
 
 
-def _closing(text: str) -> str:
+def _missing_brackets(text: str) -> str:
     """The brackets that are missing at its end: small models lose count of them."""
     open_ones: list[str] = []
     quote = ""
@@ -75,7 +75,7 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _read(node: ast.expr) -> Any:
+def _read_node(node: ast.expr) -> Any:
     """Raises `ValueError` for what is no plain value."""
     match node:
         case ast.Constant(value=str() | int() | float() | bool() | None as value):
@@ -85,13 +85,13 @@ def _read(node: ast.expr) -> Any:
         case ast.Name(id=name) if name in _NAMES:
             return _NAMES[name]
         case ast.List(elts=items) | ast.Tuple(elts=items):
-            return [_read(item) for item in items]
+            return [_read_node(item) for item in items]
         case ast.Dict(keys=keys, values=values):
-            return {_key(key): _read(value) for key, value in zip(keys, values, strict=True)}
+            return {_read_key(key): _read_node(value) for key, value in zip(keys, values, strict=True)}
     raise ValueError("no plain value")
 
 
-def _key(node: ast.expr | None) -> str:
+def _read_key(node: ast.expr | None) -> str:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     raise ValueError("no key of an object")

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from openlive.engines.llm.functions import schemas
-from openlive.engines.llm.functions.currencies import named
-from openlive.engines.llm.functions.literals import with_json
-from openlive.engines.llm.llamacpp.server import Likely
-from openlive.engines.llm.prompt.conversation import MalformedCallError, Piece, literal, written
+from openlive.engines.llm.functions.currencies import find_currencies
+from openlive.engines.llm.functions.literals import convert_python_strings
+from openlive.engines.llm.llamacpp.server import TokenProbability
+from openlive.engines.llm.prompt.conversation import MalformedCallError, PromptPiece, render_call, to_python_literal
 from openlive.types import FunctionCall, FunctionDeclaration, Heard, Message, Request
 
 CHAT = 0.15
@@ -120,39 +120,48 @@ calls: [chat(topic="what the functions do")]
 '''
 
 
-def asks(messages: Sequence[Message]) -> bool:
+def has_user_request(messages: Sequence[Message]) -> bool:
     """Whether the user has just said something: results are answered in words."""
     return bool(messages) and messages[-1].role == "user" and bool(messages[-1].text.strip())
 
 
-def asks_for_one(likely: Sequence[Likely]) -> bool:
+def needs_function(likely: Sequence[TokenProbability]) -> bool:
     """Whether a function fits, by what the model finds likely to follow the prompt."""
     return sum(one.p for one in likely if len(one.text) > 1 and "chat(".startswith(one.text)) < CHAT
 
 
-def prompt(functions: Sequence[FunctionDeclaration], instructions: str, messages: Sequence[Message]) -> list[Piece]:
+def build_prompt(
+    functions: Sequence[FunctionDeclaration], instructions: str, messages: Sequence[Message]
+) -> list[PromptPiece]:
     """The program so far, up to where the name of the first function comes."""
-    lines = _lines(messages, takes_currencies(functions))
-    return [*beginning(functions, instructions), *lines, Piece("calls:", "text"), Piece(" [", "text")]
+    lines = _conversation_lines(messages, takes_currencies(functions))
+    return [
+        *build_prompt_start(functions, instructions),
+        *lines,
+        PromptPiece("calls:", "text"),
+        PromptPiece(" [", "text"),
+    ]
 
 
-def settled(functions: Sequence[FunctionDeclaration], instructions: str, messages: Sequence[Message]) -> list[Piece]:
+def build_settled_prompt(
+    functions: Sequence[FunctionDeclaration], instructions: str, messages: Sequence[Message]
+) -> list[PromptPiece]:
     """The program as far as it is settled while the user is talking: a last message of the user may go on."""
-    pieces = prompt(functions, instructions, messages)[:-2]
-    if asks(messages):
+    pieces = build_prompt(functions, instructions, messages)[:-2]
+    if has_user_request(messages):
         while pieces and pieces.pop().text != _CLOSED:
             pass
     return pieces
 
 
-def beginning(functions: Sequence[FunctionDeclaration], instructions: str) -> list[Piece]:
+def build_prompt_start(functions: Sequence[FunctionDeclaration], instructions: str) -> list[PromptPiece]:
     """What stands there before anything was said."""
-    stubs = "\n".join(_stub(function) for function in functions)
+    stubs = "\n".join(_build_stub(function) for function in functions)
     told = json.dumps(instructions.strip()[:_TOLD], ensure_ascii=False)
-    return [Piece(EXAMPLES, "text"), Piece(f"{stubs}\n{_CHAT_STUB}\n# It was told: {told}\n\n", "text")]
+    return [PromptPiece(EXAMPLES, "text"), PromptPiece(f"{stubs}\n{_CHAT_STUB}\n# It was told: {told}\n\n", "text")]
 
 
-def _lines(messages: Sequence[Message], currencies: bool) -> Iterator[Piece]:
+def _conversation_lines(messages: Sequence[Message], currencies: bool) -> Iterator[PromptPiece]:
     """The latest of the conversation. A request is what the user said since the model last spoke: a turn that was
     interrupted before a word of its answer, or a question that a client sends twice, is no answer to the one before.
     An earlier one is followed by the calls that it led to."""
@@ -166,36 +175,36 @@ def _lines(messages: Sequence[Message], currencies: bool) -> Iterator[Piece]:
         elif message.role == "model" and (text or calls):
             if asked:
                 chat = f"chat(topic={json.dumps(text[:_TOPIC], ensure_ascii=False)})"
-                made = f"calls: [{', '.join(map(written, calls)) or chat}]\n"
-                lines += [_request(asked, currencies), [made]]
+                made = f"calls: [{', '.join(map(render_call, calls)) or chat}]\n"
+                lines += [_request_line(asked, currencies), [made]]
                 asked = []
             if text and not calls:
-                lines.append([f"assistant: {_line(text[:_LINE])}\n"])
+                lines.append([f"assistant: {_quote_line(text[:_LINE])}\n"])
     if asked:
-        lines.append(_request(asked, currencies))
+        lines.append(_request_line(asked, currencies))
     keep = lines[max(0, (len(lines) - MEMORY - 1) // STEP * STEP) :]
     while keep and keep[0][0] != _USER:
         keep.pop(0)
     for line in keep:
-        yield from (Piece(text, "text") for text in line if text)
+        yield from (PromptPiece(text, "text") for text in line if text)
 
 
-def _request(asked: Sequence[str], currencies: bool) -> list[str]:
+def _request_line(asked: Sequence[str], currencies: bool) -> list[str]:
     """What the user said, each thing once, in a line; the earliest is left out of what is too long for one."""
     said = list(dict.fromkeys(text[:_LINE] for text in asked))
     while len(said) > 1 and sum(map(len, said)) > _LINE:
         del said[0]
     line = " ".join(said)
-    return [_USER, _line(line)[1:-1], _CLOSED, _hint(line) if currencies else ""]
+    return [_USER, _quote_line(line)[1:-1], _CLOSED, _currency_hint(line) if currencies else ""]
 
 
-def _line(text: str) -> str:
+def _quote_line(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _hint(said: str) -> str:
+def _currency_hint(said: str) -> str:
     """A comment that tells the codes of the currencies in it."""
-    codes = ", ".join(f"{words} = {code}" for words, code in named(said).items())
+    codes = ", ".join(f"{words} = {code}" for words, code in find_currencies(said).items())
     return f"# {codes}\n" if codes else ""
 
 
@@ -206,35 +215,35 @@ _CODE = re.compile(r"\b[A-Z]{3}\b|4217|(?i:code)", re.ASCII)
 def takes_currencies(functions: Sequence[FunctionDeclaration]) -> bool:
     """Whether one of them has an argument for the code of a currency, by what it is named and described as."""
     for function in functions:
-        for name, schema in _signature(function.parameters)[0].items():
+        for name, schema in _read_signature(function.parameters)[0].items():
             described = f"{name} {schema.get('description', '')}"
             if _CURRENCY.search(described) and _CODE.search(f"{described} {schema.get('enum', '')}"):
                 return True
     return False
 
 
-def said(functions: Sequence[FunctionDeclaration], messages: Sequence[Message]) -> str:
+def argument_sources(functions: Sequence[FunctionDeclaration], messages: Sequence[Message]) -> str:
     """The latest lines of the user, and what was told of them: what arguments may come from."""
     lines = [message.text for message in messages[-5:] if message.role == "user"]
-    hints = [_hint(line) for line in lines] if takes_currencies(functions) else []
+    hints = [_currency_hint(line) for line in lines] if takes_currencies(functions) else []
     return " ".join([*lines, *hints])
 
 
 # --- stubs ------------------------------------------------------------------------------------------------------------
 
 
-def _stub(function: FunctionDeclaration) -> str:
-    properties, listed = _signature(_normal(function))
+def _build_stub(function: FunctionDeclaration) -> str:
+    properties, listed = _read_signature(_normalise_parameters(function))
     required = set(listed)
     arguments = ", ".join(
-        f"{name}: {_type(schema)}" + ("" if name in required else " = None") for name, schema in properties.items()
+        f"{name}: {_type_hint(schema)}" + ("" if name in required else " = None") for name, schema in properties.items()
     )
     told = [f"    {name}: {s['description']}" for name, s in properties.items() if s.get("description")]
     more = "\n".join(["", *told, "    "]) if told else ""
     return f'def {function.name}({arguments}):\n    """{function.description}{more}"""\n'
 
 
-def _signature(schema: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
+def _read_signature(schema: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
     """The properties of a function's parameters, the required ones first, and the names of these."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
     properties = properties if isinstance(properties, dict) else {}
@@ -245,42 +254,42 @@ def _signature(schema: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
     return {name: properties[name] if isinstance(properties[name], dict) else {} for name in ordered}, required
 
 
-def _normal(function: FunctionDeclaration) -> dict[str, Any]:
-    schema = schemas.normal(function.parameters)
+def _normalise_parameters(function: FunctionDeclaration) -> dict[str, Any]:
+    schema = schemas.normalise_schema(function.parameters)
     return schema if isinstance(schema, dict) else {}
 
 
 _TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "object": "dict", "null": "None"}
 
 
-def _type(schema: Any) -> str:
+def _type_hint(schema: Any) -> str:
     """A type hint, as near as it comes."""
     if not isinstance(schema, dict):
         return "Any"
     if schema.get("enum"):
-        return f"Literal[{', '.join(map(literal, schema['enum']))}]"
+        return f"Literal[{', '.join(map(to_python_literal, schema['enum']))}]"
     kind = schema.get("type")
     if isinstance(kind, list):
-        return " | ".join(_type({**schema, "type": k}) for k in kind) or "Any"
+        return " | ".join(_type_hint({**schema, "type": k}) for k in kind) or "Any"
     if kind == "array":
-        return f"list[{_type(schema.get('items', {}))}]"
+        return f"list[{_type_hint(schema.get('items', {}))}]"
     if kind == "object" and isinstance(schema.get("properties"), dict):
-        return "{" + ", ".join(f'"{n}": {_type(s)}' for n, s in schema["properties"].items()) + "}"
+        return "{" + ", ".join(f'"{n}": {_type_hint(s)}' for n, s in schema["properties"].items()) + "}"
     return _TYPES.get(str(kind), "Any")
 
 
 # --- the grammar, and what is written within it -----------------------------------------------------------------------
 
 
-def grammar(functions: Sequence[FunctionDeclaration]) -> str:
+def build_grammar(functions: Sequence[FunctionDeclaration]) -> str:
     """What may follow the prompt, for llguidance: calls with arguments that their declarations allow. Rules: `f0` is a
     call of the first function, `v0` the first kind of value, whosever argument it is."""
-    room = schemas.Room()
+    room = schemas.GrammarBudget()
     values: dict[str, str] = {_BOOLEAN: "v0", "%json {}": "v1"}
     calls = " | ".join(f"f{i}" for i in range(len(functions)))
     rules = [f'start: call (", " call){{0,{MAX_CALLS - 1}}} "]\\n"', f"call: {calls}"]
     for i, function in enumerate(functions):
-        rules += _rules(f"f{i}", function, values, room)
+        rules += _function_rules(f"f{i}", function, values, room)
     rules += ['any: (one (", " one)*)?', "one: /[^ =()]{1,64}=/ v1"]
     rules += [f"{name}: {value}" for value, name in values.items()]
     return "%llguidance {}\n" + "\n".join(rules) + "\n"
@@ -290,24 +299,26 @@ _BOOLEAN = '"True" | "False"'
 _COMMA = ' ", " '
 
 
-def _rules(rule: str, function: FunctionDeclaration, values: dict[str, str], room: schemas.Room) -> list[str]:
+def _function_rules(
+    rule: str, function: FunctionDeclaration, values: dict[str, str], room: schemas.GrammarBudget
+) -> list[str]:
     """Those of one function. What its arguments may be is added to `values`, by the names of their rules."""
-    whole = _normal(function)
-    properties, required = _signature(whole)
-    start = f"{rule}: {_quoted(function.name + '(')}"
-    if not room.take(ARGUMENT * len(properties)):
+    whole = _normalise_parameters(function)
+    properties, required = _read_signature(whole)
+    start = f"{rule}: {_quote_json(function.name + '(')}"
+    if not room.take_characters(ARGUMENT * len(properties)):
         return [f'{start} any ")"']
-    held = schemas.Values(whole, room)
+    held = schemas.ArgumentSchemas(whole, room)
     named = []
     for name, schema in properties.items():
-        value = _BOOLEAN if schema.get("type") == "boolean" else f"%json {json.dumps(held.value(schema))}"
-        named.append(f"{_quoted(name + '=')} {values.setdefault(value, f'v{len(values)}')}")
+        value = _BOOLEAN if schema.get("type") == "boolean" else f"%json {json.dumps(held.build_schema(schema))}"
+        named.append(f"{_quote_json(name + '=')} {values.setdefault(value, f'v{len(values)}')}")
     must, may = named[: len(required)], named[len(required) :]
-    arguments, rules = _optional(rule, may, first=not must)
+    arguments, rules = _optional_rules(rule, may, first=not must)
     return [f'{start} {_COMMA.join(must)} {arguments} ")"', *rules]
 
 
-def _optional(rule: str, named: Sequence[str], *, first: bool) -> tuple[str, list[str]]:
+def _optional_rules(rule: str, named: Sequence[str], *, first: bool) -> tuple[str, list[str]]:
     """What may follow the required arguments, or where there are none (`first`) stand in their place; and the rules for
     it: `f0_m1` for the arguments from the first one on behind another, `f0_o1` where there is none before."""
     if not named:
@@ -325,44 +336,46 @@ def _optional(rule: str, named: Sequence[str], *, first: bool) -> tuple[str, lis
     return f"{rule}_o0?" if first else f"{rule}_m0", rules
 
 
-def _quoted(text: str) -> str:
+def _quote_json(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def read(text: str, functions: Sequence[FunctionDeclaration]) -> list[FunctionCall]:
+def parse_calls(text: str, functions: Sequence[FunctionDeclaration]) -> list[FunctionCall]:
     """The calls that were written up to the closing bracket. Raises `MalformedCallError`."""
     calls: list[FunctionCall] = []
     at = 0
     try:
         while text[at] != "]":
-            call, at = _read_call(text, at, functions)
+            call, at = _parse_call(text, at, functions)
             calls.append(call)
             at += 2 * text.startswith(", ", at)
     except (IndexError, ValueError, StopIteration, RecursionError):
         raise MalformedCallError("The model wrote a function call that cannot be read", text[:_EXCERPT]) from None
-    calls = [_with_json(call, functions) for call in calls]
+    calls = [_convert_arguments(call, functions) for call in calls]
     for call in calls:
         parameters = next(f.parameters for f in functions if f.name == call.name)
-        if wrong := schemas.complaint(call.args, parameters):
+        if wrong := schemas.find_argument_violation(call.args, parameters):
             raise MalformedCallError(f"The model called {call.name} with arguments that are not valid", wrong)
     return [call for i, call in enumerate(calls) if call not in calls[:i]]
 
 
-def _with_json(call: FunctionCall, functions: Sequence[FunctionDeclaration]) -> FunctionCall:
-    properties, _ = _signature(next(f.parameters for f in functions if f.name == call.name))
+def _convert_arguments(call: FunctionCall, functions: Sequence[FunctionDeclaration]) -> FunctionCall:
+    properties, _ = _read_signature(next(f.parameters for f in functions if f.name == call.name))
     described = {name: f"{name} {schema.get('description', '')}" for name, schema in properties.items()}
-    args = {name: with_json(value, described.get(name, name)) for name, value in call.args.items()}
+    args = {name: convert_python_strings(value, described.get(name, name)) for name, value in call.args.items()}
     return FunctionCall(call.id, call.name, args)
 
 
-def grounded(calls: Sequence[FunctionCall], functions: Sequence[FunctionDeclaration], said: str) -> list[FunctionCall]:
+def drop_ungrounded(
+    calls: Sequence[FunctionCall], functions: Sequence[FunctionDeclaration], said: str
+) -> list[FunctionCall]:
     """The calls without what the model made up: optional arguments of which nobody has said anything are left out, and
     so is a call with a required number where `said`, the latest lines of the user, holds none (it has to be asked for),
     and one of whose arguments none was said.
     """
     kept = []
     for call in calls:
-        properties, required = _signature(next(f.parameters for f in functions if f.name == call.name))
+        properties, required = _read_signature(next(f.parameters for f in functions if f.name == call.name))
         made_up = {name for name, value in call.args.items() if _is_made_up(value, properties.get(name, {}), said)}
         if any(name in required and not isinstance(call.args[name], str) for name in made_up):
             continue
@@ -394,42 +407,44 @@ def _is_made_up(value: Any, schema: dict[str, Any], said: str) -> bool:
         return not _NUMBERS.search(said)
     if not isinstance(value, str) or schema.get("format"):
         return False
-    heard = {word[:3] for word in _plain(said)}
-    words = {word[:3] for word in _plain(value)}
+    heard = {word[:3] for word in _content_words(said)}
+    words = {word[:3] for word in _content_words(value)}
     return bool(words) and not words & heard
 
 
-def _plain(text: str) -> list[str]:
+def _content_words(text: str) -> list[str]:
     """Its words, without accents and case."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     return re.findall(r"[^\W_]{3,}", "".join(c for c in letters if not unicodedata.combining(c)))
 
 
-def _read_call(text: str, at: int, functions: Sequence[FunctionDeclaration]) -> tuple[FunctionCall, int]:
+def _parse_call(text: str, at: int, functions: Sequence[FunctionDeclaration]) -> tuple[FunctionCall, int]:
     name = next(f.name for f in functions if text.startswith(f.name + "(", at))
     at += len(name) + 1
     args: dict[str, Any] = {}
     while text[at] != ")":
         equals = text.index("=", at)
         key = text[at:equals]
-        args[key], at = _read_value(text, equals + 1)
+        args[key], at = _parse_value(text, equals + 1)
         at += 2 * text.startswith(", ", at)
     return FunctionCall("", name, args), at + 1
 
 
-def _read_value(text: str, at: int) -> tuple[Any, int]:
+def _parse_value(text: str, at: int) -> tuple[Any, int]:
     for word, value in (("True", True), ("False", False), ("None", None)):
         if text.startswith(word, at):
             return value, at + len(word)
     return json.JSONDecoder().raw_decode(text, at)
 
 
-def told(request: Request) -> str:
+def build_instructions(request: Request) -> str:
     """What the talk begins with: who the model is, the instructions, and what can be done."""
-    return "\n\n".join(filter(None, (request.about, request.instructions.strip(), able(request.functions))))
+    return "\n\n".join(
+        filter(None, (request.about, request.instructions.strip(), describe_functions(request.functions)))
+    )
 
 
-def able(functions: Sequence[FunctionDeclaration]) -> str:
+def describe_functions(functions: Sequence[FunctionDeclaration]) -> str:
     """What the model is told of its functions where it talks: that they are there, not how to call them."""
     if not functions:
         return ""

@@ -13,7 +13,17 @@ from typing import Any
 from llguidance import LLMatcher
 
 from openlive.engines.llm.functions import validation
-from openlive.schema import DEFINITIONS, LISTS, MAPS, SINGLE, Schema, Size, changed, find, inside
+from openlive.schema import (
+    DEFINITIONS,
+    LISTS,
+    MAPS,
+    SINGLE,
+    Schema,
+    SchemaSize,
+    iterate_subschemas,
+    map_subschemas,
+    resolve_reference,
+)
 
 MAX_ITEMS = 32
 """Items of an array where its schema sets no limit: small models do not always find the end."""
@@ -50,45 +60,45 @@ _KINDS: dict[str, Any] = {
 }
 
 
-class Room:
+class GrammarBudget:
     """How much more a grammar may hold; what finds no room is held by its type alone."""
 
     def __init__(self, left: int = ROOM) -> None:
         self._left = left
         self._tried: set[str] = set()
 
-    def is_taken(self, schema: Schema) -> bool:
+    def can_take_schema(self, schema: Schema) -> bool:
         """Whether llguidance makes a grammar of it, and there is room for it. To ask again costs nothing."""
         text = json.dumps(schema)
-        room = text in self._tried or self.take(len(text) + TRIAL)
+        room = text in self._tried or self.take_characters(len(text) + TRIAL)
         self._tried.add(text)
-        return room and len(text) <= LONG and _is_taken(text)
+        return room and len(text) <= LONG and _is_valid_grammar(text)
 
-    def take(self, characters: int) -> bool:
+    def take_characters(self, characters: int) -> bool:
         self._left -= characters
         return self._left >= 0
 
 
-class Values:
+class ArgumentSchemas:
     """What a grammar can hold of the arguments of one function. `whole`: the schema of all of them, normalised."""
 
-    def __init__(self, whole: Schema, room: Room | None = None) -> None:
+    def __init__(self, whole: Schema, room: GrammarBudget | None = None) -> None:
         self._whole = whole
-        self._room = room or Room()
-        self._sizes = Size(lambda reference: find(reference, whole))
+        self._room = room or GrammarBudget()
+        self._sizes = SchemaSize(lambda reference: resolve_reference(reference, whole))
 
-    def value(self, schema: Any) -> Schema:
+    def build_schema(self, schema: Any) -> Schema:
         """Of the schema of one argument, at the least its type or nothing."""
         if not isinstance(schema, dict):
             return _LAYOUT
-        if self._room.take(0):
-            converted = self._grammar(schema, inside_all=False)
-            held = {**_LAYOUT, **self._definitions(converted), **converted}
-            if self._room.is_taken(held):
+        if self._room.take_characters(0):
+            converted = self._to_grammar_schema(schema, inside_all=False)
+            held = {**_LAYOUT, **self._collect_definitions(converted), **converted}
+            if self._room.can_take_schema(held):
                 return held
         return {**_LAYOUT, "type": schema["type"]} if "type" in schema else _LAYOUT
 
-    def _definitions(self, converted: Schema) -> Schema:
+    def _collect_definitions(self, converted: Schema) -> Schema:
         """Those that it refers to, and that these refer to: each argument has its own. No more than a grammar holds."""
         found: Schema = {}
         todo = [converted]
@@ -98,37 +108,37 @@ class Values:
             if "$ref" in one:
                 _, keyword, name = one["$ref"].split("/")[:3]
                 definitions = found.setdefault(keyword, {})
-                place = self._whole[keyword][_unescaped(name)]
-                if _unescaped(name) not in definitions and isinstance(place, dict):
-                    held = definitions[_unescaped(name)] = self._grammar(place, inside_all=False)
+                place = self._whole[keyword][_unescape_pointer(name)]
+                if _unescape_pointer(name) not in definitions and isinstance(place, dict):
+                    held = definitions[_unescape_pointer(name)] = self._to_grammar_schema(place, inside_all=False)
                     left -= len(json.dumps(held))
                     todo.append(held)
-            todo += (inner for _, _, inner in inside(one) if isinstance(inner, dict))
+            todo += (inner for _, _, inner in iterate_subschemas(one) if isinstance(inner, dict))
         return found
 
-    def _grammar(self, schema: Schema, *, inside_all: bool) -> Schema:
+    def _to_grammar_schema(self, schema: Schema, *, inside_all: bool) -> Schema:
         """What of `schema` a grammar can hold. `inside_all`: other schemas may allow more properties."""
-        if "$ref" in schema and find(schema["$ref"], self._whole) is not None:
+        if "$ref" in schema and resolve_reference(schema["$ref"], self._whole) is not None:
             # What stands beside it would be multiplied with what it leads to; llguidance knows definitions only.
             kept = {"$ref": schema["$ref"]}
             return kept if schema["$ref"].startswith(("#/$defs/", "#/definitions/")) else {}
         kept = {k: v for k, v in schema.items() if k in _GRAMMAR}
         structure = {k: v for k, v in schema.items() if k in _STRUCTURE}
-        if "allOf" in structure and self._product(structure["allOf"]) > PRODUCT:
+        if "allOf" in structure and self._count_alternatives(structure["allOf"]) > PRODUCT:
             del structure["allOf"]
         for key, held in structure.items():
             within = inside_all or key == "allOf"
 
-            def converted(inner: Any, within: bool = within) -> Any:
-                return self._grammar(inner, inside_all=within) if isinstance(inner, dict) else inner
+            def convert_inner(inner: Any, within: bool = within) -> Any:
+                return self._to_grammar_schema(inner, inside_all=within) if isinstance(inner, dict) else inner
 
-            kept |= changed({key: held}, converted)
+            kept |= map_subschemas({key: held}, convert_inner)
         if "oneOf" in kept:
             kept["anyOf"] = [*kept.pop("oneOf"), *kept.get("anyOf", ())]
         if schema.get("format") in _FORMATS:
             kept["format"] = schema["format"]
         pattern = schema.get("x-pattern")
-        if pattern and self._room.is_taken({"type": "string", "pattern": pattern}):
+        if pattern and self._room.can_take_schema({"type": "string", "pattern": pattern}):
             kept["pattern"] = pattern
         if schema.get("type") == "array":
             kept.setdefault("maxItems", max(MAX_ITEMS, kept.get("minItems", 0)))
@@ -140,40 +150,40 @@ class Values:
                 kept.setdefault("additionalProperties", False)
         return kept
 
-    def _product(self, schemas: list[Any]) -> int:
+    def _count_alternatives(self, schemas: list[Any]) -> int:
         product = 1
         for schema in schemas:
-            product *= self._sizes.of(schema, PRODUCT)[0]
+            product *= self._sizes.measure_schema(schema, PRODUCT)[0]
             if product > PRODUCT:
                 break
         return product
 
 
-def _unescaped(name: str) -> str:
+def _unescape_pointer(name: str) -> str:
     return name.replace("~1", "/").replace("~0", "~")
 
 
 @lru_cache(1024)
-def _is_taken(schema: str) -> bool:
+def _is_valid_grammar(schema: str) -> bool:
     """Whether llguidance makes a grammar of it. llama.cpp does not say when it makes none, and then holds the model to
     nothing at all."""
     return not LLMatcher.validate_grammar(f"%llguidance {{}}\nstart: %json {schema}\n")
 
 
-def complaint(args: Any, parameters: Schema) -> str:
+def find_argument_violation(args: Any, parameters: Schema) -> str:
     """What is wrong with the arguments, '' where nothing is or the schema is none that anything could be held to."""
     if not isinstance(args, dict):
         return "the arguments are no object"
-    return validation.complaint(args, parameters)
+    return validation.find_violation(args, parameters)
 
 
-def normal(schema: Any) -> Any:
+def normalise_schema(schema: Any) -> Any:
     """JSON Schema as OpenAPI's dialect means it: types in lower case, `nullable` as a type. Keywords whose values make
     no sense are left out, as if nobody had written them."""
     if not isinstance(schema, dict):
         return schema if isinstance(schema, bool) else {}
-    sound = {key: found for key, given in schema.items() if (found := _sound(key, given)) is not None}
-    walked = changed(sound, normal)
+    sound = {key: found for key, given in schema.items() if (found := _usable_value(key, given)) is not None}
+    walked = map_subschemas(sound, normalise_schema)
     if walked.pop("nullable", False) is True:
         if isinstance(walked.get("type"), str):
             walked["type"] = [walked["type"], "null"]
@@ -184,7 +194,7 @@ def normal(schema: Any) -> Any:
     return walked
 
 
-def _sound(key: str, given: Any) -> Any:
+def _usable_value(key: str, given: Any) -> Any:
     """What a keyword says, None where that is nothing."""
     if key in _UNUSED:
         return None

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from openlive.schema import Schema, find
+from openlive.schema import Schema, resolve_reference
 
 STEPS = 20_000
 """Some 10 ms. An object of 50 members takes some 200, a list of 500 such objects with five members each 15,000."""
@@ -26,15 +26,15 @@ class _TooMuchError(Exception):
     """There are no steps left."""
 
 
-def complaint(value: Any, schema: Any, most: int = STEPS) -> str:
+def find_violation(value: Any, schema: Any, most: int = STEPS) -> str:
     """What is wrong with a value, '' where nothing is. What cannot be checked in so many steps is wrong."""
     try:
-        return _Check(schema, most).wrong(value, schema, "$")
+        return _Validator(schema, most).find_violation(value, schema, "$")
     except (_TooMuchError, RecursionError):
         return f"$: it takes more than {most} steps to check it"
 
 
-class _Check:
+class _Validator:
     def __init__(self, whole: Any, most: int) -> None:
         self._whole = whole
         self._left = most
@@ -42,20 +42,20 @@ class _Check:
         self._targets: dict[str, Any] = {}
         self._choices: dict[int, set[Any]] = {}
 
-    def spend(self, steps: int) -> None:
+    def spend_steps(self, steps: int) -> None:
         self._left -= steps
         if self._left < 0:
             raise _TooMuchError
 
-    def wrong(self, value: Any, schema: Any, path: str) -> str:
+    def find_violation(self, value: Any, schema: Any, path: str) -> str:
         """What is wrong with the value at `path`, '' where nothing is."""
-        self.spend(1)
+        self.spend_steps(1)
         if not isinstance(schema, dict):
             return f"{path}: nothing may be there" if schema is False else ""
         self._level += 1
         if self._level > MAX_LEVELS:
             raise _TooMuchError
-        self.spend(len(schema))
+        self.spend_steps(len(schema))
         for keyword, given in schema.items():
             check = _CHECKS.get(keyword)
             if check is not None and (found := check(self, value, given, schema, path)):
@@ -63,40 +63,42 @@ class _Check:
         self._level -= 1
         return ""
 
-    def fits(self, value: Any, schema: Any) -> bool:
+    def is_valid(self, value: Any, schema: Any) -> bool:
         level = self._level
-        fitting = not self.wrong(value, schema, "$")
+        fitting = not self.find_violation(value, schema, "$")
         self._level = level
         return fitting
 
-    def target(self, reference: str) -> Any:
+    def resolve_reference(self, reference: str) -> Any:
         if reference not in self._targets:
-            self.spend(reference.count("/"))
-            self._targets[reference] = find(reference, self._whole) if isinstance(self._whole, dict) else None
+            self.spend_steps(reference.count("/"))
+            self._targets[reference] = (
+                resolve_reference(reference, self._whole) if isinstance(self._whole, dict) else None
+            )
         return self._targets[reference]
 
-    def choices(self, values: list[Any]) -> set[Any]:
+    def freeze_choices(self, values: list[Any]) -> set[Any]:
         if id(values) not in self._choices:
-            self._choices[id(values)] = {self.frozen(one) for one in values}
+            self._choices[id(values)] = {self.freeze_value(one) for one in values}
         return self._choices[id(values)]
 
-    def frozen(self, value: Any) -> Any:
+    def freeze_value(self, value: Any) -> Any:
         """The same for what JSON takes for the same: 1 and 1.0, but not 1 and true."""
-        self.spend(1)
+        self.spend_steps(1)
         if isinstance(value, bool):
             return bool, value
         if isinstance(value, list):
-            return list, tuple([self.frozen(item) for item in value])
+            return list, tuple([self.freeze_value(item) for item in value])
         if isinstance(value, dict):
-            return dict, frozenset([(key, self.frozen(item)) for key, item in value.items()])
+            return dict, frozenset([(key, self.freeze_value(item)) for key, item in value.items()])
         return value
 
 
-Keyword = Callable[[_Check, Any, Any, Schema, str], str]
+Keyword = Callable[[_Validator, Any, Any, Schema, str], str]
 """Takes the value, what the keyword says, the schema and the value's path; returns what is wrong."""
 
 
-def _told(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
     text = json.dumps(value[:_SHOWN] if isinstance(value, str) else value, ensure_ascii=False)
@@ -122,147 +124,161 @@ _IS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _type(check: _Check, value: Any, given: Any, schema: Schema, path: str) -> str:
+def _check_type(check: _Validator, value: Any, given: Any, schema: Schema, path: str) -> str:
     if value is None and schema.get("nullable") is True:
         return ""
     kinds = [kind.lower() for kind in (given if isinstance(given, list) else [given]) if isinstance(kind, str)]
-    check.spend(len(kinds))
+    check.spend_steps(len(kinds))
     known = [kind for kind in kinds if kind in _IS]
     if not known or any(_IS[kind](value) for kind in known):
         return ""
-    return f"{path}: {_told(value)} is no {' or '.join(known)}"
+    return f"{path}: {_describe_value(value)} is no {' or '.join(known)}"
 
 
-def _enum(check: _Check, value: Any, given: Any, schema: Schema, path: str) -> str:
+def _check_enum(check: _Validator, value: Any, given: Any, schema: Schema, path: str) -> str:
     if not isinstance(given, list) or not given or (value is None and schema.get("nullable") is True):
         return ""
-    return "" if check.frozen(value) in check.choices(given) else f"{path}: {_told(value)} is none of its values"
+    return (
+        ""
+        if check.freeze_value(value) in check.freeze_choices(given)
+        else f"{path}: {_describe_value(value)} is none of its values"
+    )
 
 
-def _const(check: _Check, value: Any, given: Any, _: Schema, path: str) -> str:
-    return "" if check.frozen(value) == check.frozen(given) else f"{path}: {_told(value)} is not {_told(given)}"
+def _check_const(check: _Validator, value: Any, given: Any, _: Schema, path: str) -> str:
+    return (
+        ""
+        if check.freeze_value(value) == check.freeze_value(given)
+        else f"{path}: {_describe_value(value)} is not {_describe_value(given)}"
+    )
 
 
-def _ref(check: _Check, value: Any, given: Any, _: Schema, path: str) -> str:
-    target = check.target(given) if isinstance(given, str) else None
-    return "" if target is None else check.wrong(value, target, path)
+def _check_ref(check: _Validator, value: Any, given: Any, _: Schema, path: str) -> str:
+    target = check.resolve_reference(given) if isinstance(given, str) else None
+    return "" if target is None else check.find_violation(value, target, path)
 
 
 # Alternatives
 
 
-def _all_of(check: _Check, value: Any, given: Any, _: Schema, path: str) -> str:
+def _check_all_of(check: _Validator, value: Any, given: Any, _: Schema, path: str) -> str:
     inner = given if isinstance(given, list) else ()
-    return next(filter(None, (check.wrong(value, one, path) for one in inner)), "")
+    return next(filter(None, (check.find_violation(value, one, path) for one in inner)), "")
 
 
-def _any_of(check: _Check, value: Any, given: Any, _: Schema, path: str) -> str:
-    if not isinstance(given, list) or not given or any(check.fits(value, one) for one in given):
+def _check_any_of(check: _Validator, value: Any, given: Any, _: Schema, path: str) -> str:
+    if not isinstance(given, list) or not given or any(check.is_valid(value, one) for one in given):
         return ""
-    return f"{path}: {_told(value)} fits none of the alternatives"
+    return f"{path}: {_describe_value(value)} fits none of the alternatives"
 
 
-def _one_of(check: _Check, value: Any, given: Any, _: Schema, path: str) -> str:
+def _check_one_of(check: _Validator, value: Any, given: Any, _: Schema, path: str) -> str:
     if not isinstance(given, list) or not given:
         return ""
-    fitting = sum(check.fits(value, one) for one in given)
-    return "" if fitting == 1 else f"{path}: {_told(value)} fits {fitting} of the alternatives, and not one"
+    fitting = sum(check.is_valid(value, one) for one in given)
+    return "" if fitting == 1 else f"{path}: {_describe_value(value)} fits {fitting} of the alternatives, and not one"
 
 
-def _not(check: _Check, value: Any, given: Any, _: Schema, path: str) -> str:
-    if not isinstance(given, dict | bool) or not check.fits(value, given):
+def _check_not(check: _Validator, value: Any, given: Any, _: Schema, path: str) -> str:
+    if not isinstance(given, dict | bool) or not check.is_valid(value, given):
         return ""
-    return f"{path}: {_told(value)} is what it may not be"
+    return f"{path}: {_describe_value(value)} is what it may not be"
 
 
-def _if(check: _Check, value: Any, given: Any, schema: Schema, path: str) -> str:
+def _check_if(check: _Validator, value: Any, given: Any, schema: Schema, path: str) -> str:
     if not isinstance(given, dict | bool):
         return ""
-    return check.wrong(value, schema.get("then" if check.fits(value, given) else "else"), path)
+    return check.find_violation(value, schema.get("then" if check.is_valid(value, given) else "else"), path)
 
 
 # Objects
 
 
-def _properties(check: _Check, value: Any, given: Any, _: Schema, path: str) -> str:
+def _check_properties(check: _Validator, value: Any, given: Any, _: Schema, path: str) -> str:
     if not isinstance(value, dict) or not isinstance(given, dict):
         return ""
     for name in value:
-        check.spend(1)
-        if name in given and (found := check.wrong(value[name], given[name], f"{path}.{name[:_SHOWN]}")):
+        check.spend_steps(1)
+        if name in given and (found := check.find_violation(value[name], given[name], f"{path}.{name[:_SHOWN]}")):
             return found
     return ""
 
 
-def _additional(check: _Check, value: Any, given: Any, schema: Schema, path: str) -> str:
+def _check_additional(check: _Validator, value: Any, given: Any, schema: Schema, path: str) -> str:
     if not isinstance(value, dict) or not isinstance(given, dict | bool) or "patternProperties" in schema:
         return ""
     properties = schema.get("properties")
     for name, item in value.items():
-        check.spend(1)
+        check.spend_steps(1)
         declared = isinstance(properties, dict) and name in properties
-        if not declared and (found := check.wrong(item, given, f"{path}.{name[:_SHOWN]}")):
+        if not declared and (found := check.find_violation(item, given, f"{path}.{name[:_SHOWN]}")):
             return found
     return ""
 
 
-def _required(check: _Check, value: Any, given: Any, _: Schema, path: str) -> str:
+def _check_required(check: _Validator, value: Any, given: Any, _: Schema, path: str) -> str:
     if not isinstance(value, dict) or not isinstance(given, list):
         return ""
-    check.spend(len(given))
+    check.spend_steps(len(given))
     missing = next((name for name in given if isinstance(name, str) and name not in value), None)
-    return "" if missing is None else f"{path}: {_told(missing)} is missing"
+    return "" if missing is None else f"{path}: {_describe_value(missing)} is missing"
 
 
-def _names(check: _Check, value: Any, given: Any, _: Schema, path: str) -> str:
+def _check_property_names(check: _Validator, value: Any, given: Any, _: Schema, path: str) -> str:
     names = value if isinstance(value, dict) else ()
-    return next(filter(None, (check.wrong(name, given, f"{path}.{name[:_SHOWN]}") for name in names)), "")
+    return next(filter(None, (check.find_violation(name, given, f"{path}.{name[:_SHOWN]}") for name in names)), "")
 
 
-def _dependent_required(check: _Check, value: Any, given: Any, schema: Schema, path: str) -> str:
+def _check_dependent_required(check: _Validator, value: Any, given: Any, schema: Schema, path: str) -> str:
     if not isinstance(value, dict) or not isinstance(given, dict):
         return ""
-    check.spend(len(given))
-    needed = (_required(check, value, names, schema, path) for name, names in given.items() if name in value)
+    check.spend_steps(len(given))
+    needed = (_check_required(check, value, names, schema, path) for name, names in given.items() if name in value)
     return next(filter(None, needed), "")
 
 
-def _dependent_schemas(check: _Check, value: Any, given: Any, _: Schema, path: str) -> str:
+def _check_dependent_schemas(check: _Validator, value: Any, given: Any, _: Schema, path: str) -> str:
     if not isinstance(value, dict) or not isinstance(given, dict):
         return ""
-    check.spend(len(given))
-    return next(filter(None, (check.wrong(value, inner, path) for name, inner in given.items() if name in value)), "")
+    check.spend_steps(len(given))
+    return next(
+        filter(None, (check.find_violation(value, inner, path) for name, inner in given.items() if name in value)), ""
+    )
 
 
 # Lists
 
 
-def _items(check: _Check, value: Any, given: Any, schema: Schema, path: str) -> str:
+def _check_items(check: _Validator, value: Any, given: Any, schema: Schema, path: str) -> str:
     if not isinstance(value, list) or not isinstance(given, dict | bool):
         return ""
     prefix = schema.get("prefixItems")
     begin = len(prefix) if isinstance(prefix, list) else 0
-    found = (check.wrong(item, given, f"{path}[{i}]") for i, item in enumerate(value[begin:], begin))
+    found = (check.find_violation(item, given, f"{path}[{i}]") for i, item in enumerate(value[begin:], begin))
     return next(filter(None, found), "")
 
 
-def _prefix(check: _Check, value: Any, given: Any, _: Schema, path: str) -> str:
+def _check_prefix_items(check: _Validator, value: Any, given: Any, _: Schema, path: str) -> str:
     if not isinstance(value, list) or not isinstance(given, list):
         return ""
     pairs = enumerate(zip(value, given, strict=False))
-    return next(filter(None, (check.wrong(item, inner, f"{path}[{i}]") for i, (item, inner) in pairs)), "")
+    return next(filter(None, (check.find_violation(item, inner, f"{path}[{i}]") for i, (item, inner) in pairs)), "")
 
 
-def _unique(check: _Check, value: Any, given: Any, _: Schema, path: str) -> str:
-    if given is not True or not isinstance(value, list) or len({check.frozen(item) for item in value}) == len(value):
+def _check_unique(check: _Validator, value: Any, given: Any, _: Schema, path: str) -> str:
+    if (
+        given is not True
+        or not isinstance(value, list)
+        or len({check.freeze_value(item) for item in value}) == len(value)
+    ):
         return ""
     return f"{path}: two of its items are the same"
 
 
-def _contains(check: _Check, value: Any, given: Any, schema: Schema, path: str) -> str:
+def _check_contains(check: _Validator, value: Any, given: Any, schema: Schema, path: str) -> str:
     if not isinstance(value, list) or not isinstance(given, dict | bool):
         return ""
-    fitting = sum(check.fits(item, given) for item in value)
+    fitting = sum(check.is_valid(item, given) for item in value)
     least, most = schema.get("minContains", 1), schema.get("maxContains")
     too_few = _is_count(least) and fitting < least
     if too_few or (most is not None and _is_count(most) and fitting > most):
@@ -273,10 +289,10 @@ def _contains(check: _Check, value: Any, given: Any, schema: Schema, path: str) 
 # Bounds
 
 
-def _sized(kind: type[str | list[Any] | dict[str, Any]], bound: int) -> Keyword:
+def _build_size_check(kind: type[str | list[Any] | dict[str, Any]], bound: int) -> Keyword:
     """`bound`: 1 for the least, -1 for the most."""
 
-    def check_size(_: _Check, value: Any, given: Any, __: Schema, path: str) -> str:
+    def check_size(_: _Validator, value: Any, given: Any, __: Schema, path: str) -> str:
         if not isinstance(value, kind) or not _is_count(given) or bound * len(value) >= bound * given:
             return ""
         return f"{path}: its length is {len(value)}, and {given} is the {'least' if bound > 0 else 'most'}"
@@ -284,11 +300,11 @@ def _sized(kind: type[str | list[Any] | dict[str, Any]], bound: int) -> Keyword:
     return check_size
 
 
-def _bounded(allows: Callable[[Any, Any], bool], words: str) -> Keyword:
-    def check_bound(_: _Check, value: Any, given: Any, __: Schema, path: str) -> str:
+def _build_bound_check(allows: Callable[[Any, Any], bool], words: str) -> Keyword:
+    def check_bound(_: _Validator, value: Any, given: Any, __: Schema, path: str) -> str:
         if not _is_number(value) or not _is_number(given) or allows(value, given):
             return ""
-        return f"{path}: {_told(value)} is not {words} {_told(given)}"
+        return f"{path}: {_describe_value(value)} is not {words} {_describe_value(given)}"
 
     return check_bound
 
@@ -305,34 +321,34 @@ def _is_multiple(value: float, of: float) -> bool:
 
 
 _CHECKS: dict[str, Keyword] = {
-    "type": _type,
-    "enum": _enum,
-    "const": _const,
-    "$ref": _ref,
-    "allOf": _all_of,
-    "anyOf": _any_of,
-    "oneOf": _one_of,
-    "not": _not,
-    "if": _if,
-    "properties": _properties,
-    "additionalProperties": _additional,
-    "required": _required,
-    "propertyNames": _names,
-    "dependentRequired": _dependent_required,
-    "dependentSchemas": _dependent_schemas,
-    "items": _items,
-    "prefixItems": _prefix,
-    "uniqueItems": _unique,
-    "contains": _contains,
-    "minItems": _sized(list, 1),
-    "maxItems": _sized(list, -1),
-    "minLength": _sized(str, 1),
-    "maxLength": _sized(str, -1),
-    "minProperties": _sized(dict, 1),
-    "maxProperties": _sized(dict, -1),
-    "minimum": _bounded(lambda value, bound: value >= bound, "at least"),
-    "maximum": _bounded(lambda value, bound: value <= bound, "at most"),
-    "exclusiveMinimum": _bounded(lambda value, bound: value > bound, "more than"),
-    "exclusiveMaximum": _bounded(lambda value, bound: value < bound, "less than"),
-    "multipleOf": _bounded(_is_multiple, "a multiple of"),
+    "type": _check_type,
+    "enum": _check_enum,
+    "const": _check_const,
+    "$ref": _check_ref,
+    "allOf": _check_all_of,
+    "anyOf": _check_any_of,
+    "oneOf": _check_one_of,
+    "not": _check_not,
+    "if": _check_if,
+    "properties": _check_properties,
+    "additionalProperties": _check_additional,
+    "required": _check_required,
+    "propertyNames": _check_property_names,
+    "dependentRequired": _check_dependent_required,
+    "dependentSchemas": _check_dependent_schemas,
+    "items": _check_items,
+    "prefixItems": _check_prefix_items,
+    "uniqueItems": _check_unique,
+    "contains": _check_contains,
+    "minItems": _build_size_check(list, 1),
+    "maxItems": _build_size_check(list, -1),
+    "minLength": _build_size_check(str, 1),
+    "maxLength": _build_size_check(str, -1),
+    "minProperties": _build_size_check(dict, 1),
+    "maxProperties": _build_size_check(dict, -1),
+    "minimum": _build_bound_check(lambda value, bound: value >= bound, "at least"),
+    "maximum": _build_bound_check(lambda value, bound: value <= bound, "at most"),
+    "exclusiveMinimum": _build_bound_check(lambda value, bound: value > bound, "more than"),
+    "exclusiveMaximum": _build_bound_check(lambda value, bound: value < bound, "less than"),
+    "multipleOf": _build_bound_check(_is_multiple, "a multiple of"),
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from openlive.engines.llm.llamacpp.server import Chunk
+from openlive.engines.llm.llamacpp.server import CompletionChunk
 from openlive.engines.llm.llamacpp.token_cache import Tokens
 from openlive.engines.llm.prompt.conversation import PromptTooLongError
 from openlive.engines.runtime.workers import PATIENCE
@@ -29,7 +29,7 @@ DEFAULTS = Sampling(temperature=0.5, top_p=0.9, top_k=40)
 """Where the request leaves it open: lively enough to talk to, sober enough for facts."""
 
 
-class Signal:
+class LoopSignal:
     """Wakes the one task of this event loop that waits for it; `set` may be called from any thread."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Signal:
         self._event.clear()
 
 
-class Rank(IntEnum):
+class Priority(IntEnum):
     """What a run is for. Whoever waits in silence goes first: beside another's prefill a token takes ten times as
     long, because a step of llama.cpp is as long as all that is in it."""
 
@@ -61,29 +61,29 @@ class Rank(IntEnum):
     """A prefill while nobody does, such as that of instructions."""
 
 
-class Run:
+class CompletionRun:
     """One call into llama.cpp, made in a thread.
 
-    `on` is asked there, after each chunk, whether to stop. The thread calls `end` once the call has returned.
+    `on` is asked there, after each chunk, whether to stop. The thread calls `mark_ended` once the call has returned.
     """
 
     def __init__(
         self,
         prompt: Sequence[int],
         options: dict[str, Any],
-        signal: Signal,
-        on: Callable[[Chunk], bool] = lambda _: False,
+        signal: LoopSignal,
+        on: Callable[[CompletionChunk], bool] = lambda _: False,
         *,
-        rank: Rank = Rank.FIRST,
+        rank: Priority = Priority.FIRST,
     ) -> None:
         self.prompt = prompt
         self.options = options
-        self.rank = rank
-        self.made_way = False
+        self.priority = rank
+        self.was_preempted = False
         """It was ended for one of a lower rank, and may go on later from what it has computed."""
         self.stopped = False
         self.ended = False
-        self.generated = 0
+        self.tokens_generated = 0
         self.error: Exception | None = None
         self._on = on
         self._signal = signal
@@ -92,26 +92,26 @@ class Run:
         """Takes effect at the next token, or step of a prefill. What still arrives is dropped."""
         self.stopped = True
 
-    def receive(self, chunk: Chunk) -> bool:
-        self.generated += len(chunk.tokens)
+    def receive_chunk(self, chunk: CompletionChunk) -> bool:
+        self.tokens_generated += len(chunk.tokens)
         if not self.stopped and self._on(chunk):
             self.stopped = True  # never back to False: the event loop may have set it meanwhile
-        return self.stopped or self.made_way
+        return self.stopped or self.was_preempted
 
-    def make_way(self) -> None:
+    def preempt(self) -> None:
         """As `stop`, but not for good."""
-        self.made_way = True
+        self.was_preempted = True
 
-    def again(self) -> None:
+    def reset_for_restart(self) -> None:
         """It has made way, ended, and will be started once more."""
-        self.made_way = self.ended = False
+        self.was_preempted = self.ended = False
 
-    def end(self, error: Exception | None) -> None:
+    def mark_ended(self, error: Exception | None) -> None:
         self.error = error
         self.ended = True
         self._signal.set()
 
-    async def wait(self) -> None:
+    async def wait_for_signal(self) -> None:
         """Until the signal: at the latest when the run has ended. Raises what went wrong in it."""
         if not self.ended:
             await self._signal.wait()
@@ -119,7 +119,7 @@ class Run:
             raise self.error
 
 
-class Reply:
+class Generation:
     """A reply, generated in as many runs as the pace of its reader asks for."""
 
     def __init__(self, prompt: Sequence[int], sampling: Sampling, context: int) -> None:
@@ -128,64 +128,66 @@ class Reply:
         self.prompt = prompt
         self.limit = min(sampling.max_tokens or MAX_TOKENS, context - len(prompt))
         self.cached = 0
-        self.spoken: list[tuple[str, Tokens]] = []
+        self.generated_pieces: list[tuple[str, Tokens]] = []
         """What was generated so far, whether taken or not."""
         self.finished = False
-        """Nothing more will be generated; `take` may still give some."""
-        self.run: Run | None = None
+        """Nothing more will be generated; `take_piece` may still give some."""
+        self.run: CompletionRun | None = None
         """The run that is under way, or was the last one."""
-        self.held = False
+        self.is_speculative = False
         """Nobody waits for it yet."""
         self._waiting_since: float | None = None
         """For the next run to begin."""
         self._sampling = sampling
-        self._ids: list[int] = []
+        self._token_ids: list[int] = []
         self._buffer: deque[Text | Thought | FunctionCall] = deque()
-        self._signal = Signal()
-        self._progressed = False
+        self._signal = LoopSignal()
+        self._has_progressed = False
 
     @property
-    def generated(self) -> int:
-        return len(self._ids)
+    def tokens_generated(self) -> int:
+        return len(self._token_ids)
 
-    def is_hungry(self) -> bool:
+    def needs_next_run(self) -> bool:
         """Whether the next run should begin."""
         idle = self.run is None or (self.run.ended and not self.run.error)
         return idle and not self.finished and len(self._buffer) <= AHEAD // 2
 
-    def next_run(self) -> Run:
+    def build_next_run(self) -> CompletionRun:
         """Goes on after the last token. Tokens go in as ids, so the text is the same as without a pause. It becomes
         `run` once it has begun."""
-        options = {"n_predict": self.limit - self.generated, **self._options()}
-        return Run([*self.prompt, *self._ids], options, self._signal, self._receive, rank=self.rank)
+        options = {"n_predict": self.limit - self.tokens_generated, **self._run_options()}
+        return CompletionRun(
+            [*self.prompt, *self._token_ids], options, self._signal, self._receive_chunk, rank=self.next_priority
+        )
 
     @property
-    def rank(self) -> Rank:
+    def next_priority(self) -> Priority:
         """Of the next run."""
-        if self.held:
-            return Rank.HELD
-        return Rank.NEXT if self._ids and self._patience > 0 else Rank.FIRST
+        if self.is_speculative:
+            return Priority.HELD
+        return Priority.NEXT if self._token_ids and self._patience_left > 0 else Priority.FIRST
 
     @property
-    def _patience(self) -> float:
+    def _patience_left(self) -> float:
         """Seconds for which it may still be made to wait."""
         since = self._waiting_since
         return PATIENCE if since is None else max(0.0, since + PATIENCE - time.monotonic())
 
-    def begun(self, run: Run) -> None:
+    def mark_begun(self, run: CompletionRun) -> None:
         self.run, self._waiting_since = run, None
 
-    def refused(self, run: Run) -> float | None:
+    def note_refusal(self, run: CompletionRun) -> float | None:
         """It is not the turn of `run` yet. In how many seconds that is to be tried again; None: when another ends."""
         if self._waiting_since is None:
             self._waiting_since = time.monotonic()
-        return self._patience if run.rank is Rank.NEXT else None
+        return self._patience_left if run.priority is Priority.NEXT else None
 
-    def take(self) -> Text | Thought | FunctionCall | Progress | None:
+    def take_piece(self) -> Text | Thought | FunctionCall | Progress | None:
         """The next piece; None where there is none yet."""
         if self._buffer:
             return self._buffer.popleft()
-        progressed, self._progressed = self._progressed, False
+        progressed, self._has_progressed = self._has_progressed, False
         return Progress() if progressed else None
 
     def stop(self) -> None:
@@ -193,39 +195,39 @@ class Reply:
         if self.run:
             self.run.stop()
 
-    def _options(self) -> dict[str, Any]:
-        return sampling_options(self._sampling, self.generated)
+    def _run_options(self) -> dict[str, Any]:
+        return to_llama_options(self._sampling, self.tokens_generated)
 
-    def _receive(self, chunk: Chunk) -> bool:
+    def _receive_chunk(self, chunk: CompletionChunk) -> bool:
         if chunk.cached is not None:
-            self._progressed = True
-            if not self._ids:
+            self._has_progressed = True
+            if not self._token_ids:
                 self.cached = chunk.cached
-        stop = self._read(chunk)
+        stop = self._read_chunk(chunk)
         self._signal.set()
         return stop
 
-    def _read(self, chunk: Chunk) -> bool:
+    def _read_chunk(self, chunk: CompletionChunk) -> bool:
         """Takes a chunk in; whether the run should stop."""
-        self._keep(chunk)
+        self._keep_tokens(chunk)
         if chunk.text:
             self._buffer.append(Text(chunk.text))
-        self.finished = self.finished or self._is_last(chunk)
-        return self._is_full()
+        self.finished = self.finished or self._is_last_chunk(chunk)
+        return self._is_buffer_full()
 
-    def _keep(self, chunk: Chunk) -> None:
+    def _keep_tokens(self, chunk: CompletionChunk) -> None:
         if chunk.text:
-            self.spoken.append((chunk.text, chunk.tokens))
-            self._ids += chunk.tokens
+            self.generated_pieces.append((chunk.text, chunk.tokens))
+            self._token_ids += chunk.tokens
 
-    def _is_last(self, chunk: Chunk) -> bool:
-        return chunk.finished or self.generated >= self.limit
+    def _is_last_chunk(self, chunk: CompletionChunk) -> bool:
+        return chunk.finished or self.tokens_generated >= self.limit
 
-    def _is_full(self) -> bool:
+    def _is_buffer_full(self) -> bool:
         return len(self._buffer) >= AHEAD and not self.finished
 
 
-def sampling_of(request: Request) -> Sampling:
+def choose_sampling(request: Request) -> Sampling:
     """As the client asks. Where it leaves the temperature open, results of calls are told in the likeliest words."""
     results = bool(request.messages) and any(isinstance(p, FunctionResponse) for p in request.messages[-1].parts)
     if results and request.sampling.temperature is None:
@@ -233,25 +235,25 @@ def sampling_of(request: Request) -> Sampling:
     return request.sampling
 
 
-def sampling_options(sampling: Sampling, generated: int) -> dict[str, Any]:
+def to_llama_options(sampling: Sampling, generated: int) -> dict[str, Any]:
     """The names of llama.cpp.
 
     The light penalty on repetition keeps small models out of loops. `generated` moves the seed on, so that the draws
     after a pause are not those of the beginning again.
     """
 
-    def given(value: float | None, default: float | None) -> float | None:
+    def value_or_default(value: float | None, default: float | None) -> float | None:
         return default if value is None else value
 
     options: dict[str, Any] = {
-        "temperature": given(sampling.temperature, DEFAULTS.temperature),
-        "top_p": given(sampling.top_p, DEFAULTS.top_p),
-        "top_k": given(sampling.top_k, DEFAULTS.top_k),
+        "temperature": value_or_default(sampling.temperature, DEFAULTS.temperature),
+        "top_p": value_or_default(sampling.top_p, DEFAULTS.top_p),
+        "top_k": value_or_default(sampling.top_k, DEFAULTS.top_k),
         "min_p": 0.05,
         "repeat_penalty": 1.05,
         "repeat_last_n": 128,
-        "presence_penalty": given(sampling.presence_penalty, 0.0),
-        "frequency_penalty": given(sampling.frequency_penalty, 0.0),
+        "presence_penalty": value_or_default(sampling.presence_penalty, 0.0),
+        "frequency_penalty": value_or_default(sampling.frequency_penalty, 0.0),
     }
     if sampling.seed is not None:
         options["seed"] = (sampling.seed + generated) & 0xFFFFFFFF

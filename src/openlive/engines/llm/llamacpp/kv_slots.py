@@ -21,7 +21,7 @@ ALIKE = 16
 _NEVER = float("-inf")
 
 
-class Lease(Struct, frozen=True):
+class SlotLease(Struct, frozen=True):
     """The right to run on `slot` until released. The slots in `clear` must be emptied first: their cells are needed.
     `own`: what the slot holds was computed for the same conversation."""
 
@@ -40,7 +40,7 @@ class _Slot(Struct):
     """What it was last used for, as far as that came: a conversation that begins alike finds its beginning computed."""
 
 
-class Slots:
+class KVSlots:
     """Thread-safe: leases are released by the threads that did the work."""
 
     def __init__(self, count: int, pool: int) -> None:
@@ -48,9 +48,9 @@ class Slots:
         self._pool = pool
         self._lock = Lock()
 
-    def claim(
+    def claim_slot(
         self, conversation: str, tokens: int, now: float, *, prompt: Sequence[int] = (), speculative: bool = False
-    ) -> Lease | None:
+    ) -> SlotLease | None:
         """A slot for a run of at most `tokens` cells, or None: try again after the next release.
 
         A new conversation gets the slot of a forgotten one whose `prompt` began like its own: sessions of one program
@@ -60,59 +60,59 @@ class Slots:
         work gets None, too, where it would cost another conversation what is kept for it.
         """
         with self._lock:
-            index = self._choose(conversation, prompt, now, speculative)
+            index = self._choose_slot(conversation, prompt, now, speculative)
             if index is None:
                 return None
-            clear = self._make_room(index, tokens, now, speculative)
+            clear = self._find_slots_to_clear(index, tokens, now, speculative)
             if clear is None:
                 return None
             own = self._slots[index].owner == conversation
             for i in clear:
                 self._slots[i] = _Slot()
             self._slots[index] = _Slot(conversation, True, tokens, now, prompt)
-            return Lease(index, tuple(clear), own)
+            return SlotLease(index, tuple(clear), own)
 
-    def release(self, lease: Lease, tokens: int, now: float) -> None:
+    def release_slot(self, lease: SlotLease, tokens: int, now: float) -> None:
         """The run is over and left `tokens` in the slot."""
         with self._lock:
             slot = self._slots[lease.slot]
             slot.busy, slot.tokens = False, tokens
             slot.used = now if slot.owner is not None else _NEVER
 
-    def busy(self, conversation: str) -> bool:
+    def is_busy(self, conversation: str) -> bool:
         with self._lock:
             return any(slot.busy and slot.owner == conversation for slot in self._slots)
 
-    def forget(self, conversation: str) -> None:
+    def forget_conversation(self, conversation: str) -> None:
         """Its slot is the next to be taken. A run that is still going on keeps it until it is released."""
         with self._lock:
             for slot in self._slots:
                 if slot.owner == conversation:
                     slot.owner, slot.used = None, _NEVER
 
-    def _choose(self, conversation: str, prompt: Sequence[int], now: float, speculative: bool) -> int | None:
+    def _choose_slot(self, conversation: str, prompt: Sequence[int], now: float, speculative: bool) -> int | None:
         for i, slot in enumerate(self._slots):
             if slot.owner == conversation:
                 return None if slot.busy else i
-        free = self._takeable(now, speculative)
-        alike = {i: _common(self._slots[i].prompt, prompt) for i in free if self._slots[i].owner is None}
+        free = self._find_takeable(now, speculative)
+        alike = {i: _common_prefix_length(self._slots[i].prompt, prompt) for i in free if self._slots[i].owner is None}
         best = max(alike, key=alike.__getitem__, default=None)
         if best is not None and alike[best] >= ALIKE:
             return best
         return min(free, key=lambda i: (self._slots[i].used, self._slots[i].tokens), default=None)
 
-    def _takeable(self, now: float, speculative: bool) -> list[int]:
+    def _find_takeable(self, now: float, speculative: bool) -> list[int]:
         return [
             i
             for i, slot in enumerate(self._slots)
             if not slot.busy and (slot.owner is None or not speculative or slot.used < now - RECENT)
         ]
 
-    def _make_room(self, index: int, tokens: int, now: float, speculative: bool) -> list[int] | None:
+    def _find_slots_to_clear(self, index: int, tokens: int, now: float, speculative: bool) -> list[int] | None:
         """The slots to empty so that `tokens` fit beside the rest; None if that cannot be had."""
         missing = sum(s.tokens for i, s in enumerate(self._slots) if i != index) + tokens - self._pool
         clear: list[int] = []
-        for i in sorted(self._takeable(now, speculative), key=lambda i: self._slots[i].used):
+        for i in sorted(self._find_takeable(now, speculative), key=lambda i: self._slots[i].used):
             if missing <= 0:
                 break
             if i != index and self._slots[i].tokens:
@@ -121,7 +121,7 @@ class Slots:
         return clear if missing <= 0 else None
 
 
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
+def _common_prefix_length(one: Sequence[int], other: Sequence[int]) -> int:
     """How many tokens at the beginning are the same."""
     for count, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:

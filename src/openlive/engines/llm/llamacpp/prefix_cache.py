@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from openlive.engines.llm.llamacpp.server import Chunk, LlamaServer
+from openlive.engines.llm.llamacpp.server import CompletionChunk, LlamaServer
 from openlive.engines.llm.prompt.conversation import LLMError
 
 AT_MOST = 8
@@ -23,7 +23,7 @@ AT_MOST = 8
 _LOG = logging.getLogger(__name__)
 
 
-class Beginning:
+class PromptPrefix:
     """`tokens` in the cache of whichever slot works on a prompt that begins with them. `folder` is that of `server`
     (`LlamaServer.folder`). Thread-safe for different slots."""
 
@@ -32,47 +32,47 @@ class Beginning:
         self._server = server
         digest = hashlib.sha256(f"{name} {self.tokens}".encode()).hexdigest()[:32]
         self._file = server.folder / f"{digest}.kv" if server.folder else None
-        self._slots: set[int] = set()
+        self._slots_holding: set[int] = set()
         self._lock = Lock()
         self._verified = False
         self._failed = False
 
-    def prepare(self, slot: int, prompt: Sequence[int], on: Callable[[Chunk], bool]) -> bool:
+    def ensure_in_slot(self, slot: int, prompt: Sequence[int], on: Callable[[CompletionChunk], bool]) -> bool:
         """Sees that `slot` holds it if `prompt` begins with it. Blocks; where it has to be computed, `on` is asked
         after every step whether to stop. False: it said so."""
         if list(prompt[: len(self.tokens)]) != self.tokens:
-            self._slots.discard(slot)
+            self._slots_holding.discard(slot)
             return True
-        if slot in self._slots:
+        if slot in self._slots_holding:
             return True
-        if not self._restore(slot):
+        if not self._restore_slot(slot):
             stopped = False
 
-            def step(chunk: Chunk) -> bool:
+            def on_chunk(chunk: CompletionChunk) -> bool:
                 nonlocal stopped
-                stopped = on(Chunk(cached=chunk.cached or 0, computed=chunk.computed))
+                stopped = on(CompletionChunk(cached=chunk.cached or 0, computed=chunk.computed))
                 return stopped
 
-            self._server.complete(self.tokens, slot, {"n_predict": 0}, step)
+            self._server.run_completion(self.tokens, slot, {"n_predict": 0}, on_chunk)
             if stopped:
                 return False
-            self._save(slot)
-        self._slots.add(slot)
+            self._save_slot(slot)
+        self._slots_holding.add(slot)
         return True
 
-    def is_kept(self) -> bool:
+    def is_saved(self) -> bool:
         """Whether it was computed earlier, and can be read. Blocks: 25 MB are hashed."""
-        return self._file is not None and self._is_whole(self._file)
+        return self._file is not None and self._is_intact(self._file)
 
-    def lost(self, slot: int) -> None:
+    def forget_slot(self, slot: int) -> None:
         """The slot was emptied."""
-        self._slots.discard(slot)
+        self._slots_holding.discard(slot)
 
-    def _restore(self, slot: int) -> bool:
-        if self._file is None or not self._is_whole(self._file):
+    def _restore_slot(self, slot: int) -> bool:
+        if self._file is None or not self._is_intact(self._file):
             return False
         try:
-            self._server.restore(slot, self._file.name)
+            self._server.restore_slot(slot, self._file.name)
         except LLMError as error:
             _LOG.warning("%s cannot be used: %s", self._file, error)
             return False
@@ -80,17 +80,17 @@ class Beginning:
             self._file.touch()
         return True
 
-    def _is_whole(self, file: Path) -> bool:
+    def _is_intact(self, file: Path) -> bool:
         """llama.cpp ends the process at a damaged file. Once it is known to be whole it is only ever replaced."""
         with self._lock:
             if not self._verified:
                 try:
-                    self._verified = _hash(file) == _noted(file).read_text()
+                    self._verified = _hash_file(file) == _checksum_path(file).read_text()
                 except OSError:
                     return False
             return self._verified and file.exists()
 
-    def _save(self, slot: int) -> None:
+    def _save_slot(self, slot: int) -> None:
         """Fails quietly but for a line in the log: then it is computed again at the next start."""
         if self._file is None or self._failed:
             return
@@ -98,30 +98,30 @@ class Beginning:
             with tempfile.NamedTemporaryFile(dir=self._file.parent, suffix=".new", delete=False) as fresh:
                 path = Path(fresh.name)
             try:
-                self._server.save(slot, path.name)
-                digest = _hash(path)
+                self._server.save_slot(slot, path.name)
+                digest = _hash_file(path)
                 with self._lock:
-                    _noted(self._file).write_text(digest)
+                    _checksum_path(self._file).write_text(digest)
                     path.replace(self._file)
                     self._verified = True
             finally:
                 path.unlink(missing_ok=True)
-            self._clear_out(self._file.parent)
+            self._remove_oldest_files(self._file.parent)
         except (LLMError, OSError) as error:
             self._failed = True
             _LOG.warning("What prompts begin with cannot be kept in %s: %s", self._file.parent, error)
 
-    def _clear_out(self, folder: Path) -> None:
+    def _remove_oldest_files(self, folder: Path) -> None:
         files = sorted(folder.glob("*.kv"), key=lambda file: file.stat().st_mtime, reverse=True)
         for file in files[AT_MOST:]:
             file.unlink(missing_ok=True)
-            _noted(file).unlink(missing_ok=True)
+            _checksum_path(file).unlink(missing_ok=True)
 
 
-def _noted(file: Path) -> Path:
+def _checksum_path(file: Path) -> Path:
     return file.with_suffix(".sha256")
 
 
-def _hash(file: Path) -> str:
+def _hash_file(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -10,8 +10,8 @@ import json
 from collections.abc import Sequence
 
 from openlive.engines.llm.image_captions import SHOWN
-from openlive.engines.llm.llamacpp.server import Likely
-from openlive.engines.llm.prompt.conversation import Piece
+from openlive.engines.llm.llamacpp.server import TokenProbability
+from openlive.engines.llm.prompt.conversation import PromptPiece
 from openlive.types import Heard, Image, Request
 
 VERDICT = "\nspeak:"
@@ -82,19 +82,19 @@ speak: yes
 """
 
 
-def prompt(request: Request) -> list[Piece]:
+def build_prompt(request: Request) -> list[PromptPiece]:
     """The program so far, up to where the reason comes. The last message ends with the image."""
-    camera = f"camera: {_words(request)}\n"
-    return [Piece(text, "text") for text in (EXAMPLES, f"task: {_task(request)}\n", camera, "why:")]
+    camera = f"camera: {_image_words(request)}\n"
+    return [PromptPiece(text, "text") for text in (EXAMPLES, f"task: {_describe_task(request)}\n", camera, "why:")]
 
 
-def likely(verdicts: Sequence[Likely]) -> float:
+def verdict_probability(verdicts: Sequence[TokenProbability]) -> float:
     """How likely yes is against no."""
     yes, no = (sum(v.p for v in verdicts if v.text.strip().lower() == word) for word in ("yes", "no"))
     return yes / (yes + no) if yes + no else 0.0
 
 
-def _task(request: Request) -> str:
+def _describe_task(request: Request) -> str:
     said = [
         message.text.strip()[:_LINE]
         for message in request.messages
@@ -104,7 +104,7 @@ def _task(request: Request) -> str:
     return json.dumps(" ".join(filter(None, lines)), ensure_ascii=False)
 
 
-def _words(request: Request) -> str:
+def _image_words(request: Request) -> str:
     """Of the image, in one line and without what is the same around all of them."""
     image = request.messages[-1].parts[-1]
     before, _, after = SHOWN.partition("{}")

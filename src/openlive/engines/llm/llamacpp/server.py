@@ -33,7 +33,7 @@ token of a prompt, 97 and 168 of an answer), and as long as one beside a busy pr
 A variable of the environment, `OMP_WAIT_POLICY`, that is set already is left as it is."""
 
 
-class Likely(Struct, frozen=True):
+class TokenProbability(Struct, frozen=True):
     """A token that might have come, and how likely it was."""
 
     token: int
@@ -41,7 +41,7 @@ class Likely(Struct, frozen=True):
     p: float
 
 
-class Chunk(Struct, frozen=True):
+class CompletionChunk(Struct, frozen=True):
     """A piece of a completion: some text, and the tokens that it was made of."""
 
     text: str = ""
@@ -50,7 +50,7 @@ class Chunk(Struct, frozen=True):
     """How many tokens of the prompt were found in the cache; told after every step of a prefill, before any text."""
     computed: int = 0
     """How many of the prompt are there by then, those of the cache among them."""
-    likely: tuple[Likely, ...] = ()
+    likely: tuple[TokenProbability, ...] = ()
     """What might have come instead of the first of `tokens`, likeliest first; with the options `LIKELY` only."""
     finished: bool = False
 
@@ -64,7 +64,7 @@ class LlamaServer:
     and restored from there."""
 
     def __init__(self, path: Path, *, threads: int, slots: int, pool: int, folder: Path | None = None) -> None:
-        self._server, key = _start(path, threads, slots, pool, folder)
+        self._server, key = _start_server(path, threads, slots, pool, folder)
         self.folder = folder
         self._http = httpx.Client(
             base_url=self._server.listening_address,
@@ -72,30 +72,32 @@ class LlamaServer:
             trust_env=False,  # a proxy has no business between us and ourselves
             timeout=30,
         )
-        self._spelling = lru_cache(4096)(self._spell)
-        defaults = self._call("GET", "/props")["default_generation_settings"]
+        self._spell_cached = lru_cache(4096)(self._spell_tokens)
+        defaults = self._call_server("GET", "/props")["default_generation_settings"]
         self.context = int(defaults["n_ctx"])
         """Tokens that one slot may hold: the pool, or what the model was trained on if that is less."""
-        self.beginning: Tokens = self._tokens("", special=True, begin=True)
+        self.beginning: Tokens = self._request_tokens("", special=True, begin=True)
         """The tokens that every prompt of this model begins with."""
 
     def tokenize(self, text: str, special: bool) -> Tokens:
         """`special`: names of special tokens in the text count as such, else they are letters."""
-        return self._tokens(text, special=special, begin=False)
+        return self._request_tokens(text, special=special, begin=False)
 
-    def render(self, messages: Sequence[dict[str, str]]) -> str:
+    def render_template(self, messages: Sequence[dict[str, str]]) -> str:
         """The prompt by the chat template inside the GGUF, up to where the reply begins."""
         body = {"messages": messages, "chat_template_kwargs": {"enable_thinking": False}}
-        return str(self._call("POST", "/apply-template", body)["prompt"])
+        return str(self._call_server("POST", "/apply-template", body)["prompt"])
 
-    def complete(self, prompt: Sequence[int], slot: int, options: dict[str, Any], on: Callable[[Chunk], bool]) -> None:
+    def run_completion(
+        self, prompt: Sequence[int], slot: int, options: dict[str, Any], on: Callable[[CompletionChunk], bool]
+    ) -> None:
         """Generates until the end of the reply or until `on` returns True, which is asked after every token and every
         step of the prefill. What was computed stays in the slot. Raises `LLMError`, and what `on` raised."""
         failure: list[Exception] = []
 
-        def receive(data: dict[str, Any]) -> bool:
+        def on_data(data: dict[str, Any]) -> bool:
             try:
-                return on(self._chunk(data))
+                return on(self._parse_chunk(data))
             except Exception as error:  # llama.cpp would swallow it
                 failure.append(error)
                 return True
@@ -110,52 +112,54 @@ class LlamaServer:
             "post_sampling_probs": True,  # the cheap way to learn the ids of the tokens
             **options,
         }
-        self._server.handle_completions(body, receive)
+        self._server.handle_completions(body, on_data)
         if failure:
             raise failure[0]
 
-    def clear(self, slot: int) -> None:
+    def clear_slot(self, slot: int) -> None:
         """Empties the slot, to a token or two: the only way that needs no folder on disk."""
-        self.complete(self.beginning or (0,), slot, {"n_predict": 0}, lambda _: False)
+        self.run_completion(self.beginning or (0,), slot, {"n_predict": 0}, lambda _: False)
 
-    def save(self, slot: int, name: str) -> None:
+    def save_slot(self, slot: int, name: str) -> None:
         """Writes what the slot holds to a file in `folder`. Raises `LLMError`."""
-        self._call("POST", f"/slots/{slot}?action=save", {"filename": name})
+        self._call_server("POST", f"/slots/{slot}?action=save", {"filename": name})
 
-    def restore(self, slot: int, name: str) -> None:
+    def restore_slot(self, slot: int, name: str) -> None:
         """Reads it back. llama.cpp ends the process where the file is damaged. Raises `LLMError`."""
-        self._call("POST", f"/slots/{slot}?action=restore", {"filename": name})
+        self._call_server("POST", f"/slots/{slot}?action=restore", {"filename": name})
 
     def close(self) -> None:
         """Unloads the model. No call may be running."""
         self._http.close()
         del self._server
 
-    def _chunk(self, data: dict[str, Any]) -> Chunk:
+    def _parse_chunk(self, data: dict[str, Any]) -> CompletionChunk:
         if error := data.get("error"):
             raise LLMError("llama.cpp reports an error", str(error.get("message", error)))
         if progress := data.get("prompt_progress"):
-            return Chunk(cached=progress["cache"], computed=progress.get("processed", 0))
+            return CompletionChunk(cached=progress["cache"], computed=progress.get("processed", 0))
         choice = data["choices"][0]
         tokens = (choice.get("logprobs") or {}).get("content") or ()
         text = choice["text"]
-        ids = self._spelling(text, tokens[-1]["id"]) if text and tokens else ()
-        return Chunk(text, ids, likely=_likely(tokens), finished=choice["finish_reason"] is not None)
+        ids = self._spell_cached(text, tokens[-1]["id"]) if text and tokens else ()
+        return CompletionChunk(
+            text, ids, likely=_parse_probabilities(tokens), finished=choice["finish_reason"] is not None
+        )
 
-    def _spell(self, text: str, last: int) -> Tokens:
+    def _spell_tokens(self, text: str, last: int) -> Tokens:
         """The tokens of a piece of a reply. A character may be spread over several; only the last one is told."""
         if text.isascii():
             return (last,)
         tokens = self.tokenize(text, False)
-        if tokens[-1] == last or self._call("POST", "/detokenize", {"tokens": [last]})["content"] != text:
+        if tokens[-1] == last or self._call_server("POST", "/detokenize", {"tokens": [last]})["content"] != text:
             return tokens
         return (last,)
 
-    def _tokens(self, text: str, *, special: bool, begin: bool) -> Tokens:
+    def _request_tokens(self, text: str, *, special: bool, begin: bool) -> Tokens:
         body = {"content": text, "parse_special": special, "add_special": begin}
-        return tuple(self._call("POST", "/tokenize", body)["tokens"])
+        return tuple(self._call_server("POST", "/tokenize", body)["tokens"])
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _call_server(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         response = self._http.request(method, path, json=body)
         if response.is_error:
             raise LLMError(f"llama.cpp refused {path}", response.text[:300])
@@ -163,13 +167,13 @@ class LlamaServer:
         return answer
 
 
-def _likely(tokens: Sequence[dict[str, Any]]) -> tuple[Likely, ...]:
+def _parse_probabilities(tokens: Sequence[dict[str, Any]]) -> tuple[TokenProbability, ...]:
     """From the first of a chunk's tokens."""
     first = tokens[0].get("top_logprobs", ()) if tokens else ()
-    return tuple(Likely(t["id"], t["token"], math.exp(t["logprob"])) for t in first)
+    return tuple(TokenProbability(t["id"], t["token"], math.exp(t["logprob"])) for t in first)
 
 
-def _start(path: Path, threads: int, slots: int, pool: int, folder: Path | None) -> tuple[Any, str]:
+def _start_server(path: Path, threads: int, slots: int, pool: int, folder: Path | None) -> tuple[Any, str]:
     if not path.is_file():
         raise EngineError(f"There is no model file {path}.")
     with path.open("rb") as file:

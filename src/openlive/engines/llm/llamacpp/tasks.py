@@ -7,8 +7,8 @@ from typing import Any
 
 from openlive.engines.llm.functions import routing
 from openlive.engines.llm.llamacpp import scene_prompt
-from openlive.engines.llm.llamacpp.generation import Rank, Reply
-from openlive.engines.llm.llamacpp.server import LIKELY, Chunk
+from openlive.engines.llm.llamacpp.generation import Generation, Priority
+from openlive.engines.llm.llamacpp.server import LIKELY, CompletionChunk
 from openlive.engines.llm.prompt.conversation import MalformedCallError
 from openlive.types import FunctionDeclaration, Sampling, Thought
 
@@ -23,9 +23,9 @@ THINKING = "Thinking briefly:"
 """Begins a thought. Of the beginnings that were tried it gave the most right answers: sums that were wrong without."""
 
 
-class Routing(Reply):
-    """The calls that follow `routing.prompt`, or nothing. `grammar` is that of the functions (`routing.grammar`),
-    `said` what arguments may come from (`routing.said`)."""
+class CallGeneration(Generation):
+    """The calls that follow `routing.build_prompt`, or nothing. `grammar` is that of the functions
+    (`routing.build_grammar`), `said` what arguments may come from (`routing.argument_sources`)."""
 
     def __init__(
         self,
@@ -36,66 +36,66 @@ class Routing(Reply):
         context: int,
     ) -> None:
         super().__init__(prompt, Sampling(max_tokens=CALLS), context)
-        self.called = False
+        self.has_calls = False
         self._functions = functions
         self._grammar = grammar
-        self._said = said
+        self._argument_sources = said
 
-    def _options(self) -> dict[str, Any]:
+    def _run_options(self) -> dict[str, Any]:
         return {"temperature": 0, "grammar": self._grammar, **LIKELY}
 
-    def _read(self, chunk: Chunk) -> bool:
+    def _read_chunk(self, chunk: CompletionChunk) -> bool:
         """Raises `MalformedCallError`."""
-        if not self._ids and chunk.likely and not routing.asks_for_one(chunk.likely):
+        if not self._token_ids and chunk.likely and not routing.needs_function(chunk.likely):
             self.finished = True
             return True
-        self._keep(chunk)
-        if not self._is_last(chunk) and not chunk.text.rstrip().endswith("]"):
+        self._keep_tokens(chunk)
+        if not self._is_last_chunk(chunk) and not chunk.text.rstrip().endswith("]"):
             return False
         try:
-            calls = routing.read("".join(piece for piece, _ in self.spoken), self._functions)
+            calls = routing.parse_calls("".join(piece for piece, _ in self.generated_pieces), self._functions)
         except MalformedCallError:
-            if self._is_last(chunk):
+            if self._is_last_chunk(chunk):
                 raise
             return False  # a bracket inside
-        self._buffer.extend(routing.grounded(calls, self._functions, self._said))
-        self.called = bool(self._buffer)
+        self._buffer.extend(routing.drop_ungrounded(calls, self._functions, self._argument_sources))
+        self.has_calls = bool(self._buffer)
         self.finished = True
         return True
 
 
-class Noticing(Reply):
-    """The reason and the verdict that follow `noticing.prompt`. Begun when nobody else needs the model."""
+class SceneJudgement(Generation):
+    """The reason and the verdict that follow `noticing.build_prompt`. Begun when nobody else needs the model."""
 
     def __init__(self, prompt: Sequence[int], context: int) -> None:
         super().__init__(prompt, Sampling(max_tokens=REASON), context)
-        self.likely = 0.0
+        self.probability = 0.0
         """Where the model does not come to a verdict, it has none to speak up about."""
 
     @property
-    def rank(self) -> Rank:
-        return Rank.IDLE
+    def next_priority(self) -> Priority:
+        return Priority.IDLE
 
-    def _options(self) -> dict[str, Any]:
+    def _run_options(self) -> dict[str, Any]:
         return {"temperature": 0, **LIKELY}
 
-    def _read(self, chunk: Chunk) -> bool:
-        if chunk.likely and "".join(piece for piece, _ in self.spoken).endswith(scene_prompt.VERDICT):
-            self.likely = scene_prompt.likely(chunk.likely)
+    def _read_chunk(self, chunk: CompletionChunk) -> bool:
+        if chunk.likely and "".join(piece for piece, _ in self.generated_pieces).endswith(scene_prompt.VERDICT):
+            self.probability = scene_prompt.verdict_probability(chunk.likely)
             self.finished = True
             return True
-        self._keep(chunk)
-        self.finished = self.finished or self._is_last(chunk)
+        self._keep_tokens(chunk)
+        self.finished = self.finished or self._is_last_chunk(chunk)
         return self.finished
 
 
-class Thinking(Reply):
+class ThoughtGeneration(Generation):
     """A thought of one line. The prompt ends with `THINKING`."""
 
-    def _read(self, chunk: Chunk) -> bool:
+    def _read_chunk(self, chunk: CompletionChunk) -> bool:
         text, end, _ = chunk.text.partition("\n")
         if text:
-            self._keep(chunk)
+            self._keep_tokens(chunk)
             self._buffer.append(Thought(text))
-        self.finished = self.finished or bool(end) or self._is_last(chunk)
-        return self.finished or self._is_full()
+        self.finished = self.finished or bool(end) or self._is_last_chunk(chunk)
+        return self.finished or self._is_buffer_full()

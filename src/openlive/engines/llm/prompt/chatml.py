@@ -8,34 +8,34 @@ from __future__ import annotations
 
 from typing import Literal
 
-from openlive.engines.llm.functions.routing import told
-from openlive.engines.llm.prompt.conversation import Piece, said
+from openlive.engines.llm.functions.routing import build_instructions
+from openlive.engines.llm.prompt.conversation import PromptPiece, render_request
 from openlive.types import Request
 
-_END = Piece("<|im_end|>\n", "control")
+_END = PromptPiece("<|im_end|>\n", "control")
 _ROLES = {"system": "system", "user": "user", "model": "assistant"}
 
 
-def build(request: Request, *, unfinished: bool = False) -> list[Piece]:
+def build_prompt(request: Request, *, unfinished: bool = False) -> list[PromptPiece]:
     """The prompt that asks for a reply.
 
     `unfinished`: the prompt as far as it is settled while the user is still talking: a last message of the user is
     left open, so that a longer one extends the prompt; the reply is not asked for.
     """
-    prompt: list[Piece] = []
-    if beginning := told(request):
-        prompt += [_start("system"), Piece(beginning, "text"), _END]
+    prompt: list[PromptPiece] = []
+    if beginning := build_instructions(request):
+        prompt += [_turn_start("system"), PromptPiece(beginning, "text"), _END]
     last = len(request.messages) - 1
-    for i, (message, words) in enumerate(said(request)):
+    for i, (message, words) in enumerate(render_request(request)):
         open_end = unfinished and i == last and message.role == "user"
         if words or open_end:
             kind: Literal["reply", "text"] = "reply" if message.role == "model" else "text"
-            prompt += [_start(_ROLES[message.role]), Piece(words, kind)]
+            prompt += [_turn_start(_ROLES[message.role]), PromptPiece(words, kind)]
             prompt += [] if open_end else [_END]
     if not unfinished:
-        prompt.append(_start("assistant"))
+        prompt.append(_turn_start("assistant"))
     return [piece for piece in prompt if piece.text]
 
 
-def _start(role: str) -> Piece:
-    return Piece(f"<|im_start|>{role}\n", "control")
+def _turn_start(role: str) -> PromptPiece:
+    return PromptPiece(f"<|im_start|>{role}\n", "control")

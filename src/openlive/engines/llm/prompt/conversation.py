@@ -61,7 +61,7 @@ _QUESTION = 300
 """Characters of it that are repeated."""
 
 
-class Piece(Struct, frozen=True):
+class PromptPiece(Struct, frozen=True):
     """A stretch of a prompt, tokenised on its own so that the tokens before it never depend on what follows.
 
     `control` is the model's own mark-up, where names of special tokens count as such. `text` is what users and
@@ -73,12 +73,12 @@ class Piece(Struct, frozen=True):
     kind: Literal["control", "text", "reply"]
 
 
-def said(request: Request) -> Iterator[tuple[Message, str]]:
-    """The messages of a request, `worded`."""
-    return worded(request.messages, {f.name for f in request.functions if not f.blocking})
+def render_request(request: Request) -> Iterator[tuple[Message, str]]:
+    """The messages of a request, as `render_messages` puts them."""
+    return render_messages(request.messages, {f.name for f in request.functions if not f.blocking})
 
 
-def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterator[tuple[Message, str]]:
+def render_messages(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterator[tuple[Message, str]]:
     """The messages in words, as a model that only reads sees them. Thoughts are left out, and so are calls: their
     results say what was called. `beside`: functions whose first response only says that the call runs."""
     question = ""
@@ -87,32 +87,33 @@ def worded(messages: Sequence[Message], beside: Collection[str] = ()) -> Iterato
     told: set[str] = set()
     for i, message in enumerate(messages):
         if message.role == "system" and i == len(messages) - 1:
-            yield from _wished(message)
+            yield from _render_wish(message)
             continue
         if message.role == "user":
             question = message.text.strip() or question
         for part in message.parts:
             if isinstance(part, FunctionCall):
                 asked[part.id], calls[part.id] = question, part
-        started = _starts(message, told, beside)
-        words = content(message, calls)
+        started = _only_reports_start(message, told, beside)
+        words = render_message(message, calls)
         questions = [asked.get(part.id, "") for part in message.parts if isinstance(part, FunctionResponse)]
         if not message.text and any(questions):
-            words += f"\n{_wish(message, started)} {_asked(next(filter(None, questions))[:_QUESTION])}"
+            question = _repeat_question(next(filter(None, questions))[:_QUESTION])
+            words += f"\n{_result_instruction(message, started)} {question}"
         if message.role == "user" and message.parts and all(isinstance(part, Image) for part in message.parts):
             words += f"\n{LOOK}"
         yield message, words
 
 
-def _wished(message: Message) -> Iterator[tuple[Message, str]]:
+def _render_wish(message: Message) -> Iterator[tuple[Message, str]]:
     """As long as it has no answer; after that it stands where it was."""
     for wish, answer in _WISHED:
         yield Message("user", ()), WISH.format(wish)
         yield Message("model", ()), answer
-    yield Message("user", message.parts), WISH.format(content(message))
+    yield Message("user", message.parts), WISH.format(render_message(message))
 
 
-def _wish(message: Message, started: bool) -> str:
+def _result_instruction(message: Message, started: bool) -> str:
     if started:
         return RUNNING
     results = [part.response for part in message.parts if isinstance(part, FunctionResponse)]
@@ -128,12 +129,12 @@ def _tells_more(result: Mapping[str, Any]) -> bool:
     )
 
 
-def _asked(question: str) -> str:
+def _repeat_question(question: str) -> str:
     name = NAMES.get(language_of(question, otherwise="en"))
     return f"Speak {name}. I had said: {question}" if name else f"Speak the language in which I had said: {question}"
 
 
-def _starts(message: Message, told: set[str], beside: Collection[str]) -> bool:
+def _only_reports_start(message: Message, told: set[str], beside: Collection[str]) -> bool:
     """Whether it only says of calls beside the conversation that they run; `told` are those of which something was said
     before, and now."""
     responses = [part for part in message.parts if isinstance(part, FunctionResponse)]
@@ -142,16 +143,16 @@ def _starts(message: Message, told: set[str], beside: Collection[str]) -> bool:
     return bool(responses) and len(running) == len(responses)
 
 
-def content(message: Message, calls: Mapping[str, FunctionCall] = _NO_CALLS) -> str:
+def render_message(message: Message, calls: Mapping[str, FunctionCall] = _NO_CALLS) -> str:
     """One message in words. `calls`: those that results in it may answer, by id."""
     words = ""
     for part in message.parts:
-        if block := _block(part, calls):
+        if block := _render_block(part, calls):
             words += f"\n{block}\n" if words and not words.endswith("\n") else f"{block}\n"
         elif isinstance(part, Heard) and part.overheard:
             words += OVERHEARD.format(part.text)
         elif isinstance(part, Text | Heard):
-            words += part.text + remark(part)
+            words += part.text + mood_remark(part)
     return words.strip() if message.role != "model" else words.rstrip()
 
 
@@ -191,7 +192,7 @@ REMARKS: Mapping[str, Mapping[Mood, tuple[str, str]]] = {
 voices may be glad or angry, so none is called excited: the model then congratulates whoever complains."""
 
 
-def remark(part: Text | Heard) -> str:
+def mood_remark(part: Text | Heard) -> str:
     """How something was said, for models that only read. Behind the words, so that what was computed of the prompt
     while they were spoken stays valid."""
     if not isinstance(part, Heard) or not part.mood:
@@ -200,22 +201,22 @@ def remark(part: Text | Heard) -> str:
     return f" ({REMARKS.get(language, REMARKS['en'])[part.mood][part.strong]}.)"
 
 
-def written(call: FunctionCall) -> str:
+def render_call(call: FunctionCall) -> str:
     """A call in Python, as far as JSON is that."""
-    return f"{call.name}({', '.join(f'{name}={literal(value)}' for name, value in call.args.items())})"
+    return f"{call.name}({', '.join(f'{name}={to_python_literal(value)}' for name, value in call.args.items())})"
 
 
-def literal(value: Any) -> str:
+def to_python_literal(value: Any) -> str:
     return str(value) if isinstance(value, bool) else json.dumps(value, ensure_ascii=False)
 
 
-def _block(part: Part, calls: Mapping[str, FunctionCall]) -> str:
+def _render_block(part: Part, calls: Mapping[str, FunctionCall]) -> str:
     """A part that stands on lines of its own, or ''."""
     match part:
         case Image():
             return part.words or f"[image: {part.mime}, which you cannot see]"
         case FunctionResponse():
-            done = written(calls[part.id]) if part.id in calls else part.name
+            done = render_call(calls[part.id]) if part.id in calls else part.name
             return f"[{done} came to {json.dumps(part.response, ensure_ascii=False)}]"
         case _:
             return ""

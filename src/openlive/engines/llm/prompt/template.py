@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from openlive.engines.llm.functions.routing import told
-from openlive.engines.llm.prompt.conversation import LLMError, Piece, said
+from openlive.engines.llm.functions.routing import build_instructions
+from openlive.engines.llm.prompt.conversation import LLMError, PromptPiece, render_request
 from openlive.types import Request
 
 Render = Callable[[Sequence[dict[str, str]]], str]
@@ -21,36 +21,36 @@ Render = Callable[[Sequence[dict[str, str]]], str]
 _MARK = re.compile("\ue000(\\d+)\ue001")
 
 
-def build(request: Request, render: Render, *, unfinished: bool = False) -> list[Piece]:
-    """The same as `chatml.build`, by the template behind `render`."""
-    turns = _turns(request)
+def build_prompt(request: Request, render: Render, *, unfinished: bool = False) -> list[PromptPiece]:
+    """The same as `chatml.build_prompt`, by the template behind `render`."""
+    turns = _to_turns(request)
     try:
-        prompt = render(_marked(turns))
+        prompt = render(_mark_messages(turns))
     except LLMError:
         if turns[0][0] != "system":
             raise
-        turns = _fold(turns)
-        prompt = render(_marked(turns))
-    pieces: list[Piece] = []
+        turns = _fold_system(turns)
+        prompt = render(_mark_messages(turns))
+    pieces: list[PromptPiece] = []
     for i, part in enumerate(_MARK.split(prompt)):
         if i % 2 == 0:
-            pieces.append(Piece(part, "control"))
+            pieces.append(PromptPiece(part, "control"))
         else:
             role, words = turns[int(part)]
-            pieces.append(Piece(words, "reply" if role == "assistant" else "text"))
+            pieces.append(PromptPiece(words, "reply" if role == "assistant" else "text"))
     if unfinished:
         pieces.pop()  # what follows the last message: its end, and the beginning of the reply
     return [piece for piece in pieces if piece.text]
 
 
-def _marked(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+def _mark_messages(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"role": role, "content": f"\ue000{i}\ue001"} for i, (role, _) in enumerate(turns)]
 
 
-def _turns(request: Request) -> list[tuple[str, str]]:
+def _to_turns(request: Request) -> list[tuple[str, str]]:
     """(role, text) of user and assistant in turn, first and last one of the user; before them the instructions."""
     turns: list[tuple[str, str]] = []
-    for message, words in said(request):
+    for message, words in render_request(request):
         if words:
             role = "assistant" if message.role == "model" else "user"
             turns.append((role, f"(System: {words})" if message.role == "system" else words))
@@ -59,11 +59,11 @@ def _turns(request: Request) -> list[tuple[str, str]]:
     if not turns or turns[-1][0] != "user":
         turns.append(("user", ""))
     merged = [(role, "\n".join(words for _, words in group)) for role, group in groupby(turns, key=lambda t: t[0])]
-    system = told(request)
+    system = build_instructions(request)
     return [("system", system), *merged] if system else merged
 
 
-def _fold(turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _fold_system(turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """For templates without a system role: the instructions open the first message of the user."""
     (_, system), (_, first), *rest = turns
     return [("user", f"{system}\n\n{first}"), *rest]

@@ -5,7 +5,7 @@
 pitch is 0 to 100, volume 0 to 200.
 
 espeak-ng is GPL-3, so it lives in a process of its own that shares nothing with ours but these lines. This file is run
-by its path (`phonemes.Espeak` starts it) and imports nothing of openlive.
+by its path (`phonemes.EspeakPhonemizer` starts it) and imports nothing of openlive.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ IPA_TIED = 0x02 | 0x80 | (ord("^") << 8)  # IPA, the character in bits 8.. as a 
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
 
-def load() -> tuple[Any, int]:
+def load_library() -> tuple[Any, int]:
     """The shared library of espeakng-loader, initialised, and the rate of its audio in Hz."""
     import espeakng_loader
 
@@ -44,7 +44,7 @@ def load() -> tuple[Any, int]:
     return library, rate
 
 
-def transcribe(library: Any, text: str) -> list[tuple[str, str]]:
+def text_to_ipa(library: Any, text: str) -> list[tuple[str, str]]:
     """IPA per clause as espeak-ng sees clauses, each with the text that it comes from.
 
     espeak-ng drops punctuation and reads one character ahead of each clause; the sources are put right for that.
@@ -63,16 +63,16 @@ def transcribe(library: Any, text: str) -> list[tuple[str, str]]:
     return [(p, text[start:end]) for p, start, end in zip(ipa, starts, ends, strict=True)]
 
 
-def synthesise(library: Any, text: str, pace: float, pitch: float, volume: float) -> bytes:
+def synthesise_text(library: Any, text: str, pace: float, pitch: float, volume: float) -> bytes:
     """The text as audio."""
     pieces: list[bytes] = []
 
-    def arrived(samples: int | None, count: int, _: int | None) -> int:
+    def on_audio(samples: int | None, count: int, _: int | None) -> int:
         if samples and count > 0:
             pieces.append(ctypes.string_at(samples, 2 * count))
         return 0
 
-    callback = CALLBACK(arrived)
+    callback = CALLBACK(on_audio)
     library.espeak_SetSynthCallback(callback)
     library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * pace), 0)
     library.espeak_SetParameter(PITCH, round(pitch), 0)
@@ -85,7 +85,7 @@ def synthesise(library: Any, text: str, pace: float, pitch: float, volume: float
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process by closing the pipe
-    library, rate = load()
+    library, rate = load_library()
     current = ""
     for line in sys.stdin.buffer:
         try:
@@ -95,9 +95,9 @@ def main() -> None:
                 raise ValueError(f"espeak-ng has no voice {voice!r}")
             current = voice
             answer: Any = (
-                [rate, base64.b64encode(synthesise(library, text, *manner)).decode()]
+                [rate, base64.b64encode(synthesise_text(library, text, *manner)).decode()]
                 if manner
-                else transcribe(library, text)
+                else text_to_ipa(library, text)
             )
         except Exception as error:
             answer = {"error": str(error)}

@@ -1,10 +1,10 @@
 """Text to the phonemes that Kokoro was trained on.
 
-`Espeak` asks espeak-ng in a child process (GPL-3, so never in ours; `espeak_child.py`); anything with its method can
-take its place. Two libraries without that licence were measured against it for English (40 sentences, 395 words, read
-back by Whisper base): misaki is understood a little better (WER 0.8 % against 1.8 %), but needs spaCy with a model of
-its own (430 MB), runs on no Python above 3.12 and asks espeak-ng for words it does not know; kokorog2p wants lexicons
-downloaded first and espeak-ng for the rest. So espeak-ng alone serves all languages.
+`EspeakPhonemizer` asks espeak-ng in a child process (GPL-3, so never in ours; `espeak_child.py`); anything with its
+method can take its place. Two libraries without that licence were measured against it for English (40 sentences, 395
+words, read back by Whisper base): misaki is understood a little better (WER 0.8 % against 1.8 %), but needs spaCy with
+a model of its own (430 MB), runs on no Python above 3.12 and asks espeak-ng for words it does not know; kokorog2p wants
+lexicons downloaded first and espeak-ng for the rest. So espeak-ng alone serves all languages.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from openlive.engines.runtime.child_process import Child
+from openlive.engines.runtime.child_process import ChildProcess
 from openlive.engines.tts.chunking import keeps_stop
 
 PROGRAM = ("-I", str(Path(__file__).with_name("espeak_child.py")))
@@ -74,7 +74,7 @@ class Dialect(NamedTuple):
 class Phonemizer(Protocol):
     """Turns text into symbols of Kokoro's vocabulary. Called from threads; blocks for about a millisecond."""
 
-    def phonemes(self, text: str, dialect: Dialect) -> str:
+    def to_phonemes(self, text: str, dialect: Dialect) -> str:
         """Text with nothing to be spoken gives ''. Raises `PhonemeError`."""
         ...
 
@@ -106,12 +106,12 @@ NEAREST: dict[str, str] = {
 """Stands in for symbols that Kokoro does not know."""
 
 
-def dialect(language: str) -> Dialect:
+def find_dialect(language: str) -> Dialect:
     """For `en-us`, `en-gb` or a bare code. Kokoro learned en, es, fr, hi, it, ja, pt and zh; it reads others too."""
     return DIALECTS.get(language) or Dialect(language, TIED)
 
 
-def symbols(ipa: str, rules: Rules) -> str:
+def ipa_to_symbols(ipa: str, rules: Rules) -> str:
     """espeak-ng's tied IPA in Kokoro's symbols; what has none is left out."""
     text = FLAG.sub("", ipa)
     text = f" {text} "  # so that a rule can name a word
@@ -126,7 +126,7 @@ def symbols(ipa: str, rules: Rules) -> str:
     return " ".join("".join(known).split())
 
 
-def punctuation(source: str) -> str:
+def find_end_mark(source: str) -> str:
     """The mark that ends `source`, in Kokoro's symbols: a pause and a tune. '' where there is none, as in `Dr.`."""
     tail = TAIL.search(source)
     marks = [PUNCTUATION[c] for c in tail[0] if c in PUNCTUATION] if tail else []
@@ -141,35 +141,35 @@ def ends_in_vowel(phonemes: str) -> bool:
     return sounds[-1:] in VOWELS if sounds else False
 
 
-class Espeak:
+class EspeakPhonemizer:
     """A `Phonemizer`: espeak-ng in one child process, started when first asked and again when it has died."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
 
-    def phonemes(self, text: str, dialect: Dialect) -> str:
-        clauses = self.ask(dialect.espeak, KANJI.sub(" ", text) if dialect.espeak == "ja" else text)
+    def to_phonemes(self, text: str, dialect: Dialect) -> str:
+        clauses = self.text_to_ipa(dialect.espeak, KANJI.sub(" ", text) if dialect.espeak == "ja" else text)
         spoken: list[str] = []
         for i, (ipa, source) in enumerate(clauses):
-            if known := symbols(ipa, dialect.rules):
+            if known := ipa_to_symbols(ipa, dialect.rules):
                 inside = i < len(clauses) - 1 and keeps_stop((source.split() or [""])[-1].rstrip("."))
-                spoken.append(known if inside else known + punctuation(source))
+                spoken.append(known if inside else known + find_end_mark(source))
         return " ".join(spoken)
 
-    def ask(self, voice: str, text: str) -> list[tuple[str, str]]:
+    def text_to_ipa(self, voice: str, text: str) -> list[tuple[str, str]]:
         """espeak-ng's own answer: (tied IPA, source) per clause."""
-        return [(ipa, source) for ipa, source in self._answer(voice, text)]
+        return [(ipa, source) for ipa, source in self._ask_child(voice, text)]
 
-    def speech(self, voice: str, text: str, pace: float, pitch: float, volume: float) -> tuple[int, bytes]:
+    def synthesise_speech(self, voice: str, text: str, pace: float, pitch: float, volume: float) -> tuple[int, bytes]:
         """The text in espeak-ng's own voice: (Hz, s16le mono). Arguments as in `espeak_child.py`."""
-        rate, pcm = self._answer(voice, text, pace, pitch, volume)
+        rate, pcm = self._ask_child(voice, text, pace, pitch, volume)
         return rate, base64.b64decode(pcm)
 
-    def _answer(self, voice: str, text: str, *manner: float) -> Any:
+    def _ask_child(self, voice: str, text: str, *manner: float) -> Any:
         line = json.dumps([voice, text.replace("\0", " "), *manner]).encode() + b"\n"
         with self._lock:
-            answer = self._exchange(line) or self._exchange(line)
+            answer = self._exchange_line(line) or self._exchange_line(line)
         if not answer:
             raise PhonemeError("espeak-ng died twice over one clause, or its library could not be loaded")
         decoded = json.loads(answer)
@@ -179,21 +179,21 @@ class Espeak:
 
     def close(self) -> None:
         with self._lock:
-            self._stop()
+            self._stop_child()
 
-    def _exchange(self, line: bytes) -> bytes:
+    def _exchange_line(self, line: bytes) -> bytes:
         """One line there and one back; b'' where the child died of it (it is gone then). Raises `PhonemeError` where it
         hung, as it would again."""
         patience = PATIENCE if self._child else STARTING
-        child = self._child = self._child or Child([sys.executable, *PROGRAM])
-        answer = child.ask(line, patience)
+        child = self._child = self._child or ChildProcess([sys.executable, *PROGRAM])
+        answer = child.ask_line(line, patience)
         if not answer:
-            self._stop()
+            self._stop_child()
         if answer is None:
             raise PhonemeError(f"espeak-ng did not answer within {patience:g} s and was ended")
         return answer
 
-    def _stop(self) -> None:
+    def _stop_child(self) -> None:
         if self._child:
             self._child.close()
         self._child = None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from openlive.engines.runtime.cancellation import stoppable
+from openlive.engines.runtime.cancellation import stopping_on_abort
 from openlive.engines.runtime.workers import Abort
 from openlive.engines.tts.kokoro.voices import Style
 from openlive.engines.tts.silence import Audio
@@ -45,37 +45,41 @@ SAMPLES = 600
 """Of a frame."""
 
 
-def network(model: Path, threads: int) -> Infer:
+def load_network(model: Path, threads: int) -> Infer:
     """The ONNX file as a function; one call uses `threads` cores."""
     import onnx
 
     whole = onnx.load(model)
-    plan = _session(_part(whole, ("tokens", "style", "speed"), (SOUNDS, PITCH, ENERGY, HARMONICS)), threads)
-    speak = _session(_weighed(_part(whole, (SOUNDS, PITCH, ENERGY, HARMONICS, "style"), ("audio",))), threads)
+    plan = _create_session(
+        _extract_subgraph(whole, ("tokens", "style", "speed"), (SOUNDS, PITCH, ENERGY, HARMONICS)), threads
+    )
+    speak = _create_session(
+        _weigh_means(_extract_subgraph(whole, (SOUNDS, PITCH, ENERGY, HARMONICS, "style"), ("audio",))), threads
+    )
     del whole
 
     def infer(tokens: npt.NDArray[np.int64], style: Style, speed: float, abort: Abort) -> Audio:
         given = {"tokens": tokens, "style": style.reshape(1, -1), "speed": np.array([speed], np.float32)}
-        with stoppable(abort) as options:
+        with stopping_on_abort(abort) as options:
             sounds, pitch, energy, harmonics = plan.run([SOUNDS, PITCH, ENERGY, HARMONICS], given, options)
         frames = sounds.shape[-1]
-        start, end = voiced(energy.reshape(-1), frames)
+        start, end = find_voiced_frames(energy.reshape(-1), frames)
         inputs = {
             SOUNDS: sounds[..., start:end],
             PITCH: pitch[..., 2 * start : 2 * end],
             ENERGY: energy[..., 2 * start : 2 * end],
             HARMONICS: harmonics[..., 120 * start : 120 * end + 1],
             "style": given["style"],
-            **_weights(start, end, frames),
+            **_mean_weights(start, end, frames),
         }
-        with stoppable(abort) as options:
+        with stopping_on_abort(abort) as options:
             audio: Audio = speak.run(["audio"], inputs, options)[0]
         return audio.reshape(-1)
 
     return infer
 
 
-def voiced(energy: npt.NDArray[np.float32], frames: int) -> tuple[int, int]:
+def find_voiced_frames(energy: npt.NDArray[np.float32], frames: int) -> tuple[int, int]:
     """The frames of the voice and a few around it, from float32[2 * frames]; all of them where there is no voice."""
     loud = np.flatnonzero(energy > VOICED)
     if not len(loud):
@@ -83,7 +87,7 @@ def voiced(energy: npt.NDArray[np.float32], frames: int) -> tuple[int, int]:
     return max(0, int(loud[0]) // 2 - BEFORE), min(frames, int(loud[-1]) // 2 + 1 + AFTER)
 
 
-def _weights(start: int, end: int, frames: int) -> dict[str, npt.NDArray[np.float32]]:
+def _mean_weights(start: int, end: int, frames: int) -> dict[str, npt.NDArray[np.float32]]:
     """What of a mean is that of the frames from `start` to `end`, and what the silence before and after them; and where
     in those frames the silence is looked up, as a share of their length."""
     edge = EDGE / (end - start)
@@ -92,7 +96,7 @@ def _weights(start: int, end: int, frames: int) -> dict[str, npt.NDArray[np.floa
     return {name: np.array([value], np.float32) for name, value in {**shares, **places}.items()}
 
 
-def _part(whole: ModelProto, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> ModelProto:
+def _extract_subgraph(whole: ModelProto, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> ModelProto:
     """What computes `outputs` from `inputs`."""
     from onnx import helper
 
@@ -105,14 +109,14 @@ def _part(whole: ModelProto, inputs: tuple[str, ...], outputs: tuple[str, ...]) 
     graph = helper.make_graph(
         nodes,
         "part",
-        [_value(whole, name) for name in inputs],
-        [_value(whole, name) for name in outputs],
+        [_value_info(whole, name) for name in inputs],
+        [_value_info(whole, name) for name in outputs],
         [tensor for tensor in whole.graph.initializer if tensor.name in needed],
     )
     return helper.make_model(graph, opset_imports=whole.opset_import, ir_version=whole.ir_version)
 
 
-def _value(whole: ModelProto, name: str) -> Any:
+def _value_info(whole: ModelProto, name: str) -> Any:
     from onnx import TensorProto, helper
 
     ends: Iterable[Any] = (*whole.graph.input, *whole.graph.output)
@@ -120,7 +124,7 @@ def _value(whole: ModelProto, name: str) -> Any:
     return known.get(name) or helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
 
 
-def _weighed(part: ModelProto) -> ModelProto:
+def _weigh_means(part: ModelProto) -> ModelProto:
     """Takes each mean over the frames as `inside` * mean + `before` * a frame of silence + `after` * one behind it."""
     from onnx import TensorProto, helper
 
@@ -155,7 +159,7 @@ def _weighed(part: ModelProto) -> ModelProto:
     return part
 
 
-def _session(model: ModelProto, threads: int) -> Any:
+def _create_session(model: ModelProto, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -116,14 +116,14 @@ SPEAKS = {"a": "en", "b": "en", "e": "es", "f": "fr", "h": "hi", "i": "it", "j":
 SPELLED = {name.lower(): name for name in VOICES}
 
 
-def canonical(name: str) -> str:
+def canonical_name(name: str) -> str:
     """The name as the API writes it, whatever its case; Kokoro's own (`af_heart`, `a+b`) pass. '' if it is neither."""
     if found := SPELLED.get(name.lower()):
         return found
     return name if name and all(len(part) > 3 and part[2] == "_" for part in name.split("+")) else ""
 
 
-def timbre(name: str, language: str, chosen: Mapping[str, str] | None = None) -> str:
+def find_kokoro_voice(name: str, language: str, chosen: Mapping[str, str] | None = None) -> str:
     """Kokoro's voice (or two, joined by +) for a name in a language (a bare code). Kokoro's own names stay. `chosen`
     gives names other voices, each in the language that the voice speaks."""
     if name not in VOICES:
@@ -138,28 +138,28 @@ def timbre(name: str, language: str, chosen: Mapping[str, str] | None = None) ->
     return choice[list(VOICES).index(name) % len(choice)]
 
 
-def shared(voice: Voice, language: str, chosen: Mapping[str, str] | None = None) -> Voice:
+def apply_manner(voice: Voice, language: str, chosen: Mapping[str, str] | None = None) -> Voice:
     """How a name speaks in a language (a bare code): as it is where the voice is its own, else in its manner."""
     if voice.name not in VOICES:
         return voice
-    if timbre(voice.name, language, chosen) in {VOICES[voice.name], (chosen or {}).get(voice.name)}:
+    if find_kokoro_voice(voice.name, language, chosen) in {VOICES[voice.name], (chosen or {}).get(voice.name)}:
         return voice
     pitch, pace = MANNERS[voice.name]
     return replace(voice, pitch=voice.pitch + pitch, speed=voice.speed * pace)
 
 
-class Styles:
+class StyleTables:
     """The style tables of a folder of `.bin` files, read when they are first needed (half a megabyte each)."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: dict[str, Style] = {}
+        self._tables: dict[str, Style] = {}
 
     def __getitem__(self, name: str) -> Style:
-        if name not in self._known:
+        if name not in self._tables:
             tables = [np.fromfile(self._folder / f"{part}.bin", np.float32) for part in name.split("+")]
-            self._known[name] = np.mean(tables, axis=0, dtype=np.float32).reshape(-1, 1, 256)
-        return self._known[name]
+            self._tables[name] = np.mean(tables, axis=0, dtype=np.float32).reshape(-1, 1, 256)
+        return self._tables[name]
 
     def __contains__(self, name: str) -> bool:
         return all((self._folder / f"{part}.bin").is_file() for part in name.split("+"))

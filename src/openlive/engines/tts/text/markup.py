@@ -52,59 +52,64 @@ SIGNS: tuple[tuple[str, str], ...] = (
 )
 
 
-def without_code(text: str, code: str = "") -> str:
+def replace_code_blocks(text: str, code: str = "") -> str:
     """`text` with `code` in place of each block of code. Takes linear time, however long they are."""
     return BACKTICKS.sub(" ", FENCE.sub(f"\n{code}\n", text))
 
 
-def plain(text: str) -> str:
-    """`text`, which has no block of code, without markup but for what `bare` takes out once its signs are read."""
+def strip_markup(text: str) -> str:
+    """`text`, which has no block of code, without markup but for what `strip_marks` takes out once its signs are
+    read."""
     text = URL.sub(r"\1", LINK.sub(r"\1", text))
-    text = LINE.sub("", CELLS.sub(lambda m: ", ".join(filter(None, map(str.strip, m[1].split("|")))), _rules(text)))
+    text = LINE.sub(
+        "", CELLS.sub(lambda m: ", ".join(filter(None, map(str.strip, m[1].split("|")))), _drop_table_rules(text))
+    )
     text = TAG.sub(lambda m: "\n" if BLOCKS.fullmatch(m[1] or "") else "", text)
     text = ENTITY.sub(lambda m: html.unescape(m[0]), text)
-    text = _maths(HIGHLIGHT.sub(r"\1", EMPHASIS.sub(r"\2", text)))
+    text = _rewrite_formulas(HIGHLIGHT.sub(r"\1", EMPHASIS.sub(r"\2", text)))
     for pattern, sign in SIGNS:
-        text = re.sub(pattern, _power if sign == "\0" else sign, text)
+        text = re.sub(pattern, _power_sign if sign == "\0" else sign, text)
     return text
 
 
-def bare(text: str) -> str:
+def strip_marks(text: str) -> str:
     """What is left of marks out, and lines that end without one parted by a comma."""
     return BREAK.sub(", ", MARKS.sub(" ", text).strip())
 
 
-def _power(found: re.Match[str]) -> str:
+def _power_sign(found: re.Match[str]) -> str:
     return POWERS[found[1]]
 
 
-def _rules(text: str) -> str:
+def _drop_table_rules(text: str) -> str:
     """Without the lines that part the head of a table."""
     return re.sub(r"^(?=.*\|)(?=.*-)[-:| \t]+$", "", text, flags=re.MULTILINE)
 
 
-def _maths(text: str) -> str:
-    def formula(found: re.Match[str]) -> str:
+def _rewrite_formulas(text: str) -> str:
+    def rewrite_formula(found: re.Match[str]) -> str:
         inside = next(filter(None, found.groups()))
         if found[4] and not IS_MATHS.search(inside):
             return found[0]
         inside = re.sub(r"\\[,;:! ]|\\\\", " ", inside)
-        inside = re.sub(r"_\{?([A-Za-z0-9]+)\}?", r" \1", _commands(inside))
+        inside = re.sub(r"_\{?([A-Za-z0-9]+)\}?", r" \1", _replace_commands(inside))
         return " " + re.sub(r"(?<=\d)[a-z]{1,3}\b", lambda m: " " + " ".join(m[0]), inside) + " "
 
-    return _commands(re.sub(r" +(?=[.,;:!?])", "", MATHS.sub(formula, text)) if MATHS.search(text) else text)
+    return _replace_commands(
+        re.sub(r" +(?=[.,;:!?])", "", MATHS.sub(rewrite_formula, text)) if MATHS.search(text) else text
+    )
 
 
-def _commands(text: str) -> str:
+def _replace_commands(text: str) -> str:
     if "\\" not in text:
         return text
     text = COMMAND.sub(lambda m: f"{COMMANDS[m[1]]} ", GROUP.sub(r"\1", text))
     text = re.sub(r"\^\{([^{}]*)\}", r"^\1", text)
     for _ in range(4):  # one in another
-        text = FRACTION.sub(_fraction, re.sub(r"√\s*\{([^{}]*)\}", r"√\1", text))
+        text = FRACTION.sub(_rewrite_fraction, re.sub(r"√\s*\{([^{}]*)\}", r"√\1", text))
     return text
 
 
-def _fraction(found: re.Match[str]) -> str:
+def _rewrite_fraction(found: re.Match[str]) -> str:
     above, below = found[1].strip(), found[2].strip()
     return f"{above}/{below}" if above.isdigit() and below.isdigit() else f"{above} ÷ {below}"

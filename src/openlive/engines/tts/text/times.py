@@ -11,7 +11,7 @@ from babel.dates import get_day_names, get_month_names
 from openlive.engines.tts.text.words import LANGUAGES
 
 
-class Say(Protocol):
+class SayNumber(Protocol):
     def __call__(self, number: int, kind: str = "numbering", /) -> str:
         """A number in words; `kind` as CLDR's rules are called."""
         ...
@@ -78,37 +78,37 @@ OBLIQUE = frozenset(
 FIRST = {"fr": "premier", "it": "primo", "pt": "primeiro", "es": "uno"}
 
 
-def spoken_times(text: str, language: str, region: str, say: Say) -> str:
+def spell_times(text: str, language: str, region: str, say: SayNumber) -> str:
     """Raises nothing: what is no date or time stays as it is."""
-    text = _weekdays(text, language)
+    text = _spell_weekdays(text, language)
     if not any(c.isdigit() for c in text) and language != "fr":
         return text
     if language in DOTTED:
         text = DOTTED[language].sub(r"\1:\2", text)
     text = HOURS.sub(rf"\1 {LANGUAGES[language].to} ", text)
     text = re.sub(r"(?<=\d[/.]\d{4})\s?[-–]\s?(?=\d{1,2}[/.]\d)", f" {LANGUAGES[language].to} ", text)
-    text = ISO.sub(lambda m: _date(m[0], (int(m[3]), int(m[2]), int(m[1])), language, say), text)
-    text = NUMERIC.sub(lambda m: _numeric(m, language, region, say), text)
+    text = ISO.sub(lambda m: _spell_date(m[0], (int(m[3]), int(m[2]), int(m[1])), language, say), text)
+    text = NUMERIC.sub(lambda m: _spell_numeric_date(m, language, region, say), text)
     if language in SHORT_DATE:
-        text = SHORT_DATE[language].sub(lambda m: _short(m, language, region, say), text)
-    text = _written(text, language, say)
-    text = CLOCK.get(language, CLOCK[""]).sub(lambda m: _clock(m, language, say), text)
+        text = SHORT_DATE[language].sub(lambda m: _spell_short_date(m, language, region, say), text)
+    text = _spell_written_dates(text, language, say)
+    text = CLOCK.get(language, CLOCK[""]).sub(lambda m: _spell_clock(m, language, say), text)
     if language == "en":
-        text = HOUR.sub(lambda m: f"{say(int(m[1]))} {_half(m[2])}", text)
+        text = HOUR.sub(lambda m: f"{say(int(m[1]))} {_half_of_day(m[2])}", text)
     if language in DECADE:
-        text = DECADE[language].sub(lambda m: _decade(m, language, say), text)
-        text = _years(text, language, say)
+        text = DECADE[language].sub(lambda m: _spell_decade(m, language, say), text)
+        text = _spell_years(text, language, say)
     if language in ORDINAL:
-        text = ORDINAL[language].sub(lambda m: _ordinal(m, language, say), text)
+        text = ORDINAL[language].sub(lambda m: _spell_ordinal(m, language, say), text)
     return text
 
 
-def year(number: int, say: Say) -> str:
+def spell_year(number: int, say: SayNumber) -> str:
     return say(number, "numbering-year")
 
 
 @cache
-def months(language: str) -> dict[str, int]:
+def month_numbers(language: str) -> dict[str, int]:
     """Full names, as they are written in a date, and those that English cuts short."""
     names = {name: n for n, name in get_month_names("wide", locale=language).items()}
     if language == "en":
@@ -116,7 +116,7 @@ def months(language: str) -> dict[str, int]:
     return names
 
 
-def _date(written: str, numbers: tuple[int, int, int], language: str, say: Say) -> str:
+def _spell_date(written: str, numbers: tuple[int, int, int], language: str, say: SayNumber) -> str:
     """Day, month and year in words; as it was written where there is no such day."""
     day, month, in_year = numbers
     if not (1 <= month <= 12 and 1 <= day <= 31):
@@ -125,11 +125,11 @@ def _date(written: str, numbers: tuple[int, int, int], language: str, say: Say) 
     spelled = say(day)
     if day == 1:
         spelled = FIRST.get(language, spelled)
-    ordinal = _german(day, "", say) if language == "de" else say(day, "ordinal") if language == "en" else ""
-    return LANGUAGES[language].date.format(month=name, ordinal=ordinal, day=spelled, year=year(in_year, say))
+    ordinal = _german_ordinal(day, "", say) if language == "de" else say(day, "ordinal") if language == "en" else ""
+    return LANGUAGES[language].date.format(month=name, ordinal=ordinal, day=spelled, year=spell_year(in_year, say))
 
 
-def _short(found: re.Match[str], language: str, region: str, say: Say) -> str:
+def _spell_short_date(found: re.Match[str], language: str, region: str, say: SayNumber) -> str:
     before, first, second = found.groups()
     day, month = (int(first), int(second))
     if language == "en" and region not in DAY_FIRST:
@@ -142,7 +142,7 @@ def _short(found: re.Match[str], language: str, region: str, say: Say) -> str:
     if language == "en":
         return f"{before} {name} {say(day, 'ordinal')}"
     last = "" if found.string[found.end() :].strip() else "."
-    return f"{before} {_german(day, 'am' if before in {'und', 'oder', '-', '–'} else before, say)} {name}{last}"
+    return f"{before} {_german_ordinal(day, 'am' if before in {'und', 'oder', '-', '–'} else before, say)} {name}{last}"
 
 
 def full_year(written: str) -> int:
@@ -151,7 +151,7 @@ def full_year(written: str) -> int:
 
 
 @cache
-def _days(language: str) -> tuple[re.Pattern[str], dict[str, str]]:
+def _weekday_pattern(language: str) -> tuple[re.Pattern[str], dict[str, str]]:
     """Runs of weekdays cut short, and their full names."""
     full = get_day_names("wide", locale=language)
     days = {short.strip("."): full[n] for n, short in get_day_names("abbreviated", locale=language).items()}
@@ -171,20 +171,20 @@ def _days(language: str) -> tuple[re.Pattern[str], dict[str, str]]:
 AND_TO = "and|or|to|through|und|oder|bis|y|o|a|et|ou|à|au|e|al"
 
 
-def _weekdays(text: str, language: str) -> str:
+def _spell_weekdays(text: str, language: str) -> str:
     """`Mo.-Fr.`, `Sat. and Sun.`: two and more of them; a single one is a word too often."""
-    runs, days = _days(language)
+    runs, days = _weekday_pattern(language)
 
-    def run(found: re.Match[str]) -> str:
+    def spell_run(found: re.Match[str]) -> str:
         written = re.sub(r"\s?[-–]\s?", f" {LANGUAGES[language].to} ", found[0])
         names = {short.lower(): name for short, name in days.items()}
         spelled = re.sub(r"([^\W\d_]+)\.?", lambda m: names.get(m[1].lower(), m[0].rstrip(".")), written)
         return spelled + ("." if found[0].endswith(".") and not found.string[found.end() :].strip("*_ ") else "")
 
-    return runs.sub(run, text)
+    return runs.sub(spell_run, text)
 
 
-def _numeric(found: re.Match[str], language: str, region: str, say: Say) -> str:
+def _spell_numeric_date(found: re.Match[str], language: str, region: str, say: SayNumber) -> str:
     first, mark, second, written = found.groups()
     day, month, in_year = int(first), int(second), full_year(written)
     if len(written) == 2 and not (mark == "/" or language == "de"):
@@ -194,22 +194,26 @@ def _numeric(found: re.Match[str], language: str, region: str, say: Say) -> str:
     if language == "de":
         before = found.string[: found.start()].split()
         name = get_month_names("wide", locale=language).get(month)
-        return f"{_german(day, before[-1] if before else '', say)} {name} {year(in_year, say)}" if name else found[0]
-    return _date(found[0], (day, month, in_year), language, say)
+        return (
+            f"{_german_ordinal(day, before[-1] if before else '', say)} {name} {spell_year(in_year, say)}"
+            if name
+            else found[0]
+        )
+    return _spell_date(found[0], (day, month, in_year), language, say)
 
 
-def _written(text: str, language: str, say: Say) -> str:
+def _spell_written_dates(text: str, language: str, say: SayNumber) -> str:
     """Dates with the month's name."""
-    names = "|".join(sorted(months(language), key=len, reverse=True))
+    names = "|".join(sorted(month_numbers(language), key=len, reverse=True))
     if language == "en":
         text = re.sub(
             rf"\b({names})\.? (\d{{1,2}})(?:st|nd|rd|th)?(?!\d|[.,:]\d|%)(?:,? (\d{{4}})\b)?",
-            lambda m: _english(m[0], (int(m[2]), m[1], m[3]), "{month} {ordinal}", say),
+            lambda m: _english_date(m[0], (int(m[2]), m[1], m[3]), "{month} {ordinal}", say),
             text,
         )
         return re.sub(
             rf"(?<![\w.,])(?:the )?(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? ({names})\b\.?(?:,? (\d{{4}})\b)?",
-            lambda m: _english(m[0], (int(m[1]), m[2], m[3]), "the {ordinal} of {month}", say),
+            lambda m: _english_date(m[0], (int(m[1]), m[2], m[3]), "the {ordinal} of {month}", say),
             text,
         )
     if language == "de":
@@ -218,41 +222,44 @@ def _written(text: str, language: str, say: Say) -> str:
         following = rf"(?={names}\b|Jahrhundert|Mal\b|Platz|Stock|Kapitel|Tag\b|Klasse)"
         text = re.sub(
             rf"(?<![\w.,])(?:(\w+) )?(\d{{1,3}})\. {following}",
-            lambda m: (m[1] + " " if m[1] else "") + _german(int(m[2]), m[1] or "", say) + " ",
+            lambda m: (m[1] + " " if m[1] else "") + _german_ordinal(int(m[2]), m[1] or "", say) + " ",
             text,
         )
-        return re.sub(rf"\b({names}) (1[1-9]\d\d|20\d\d)\b", lambda m: f"{m[1]} {year(int(m[2]), say)}", text)
+        return re.sub(rf"\b({names}) (1[1-9]\d\d|20\d\d)\b", lambda m: f"{m[1]} {spell_year(int(m[2]), say)}", text)
     first = FIRST[language]
     return re.sub(rf"(?<![\w.,])1(?= (?:de )?(?:{names})\b)", first, text, flags=re.IGNORECASE)
 
 
-def _english(written: str, parts: tuple[int, str, str | None], form: str, say: Say) -> str:
+def _english_date(written: str, parts: tuple[int, str, str | None], form: str, say: SayNumber) -> str:
     day, name, in_year = parts
     if not 1 <= day <= 31:
         return written
-    month = get_month_names("wide", locale="en")[months("en")[name]]
+    month = get_month_names("wide", locale="en")[month_numbers("en")[name]]
     date = form.format(month=month, ordinal=say(day, "ordinal"))
-    return f"{date}, {year(int(in_year), say)}" if in_year else date
+    return f"{date}, {spell_year(int(in_year), say)}" if in_year else date
 
 
-def _german_days(found: re.Match[str], say: Say) -> str:
+def _german_days(found: re.Match[str], say: SayNumber) -> str:
     """`vom 3.-5. `, `am 3. und 4. `."""
     before, first, joint, to, last = found.groups()
-    days = _german(int(first), before or "", say), _german(int(last), to.strip() if to else before or "bis", say)
+    days = (
+        _german_ordinal(int(first), before or "", say),
+        _german_ordinal(int(last), to.strip() if to else before or "bis", say),
+    )
     return f"{before} " * bool(before) + f"{days[0]} {joint or 'bis'} {to or ''}{days[1]} "
 
 
-def _german(number: int, before: str, say: Say) -> str:
+def _german_ordinal(number: int, before: str, say: SayNumber) -> str:
     """`3.` as the word before it has it: der dritte, am dritten, dritter."""
     if before.lower() in {"der", "die", "das"}:
         return say(number, "ordinal")
     return say(number, "ordinal-n" if before.lower() in OBLIQUE else "ordinal-r")
 
 
-def _clock(found: re.Match[str], language: str, say: Say) -> str:
+def _spell_clock(found: re.Match[str], language: str, say: SayNumber) -> str:
     hour, minute = int(found[1] or found[4]), int(found[2] or (found[3] if language == "de" else None) or 0)
     if language == "en":
-        half = f" {_half(found[3])}" if found[3] else ""
+        half = f" {_half_of_day(found[3])}" if found[3] else ""
         if not minute:
             return say(hour) + (half or (" o'clock" if 0 < hour <= 12 else " hundred"))
         return f"{say(hour)} {'oh ' if minute < 10 else ''}{say(minute)}{half}"
@@ -272,44 +279,44 @@ def _clock(found: re.Match[str], language: str, say: Say) -> str:
     return f"{spelled} e{after}" if minute else f"{spelled} hora{'s' if hour > 1 else ''}"
 
 
-def _half(letter: str) -> str:
+def _half_of_day(letter: str) -> str:
     """Spelled as espeak-ng spells it."""
     return f"{letter.upper()}.M."
 
 
-def _decade(found: re.Match[str], language: str, say: Say) -> str:
+def _spell_decade(found: re.Match[str], language: str, say: SayNumber) -> str:
     century, tens = found[1], int(found[2])
     if language == "de":
-        return (year(int(found[1] + found[2]), say) if century else say(tens)) + "er"
+        return (spell_year(int(found[1] + found[2]), say) if century else say(tens)) + "er"
     if century == "20" and tens == 0:
         return "two thousands"
     plural = "hundreds" if tens == 0 else f"{say(tens)[:-1]}ies" if tens > 10 else f"{say(tens)}s"
     return f"{say(int(century))} {plural}" if century else plural
 
 
-def _years(text: str, language: str, say: Say) -> str:
+def _spell_years(text: str, language: str, say: SayNumber) -> str:
     """Numbers that are years by the word before them, or because nothing else stands in the clause before them."""
     before = rf"(^[\s\"'(]*|\b(?:{YEARS_AFTER[language]}) |\()"
     after = r"(?!\w|[.,]\d|\s?[%€$£°/:+*=<>-]| (?!was|is|has)(?:[a-z]+s|km|kg)\b)"
     text = re.sub(
         r"\b(1[1-9]\d\d|20\d\d)\s?[-–]\s?(1[1-9]\d\d|20\d\d)\b",
-        lambda m: f"{year(int(m[1]), say)} {LANGUAGES[language].to} {year(int(m[2]), say)}",
+        lambda m: f"{spell_year(int(m[1]), say)} {LANGUAGES[language].to} {spell_year(int(m[2]), say)}",
         text,
     )
-    return re.sub(rf"{before}(1[1-9]\d\d|20\d\d){after}", lambda m: m[1] + year(int(m[2]), say), text)
+    return re.sub(rf"{before}(1[1-9]\d\d|20\d\d){after}", lambda m: m[1] + spell_year(int(m[2]), say), text)
 
 
-def roman(written: str) -> int:
+def parse_roman(written: str) -> int:
     """A Roman numeral of I, V and X."""
     values = [{"I": 1, "V": 5, "X": 10}[c] for c in written]
     return sum(-v if any(v < w for w in values[i + 1 :]) else v for i, v in enumerate(values))
 
 
-def _ordinal(found: re.Match[str], language: str, say: Say) -> str:
+def _spell_ordinal(found: re.Match[str], language: str, say: SayNumber) -> str:
     written, ending = found.groups()
     if not written.isdigit() and ending not in {"e", "ème", "er"}:
         return found[0]
-    number = int(written) if written.isdigit() else roman(written)
+    number = int(written) if written.isdigit() else parse_roman(written)
     if language == "es" and ending == "er":
         return say(number, "ordinal-masculine-adjective")
     feminine = ending in {"ª", "a", "re", "ère", "nde"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Money(Struct, frozen=True):
+class CurrencyWords(Struct, frozen=True):
     """`one` and `many` of a currency, its gender (`m`, `f`, `n`), and of its hundredth part."""
 
     one: str
@@ -15,7 +15,7 @@ class Money(Struct, frozen=True):
     cents: str = "cents"
 
 
-class Words(Struct, frozen=True):
+class LanguageWords(Struct, frozen=True):
     """One language. `cents` joins a sum: units, its currency, hundredths, theirs. `of` stands after a million."""
 
     point: str
@@ -34,7 +34,7 @@ class Words(Struct, frozen=True):
     cents: str
     of: str
     date: str
-    money: dict[str, Money]
+    money: dict[str, CurrencyWords]
     abbreviations: dict[str, str]
     """By the abbreviation. What is a word, too, or ends sentences in other meanings, says what has to stand beside it:
     `No. 1` a number behind it, `1 Min.` one in front of it (Roman ones count), `Fr. A` a word with a capital behind it
@@ -47,30 +47,30 @@ class Words(Struct, frozen=True):
     """Of the rest, what espeak-ng leaves out."""
 
 
-def _table(text: str) -> dict[str, str]:
+def _parse_table(text: str) -> dict[str, str]:
     """`short = long` on each line."""
     pairs = (line.split("=") for line in text.strip().splitlines())
     return {short.strip(): long.strip() for short, long in pairs}
 
 
-def _units(text: str) -> frozenset[str]:
+def _unit_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-LANGUAGES: dict[str, Words] = {
-    "en": Words(
+LANGUAGES: dict[str, LanguageWords] = {
+    "en": LanguageWords(
         *("point", "to", "dot", "at", "plus", "minus", "times", "divided by", "equals", "less than", "greater than"),
         *("or", "number", "{} {} and {} {}", "", "{month} {ordinal}, {year}"),
         money={
-            "USD": Money("dollar", "dollars"),
-            "EUR": Money("euro", "euros"),
-            "GBP": Money("pound", "pounds", cent="penny", cents="pence"),
-            "JPY": Money("yen", "yen"),
-            "BRL": Money("real", "reais", cent="centavo", cents="centavos"),
-            "INR": Money("rupee", "rupees", cent="paisa", cents="paise"),
-            "CHF": Money("franc", "francs", cent="centime", cents="centimes"),
+            "USD": CurrencyWords("dollar", "dollars"),
+            "EUR": CurrencyWords("euro", "euros"),
+            "GBP": CurrencyWords("pound", "pounds", cent="penny", cents="pence"),
+            "JPY": CurrencyWords("yen", "yen"),
+            "BRL": CurrencyWords("real", "reais", cent="centavo", cents="centavos"),
+            "INR": CurrencyWords("rupee", "rupees", cent="paisa", cents="paise"),
+            "CHF": CurrencyWords("franc", "francs", cent="centime", cents="centimes"),
         },
-        abbreviations=_table("""
+        abbreviations=_parse_table("""
             vs. = versus
             approx. = approximately
             No. 1 = number
@@ -107,19 +107,19 @@ LANGUAGES: dict[str, Words] = {
         murmurs=("hmm", "um-hum"),
         feminine=frozenset(),
     ),
-    "de": Words(
+    "de": LanguageWords(
         *("Komma", "bis", "Punkt", "ät", "plus", "minus", "mal", "geteilt durch", "gleich", "kleiner als"),
         *("größer als", "oder", "Nummer", "{} {} {}", "", "{ordinal} {month} {year}"),
         money={
-            "USD": Money("Dollar", "Dollar", cent="Cent", cents="Cent"),
-            "EUR": Money("Euro", "Euro", cent="Cent", cents="Cent"),
-            "GBP": Money("Pfund", "Pfund", "n", "Penny", "Pence"),
-            "JPY": Money("Yen", "Yen"),
-            "BRL": Money("Real", "Real", cent="Centavo", cents="Centavos"),
-            "INR": Money("Rupie", "Rupien", "f", "Paisa", "Paise"),
-            "CHF": Money("Franken", "Franken", cent="Rappen", cents="Rappen"),
+            "USD": CurrencyWords("Dollar", "Dollar", cent="Cent", cents="Cent"),
+            "EUR": CurrencyWords("Euro", "Euro", cent="Cent", cents="Cent"),
+            "GBP": CurrencyWords("Pfund", "Pfund", "n", "Penny", "Pence"),
+            "JPY": CurrencyWords("Yen", "Yen"),
+            "BRL": CurrencyWords("Real", "Real", cent="Centavo", cents="Centavos"),
+            "INR": CurrencyWords("Rupie", "Rupien", "f", "Paisa", "Paise"),
+            "CHF": CurrencyWords("Franken", "Franken", cent="Rappen", cents="Rappen"),
         },
-        abbreviations=_table("""
+        abbreviations=_parse_table("""
             z. B. = zum Beispiel
             d. h. = das heißt
             u. a. = unter anderem
@@ -161,24 +161,24 @@ LANGUAGES: dict[str, Words] = {
             1 Min. = Minuten
         """),
         murmurs=("hm", "emhem"),
-        feminine=_units(
+        feminine=_unit_set(
             "duration-hour duration-minute duration-second length-mile mass-tonne mass-ounce energy-kilocalorie "
             "energy-kilowatt-hour"
         ),
     ),
-    "es": Words(
+    "es": LanguageWords(
         *("coma", "a", "punto", "arroba", "más", "menos", "por", "dividido por", "igual a", "menor que", "mayor que"),
         *("o", "número", "{} {} con {}", "de", "{day} de {month} de {year}"),
         money={
-            "USD": Money("dólar", "dólares", cent="centavo", cents="centavos"),
-            "EUR": Money("euro", "euros", cent="céntimo", cents="céntimos"),
-            "GBP": Money("libra", "libras", "f", "penique", "peniques"),
-            "JPY": Money("yen", "yenes"),
-            "BRL": Money("real", "reales", cent="centavo", cents="centavos"),
-            "INR": Money("rupia", "rupias", "f"),
-            "CHF": Money("franco", "francos", cent="céntimo", cents="céntimos"),
+            "USD": CurrencyWords("dólar", "dólares", cent="centavo", cents="centavos"),
+            "EUR": CurrencyWords("euro", "euros", cent="céntimo", cents="céntimos"),
+            "GBP": CurrencyWords("libra", "libras", "f", "penique", "peniques"),
+            "JPY": CurrencyWords("yen", "yenes"),
+            "BRL": CurrencyWords("real", "reales", cent="centavo", cents="centavos"),
+            "INR": CurrencyWords("rupia", "rupias", "f"),
+            "CHF": CurrencyWords("franco", "francos", cent="céntimo", cents="céntimos"),
         },
-        abbreviations=_table("""
+        abbreviations=_parse_table("""
             p. ej. = por ejemplo
             EE. UU. = Estados Unidos
             1 a. C. = antes de Cristo
@@ -205,25 +205,25 @@ LANGUAGES: dict[str, Words] = {
             Av. = avenida
         """),
         murmurs=("um", "umjum"),
-        feminine=_units(
+        feminine=_unit_set(
             "duration-hour length-mile length-inch length-yard mass-pound mass-ounce mass-tonne energy-kilocalorie "
             "area-hectare"
         ),
         signs={"&": "y", "½": "medio", "¼": "un cuarto", "¾": "tres cuartos", "⅓": "un tercio", "⅔": "dos tercios"},
     ),
-    "fr": Words(
+    "fr": LanguageWords(
         *("virgule", "à", "point", "arobase", "plus", "moins", "fois", "divisé par", "égale", "inférieur à"),
         *("supérieur à", "ou", "numéro", "{} {} {}", "de", "{day} {month} {year}"),
         money={
-            "USD": Money("dollar", "dollars"),
-            "EUR": Money("euro", "euros", cent="centime", cents="centimes"),
-            "GBP": Money("livre", "livres", "f", "penny", "pence"),
-            "JPY": Money("yen", "yens"),
-            "BRL": Money("réal", "réaux", cent="centavo", cents="centavos"),
-            "INR": Money("roupie", "roupies", "f"),
-            "CHF": Money("franc", "francs", cent="centime", cents="centimes"),
+            "USD": CurrencyWords("dollar", "dollars"),
+            "EUR": CurrencyWords("euro", "euros", cent="centime", cents="centimes"),
+            "GBP": CurrencyWords("livre", "livres", "f", "penny", "pence"),
+            "JPY": CurrencyWords("yen", "yens"),
+            "BRL": CurrencyWords("réal", "réaux", cent="centavo", cents="centavos"),
+            "INR": CurrencyWords("roupie", "roupies", "f"),
+            "CHF": CurrencyWords("franc", "francs", cent="centime", cents="centimes"),
         },
-        abbreviations=_table("""
+        abbreviations=_parse_table("""
             p. ex. = par exemple
             c.-à-d. = c'est-à-dire
             av. J.-C. = avant Jésus-Christ
@@ -240,22 +240,22 @@ LANGUAGES: dict[str, Words] = {
             tél. = téléphone
         """),
         murmurs=("hmm", "um-hum"),
-        feminine=_units("duration-hour duration-minute duration-second mass-pound mass-ounce mass-tonne"),
+        feminine=_unit_set("duration-hour duration-minute duration-second mass-pound mass-ounce mass-tonne"),
         signs={"&": "et"},
     ),
-    "it": Words(
+    "it": LanguageWords(
         *("virgola", "a", "punto", "chiocciola", "più", "meno", "per", "diviso", "uguale", "minore di"),
         *("maggiore di", "o", "numero", "{} {} e {}", "di", "{day} {month} {year}"),
         money={
-            "USD": Money("dollaro", "dollari", cent="centesimo", cents="centesimi"),
-            "EUR": Money("euro", "euro", cent="centesimo", cents="centesimi"),
-            "GBP": Money("sterlina", "sterline", "f", "penny", "penny"),
-            "JPY": Money("yen", "yen"),
-            "BRL": Money("real", "real", cent="centavo", cents="centavos"),
-            "INR": Money("rupia", "rupie", "f"),
-            "CHF": Money("franco", "franchi", cent="centesimo", cents="centesimi"),
+            "USD": CurrencyWords("dollaro", "dollari", cent="centesimo", cents="centesimi"),
+            "EUR": CurrencyWords("euro", "euro", cent="centesimo", cents="centesimi"),
+            "GBP": CurrencyWords("sterlina", "sterline", "f", "penny", "penny"),
+            "JPY": CurrencyWords("yen", "yen"),
+            "BRL": CurrencyWords("real", "real", cent="centavo", cents="centavos"),
+            "INR": CurrencyWords("rupia", "rupie", "f"),
+            "CHF": CurrencyWords("franco", "franchi", cent="centesimo", cents="centesimi"),
         },
-        abbreviations=_table("""
+        abbreviations=_parse_table("""
             ad es. = ad esempio
             p. es. = per esempio
             1 a. C. = avanti Cristo
@@ -277,22 +277,22 @@ LANGUAGES: dict[str, Words] = {
             cfr. = confronta
         """),
         murmurs=("um", "umum"),
-        feminine=_units("duration-hour length-yard mass-pound mass-ounce mass-tonne energy-kilocalorie"),
+        feminine=_unit_set("duration-hour length-yard mass-pound mass-ounce mass-tonne energy-kilocalorie"),
         signs={"&": "e"},
     ),
-    "pt": Words(
+    "pt": LanguageWords(
         *("vírgula", "a", "ponto", "arroba", "mais", "menos", "vezes", "dividido por", "igual a", "menor que"),
         *("maior que", "ou", "número", "{} {} e {} {}", "de", "{day} de {month} de {year}"),
         money={
-            "USD": Money("dólar", "dólares", cent="centavo", cents="centavos"),
-            "EUR": Money("euro", "euros", cent="centavo", cents="centavos"),
-            "GBP": Money("libra", "libras", "f", "pêni", "pence"),
-            "JPY": Money("iene", "ienes"),
-            "BRL": Money("real", "reais", cent="centavo", cents="centavos"),
-            "INR": Money("rupia", "rupias", "f"),
-            "CHF": Money("franco", "francos", cent="centavo", cents="centavos"),
+            "USD": CurrencyWords("dólar", "dólares", cent="centavo", cents="centavos"),
+            "EUR": CurrencyWords("euro", "euros", cent="centavo", cents="centavos"),
+            "GBP": CurrencyWords("libra", "libras", "f", "pêni", "pence"),
+            "JPY": CurrencyWords("iene", "ienes"),
+            "BRL": CurrencyWords("real", "reais", cent="centavo", cents="centavos"),
+            "INR": CurrencyWords("rupia", "rupias", "f"),
+            "CHF": CurrencyWords("franco", "francos", cent="centavo", cents="centavos"),
         },
-        abbreviations=_table("""
+        abbreviations=_parse_table("""
             p. ex. = por exemplo
             1 a. C. = antes de Cristo
             1 d. C. = depois de Cristo
@@ -313,7 +313,7 @@ LANGUAGES: dict[str, Words] = {
             Av. = avenida
         """),
         murmurs=("hum", "uhum"),
-        feminine=_units(
+        feminine=_unit_set(
             "duration-hour length-mile length-inch length-yard mass-pound mass-ounce mass-tonne energy-kilocalorie"
         ),
         signs={"&": "e"},

@@ -50,7 +50,7 @@ _BRANCH = "then_branch"
 """Of the file's only condition: whether the rate is 16 kHz."""
 
 
-def weights(model: Path) -> dict[str, Floats]:
+def load_weights(model: Path) -> dict[str, Floats]:
     """The tensors of `SHAPES` in an ONNX file. Raises ValueError where one is missing or has another shape."""
     import onnx
     from onnx import numpy_helper
@@ -69,7 +69,7 @@ def weights(model: Path) -> dict[str, Floats]:
     return {name: found[name].astype(np.float32) for name in SHAPES}
 
 
-class Network:
+class SileroNetwork:
     """One call at a time: it computes in memory of its own (1.5 MB)."""
 
     def __init__(self, weights: Mapping[str, Floats]) -> None:
@@ -84,21 +84,21 @@ class Network:
         self._biases = [weights[f"encoder.{layer}.reparam_conv.bias"] for layer in range(4)]
         # A sigmoid is (1 + tanh(x / 2)) / 2, so that one call of tanh serves all gates: input, forget, cell, output.
         half = np.repeat(np.array([0.5, 0.5, 1, 0.5], np.float32), HIDDEN)
-        self._seen = np.ascontiguousarray((weights["decoder.rnn.weight_ih"] * half[:, None]).T)
-        self._said = np.ascontiguousarray((weights["decoder.rnn.weight_hh"] * half[:, None]).T)
+        self._input_weights = np.ascontiguousarray((weights["decoder.rnn.weight_ih"] * half[:, None]).T)
+        self._recurrent_weights = np.ascontiguousarray((weights["decoder.rnn.weight_hh"] * half[:, None]).T)
         self._gates = (weights["decoder.rnn.bias_ih"] + weights["decoder.rnn.bias_hh"]) * half
         self._dot = weights["decoder.decoder.2.weight"].reshape(HIDDEN)
         self._bias = weights["decoder.decoder.2.bias"]
-        self._make_room()
+        self._allocate_arrays()
 
-    def _make_room(self) -> None:
+    def _allocate_arrays(self) -> None:
         """Arrays for `MOST` frames, and the overlapping views of them that are segments and taps."""
         self._samples = np.zeros((MOST, 2 * CONTEXT + FRAME), np.float32)
         self._spectrum = np.zeros((MOST, 6, 129), np.float32)
         self._first = np.zeros((MOST, 5, 128), np.float32)
-        self._segments = _overlapping(self._samples, 4, 128, 256)
-        self._spectrum_taps = _overlapping(self._spectrum.reshape(MOST, -1), 4, 129, 387)
-        self._first_taps = _overlapping(self._first.reshape(MOST, -1), 2, 256, 384)
+        self._segments = _overlapping_views(self._samples, 4, 128, 256)
+        self._spectrum_taps = _overlapping_views(self._spectrum.reshape(MOST, -1), 4, 129, 387)
+        self._first_taps = _overlapping_views(self._first.reshape(MOST, -1), 2, 256, 384)
 
     def __call__(self, samples: Floats, memory: Floats) -> tuple[Floats, Floats]:
         """Probabilities of speech, [lanes, frames], and the new memories.
@@ -107,12 +107,12 @@ class Network:
         """
         blocks = samples.reshape(len(samples), -1, FRAME)
         lanes, rounds = blocks.shape[:2]
-        gates = self._encoded(blocks, memory[:, :CONTEXT]).reshape(lanes, rounds, 4 * HIDDEN)
+        gates = self._encode_frames(blocks, memory[:, :CONTEXT]).reshape(lanes, rounds, 4 * HIDDEN)
         output: Floats = memory[:, CONTEXT:-HIDDEN]
         cell: Floats = memory[:, -HIDDEN:]
         outputs = np.empty((lanes, rounds, HIDDEN), np.float32)
         for at in range(rounds):
-            now = output @ self._said
+            now = output @ self._recurrent_weights
             now += gates[:, at]
             np.tanh(now, out=now)
             now += 1
@@ -128,7 +128,7 @@ class Network:
         said = np.maximum(outputs, 0, out=outputs) @ self._dot
         return 1 / (1 + np.exp(-said - self._bias)), np.concatenate((blocks[:, -1, -CONTEXT:], output, cell), axis=1)
 
-    def _encoded(self, blocks: Floats, context: Floats) -> Floats:
+    def _encode_frames(self, blocks: Floats, context: Floats) -> Floats:
         """What the frames add to the LSTM's gates: [lanes x rounds, 512]."""
         lanes, rounds = blocks.shape[:2]
         frames = lanes * rounds
@@ -139,20 +139,20 @@ class Network:
         room[:, :, CONTEXT:-CONTEXT] = blocks
         samples[:, -CONTEXT:] = samples[:, -CONTEXT - 2 : -2 * CONTEXT - 2 : -1]
         np.abs(np.fft.rfft(self._segments[:frames] * self._window), out=self._spectrum[:frames, 1:5])
-        seen = self._layer(0, self._spectrum_taps[:frames].reshape(frames * 4, -1))
+        seen = self._run_layer(0, self._spectrum_taps[:frames].reshape(frames * 4, -1))
         self._first[:frames, 1:] = seen.reshape(frames, 4, -1)
-        seen = self._layer(1, self._first_taps[:frames].reshape(frames * 2, -1))
-        seen = self._layer(3, self._layer(2, seen.reshape(frames, -1)))
-        gates: Floats = seen @ self._seen
+        seen = self._run_layer(1, self._first_taps[:frames].reshape(frames * 2, -1))
+        seen = self._run_layer(3, self._run_layer(2, seen.reshape(frames, -1)))
+        gates: Floats = seen @ self._input_weights
         gates += self._gates
         return gates
 
-    def _layer(self, number: int, taps: Floats) -> Floats:
+    def _run_layer(self, number: int, taps: Floats) -> Floats:
         seen: Floats = taps @ self._kernels[number]
         seen += self._biases[number]
         return np.maximum(seen, 0, out=seen)
 
 
-def _overlapping(rows: Floats, count: int, step: int, length: int) -> Any:
+def _overlapping_views(rows: Floats, count: int, step: int, length: int) -> Any:
     """Views of `length` values every `step` of each row: [rows, count, length]."""
     return np.lib.stride_tricks.sliding_window_view(rows, length, axis=1)[:, : count * step : step]
