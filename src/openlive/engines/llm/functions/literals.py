@@ -40,13 +40,16 @@ def _convert_string(text: str) -> str:
         return text
     if _is_json(text):
         return text
-    whole = text.strip() + _missing_brackets(text)
+    missing = _missing_brackets(text)
     try:
-        told = json.dumps(_read_node(ast.parse(whole, mode="eval").body), ensure_ascii=False, allow_nan=False)
-        told.encode()
+        value = _read_node(ast.parse(text.strip() + missing, mode="eval").body)
+        if missing and not _holds_object(value):
+            return text  # "[" is what somebody wrote, and no list that has lost its end
+        converted = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        converted.encode()
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return text
-    return told
+    return converted
 
 
 _SIGN = re.compile(r"""\\.|["'{}\[\]]""", re.DOTALL)
@@ -65,6 +68,13 @@ def _missing_brackets(text: str) -> str:
         elif sign in "}]" and open_ones:
             open_ones.pop()
     return "".join(reversed(open_ones))
+
+
+def _holds_object(value: Any) -> bool:
+    """An object with something in it, at any depth."""
+    if isinstance(value, dict):
+        return bool(value)
+    return isinstance(value, list) and any(map(_holds_object, value))
 
 
 def _is_json(text: str) -> bool:
