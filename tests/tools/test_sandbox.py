@@ -412,8 +412,9 @@ def test_the_process_around_the_interpreter_is_bare_and_limited(tool: PythonTool
 
 def test_a_program_does_not_outlive_a_server_that_was_killed() -> None:
     server = (
-        "import asyncio\nfrom openlive.engines.registry import Resources, load\nfrom openlive.models import ensure\n"
-        "tool = load('code_execution', 'wasmtime', Resources(ensure, 1, 0, {'seconds': 60}))\n"
+        "import asyncio\nfrom openlive.engines.api import Resources\n"
+        "from openlive.engines.registry import load_engine\nfrom openlive.models import ensure\n"
+        "tool = load_engine('code_execution', 'wasmtime', Resources(ensure, 1, 0, {'seconds': 60}))\n"
         "print('loaded', flush=True)\n"
         "asyncio.run(tool.run({'code': 'while True: pass'}))"
     )
