@@ -28,6 +28,7 @@ serve: $(INSTALLED)  ## Run the server until Ctrl-C; ARGS="--port 8443" passes o
 	@$(BIN)/openlive serve $(ARGS)
 
 test: $(DEVELOP) $(JAVASCRIPT) weights  ## Run all tests, those of the models last
+	-@$(BIN)/openlive models fetch smollm2-135m
 	@code=0; set -x; \
 	$(BIN)/pytest -n auto --durations=15 -m "not weights and not node" $(ARGS) || code=1; \
 	$(BIN)/pytest --durations=25 -m "weights$(if $(NODE), or node)" $(ARGS) || code=1; \

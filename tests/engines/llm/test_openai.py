@@ -460,7 +460,7 @@ class TestLlamaCppServer:
         engine = load_engine("llm", f"openai:{url}", resources(api_key="wrong", model="any"))
 
         async def run() -> None:
-            with pytest.raises(LLMError, match=r"answered 401: Invalid API Key"):
+            with pytest.raises(LLMError, match=r"answered 401 \(authentication_error\): Invalid API Key"):
                 await anext(engine.generate(HELLO))
             await engine.close()
 

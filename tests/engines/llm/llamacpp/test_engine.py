@@ -406,8 +406,8 @@ class TestConcurrency:
         [path] = weights("smollm2-135m").glob("*.gguf")
         program = f"""
 import asyncio
-from openlive.engines.llamacpp import create_gguf
-from openlive.engines.registry import Resources
+from openlive.engines.api import Resources
+from openlive.engines.llm.llamacpp.engine import create_gguf
 from openlive.types import Message, Request, Text
 llm = create_gguf({str(path)!r}, Resources(None, 1, 0))
 async def main():
