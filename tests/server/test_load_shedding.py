@@ -18,7 +18,7 @@ from openlive.server.admission import Places
 from openlive.server.auth import Principal
 from openlive.server.buffer import Audio
 from openlive.server.engines import Engines
-from openlive.server.load_shedding import ASSUMED, FRESH, PATIENCE, Waits
+from openlive.server.load_shedding import ASSUMED, ELSEWHERE, FRESH, PATIENCE, Waits
 from openlive.server.mailbox import Mailbox
 from openlive.server.metrics import Metrics
 from openlive.server.outbox import Outbox
@@ -367,3 +367,12 @@ def test_an_answer_that_cannot_come_is_told_as_such() -> None:
     world.event(OutputProduced(1, Progress()))
     world.run(61)
     assert reasons(world) == [TurnCompleteReason.RESPONSE_REJECTED]
+
+
+def test_a_crowd_comes_back_to_endpoints_after_a_restart() -> None:
+    clock = Clock()
+    waits = Waits(clock=clock, assumed=ELSEWHERE)
+    places = Places(0, waits, WAIT, clock)
+    for number in range(100):
+        assert places.take(ANNA, (0, 0)) is None
+        waits.came(f"session-{number}")

@@ -29,7 +29,7 @@ from openlive.server.admission import Admission, Places, Visit
 from openlive.server.auth import Keyring, Principal, credentials, door
 from openlive.server.connection import Connection
 from openlive.server.engines import Engines, sound_once
-from openlive.server.load_shedding import Waits
+from openlive.server.load_shedding import ASSUMED, ELSEWHERE, Waits
 from openlive.server.metrics import CONTENT_TYPE, Metrics
 from openlive.server.net.pending import Pending
 from openlive.server.readiness import Readiness
@@ -57,7 +57,7 @@ class App:
         store = MemoryStore(configured_bounds(config.store)) if store is None else store
         self.live = Live(store, engines.responder.forget, config.store.resumption_seconds)
         self._engines = engines
-        self.waits = Waits(config.limits.reply_seconds)
+        self.waits = Waits(config.limits.reply_seconds, assumed=ELSEWHERE if engines.prepare is None else ASSUMED)
         self._recognitions = Waits(config.limits.recogniser_seconds)
         self.readiness = Readiness(engines.prepare)
         self._admins = frozenset(config.server.admin_keys)

@@ -15,6 +15,9 @@ from msgspec import Struct
 ASSUMED = 2.0
 """Seconds of the engines per answer until one was measured: what the embedded ones take on two cores. Where the server
 can, it measures one of its own before anybody asks (`App.warm_up`)."""
+ELSEWHERE = 0.25
+"""The same for engines that compute nothing ahead: an endpoint, which answers many at once, and is not to turn away the
+seventeenth who comes back after a restart. Should it be slow, the first answers show it."""
 PATIENCE = 60.0
 """Seconds, where nothing else is said: `limits.reply_seconds` as it comes."""
 MEMORY = 32
@@ -36,7 +39,12 @@ class Wait(Struct, eq=False):
 class Waits:
     """Of the answers of all sessions; seconds. One without a sign for `patience` is given up by its session."""
 
-    def __init__(self, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+        assumed: float = ASSUMED,
+    ) -> None:
         self._patience = patience
         self._clock = clock
         self._waiting: dict[Wait, None] = {}
@@ -44,7 +52,7 @@ class Waits:
         self._under_way: set[Wait] = set()
         self._fresh: dict[str, float] = {}
         """Sessions that have not asked anything yet, and when they came."""
-        self._seconds, self._answers = ASSUMED, 1.0
+        self._seconds, self._answers = assumed, 1.0
         self._since = 0.0
         """When the latest answer began, or the first of those that wait came."""
         self._contended = False
