@@ -155,7 +155,7 @@ def clips(folder: Path | None) -> Iterator[Clip]:
     speaker.close()
 
 
-async def hear(chosen: Iterator[Clip], *, verbose: bool) -> list[Heard]:
+async def hear(chosen: Sequence[Clip], *, verbose: bool) -> list[Heard]:
     engines, rows = Engines(), []
     for clip in chosen:
         row = await engines.hear(clip)
@@ -186,8 +186,9 @@ def barge_in(folder: Path | None, loop: asyncio.AbstractEventLoop, *, verbose: b
 @click.option("--verbose", is_flag=True, help="Tell of each clip.")
 def main(plot_file: Path | None, folder: Path | None, verbose: bool) -> None:
     """False cut-offs and delay of the detector of ends of turns, against plain silence."""
+    chosen = list(clips(folder))  # the speaker closes its voice in a loop of its own
     loop, console = asyncio.new_event_loop(), Console()
-    rows = loop.run_until_complete(hear(clips(folder), verbose=verbose))
+    rows = loop.run_until_complete(hear(chosen, verbose=verbose))
     console.print(table(rows))
     console.print("\n", bargein.table(barge_in(folder, loop, verbose=verbose)))
     if plot_file is not None:
