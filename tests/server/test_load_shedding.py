@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
 
 from openlive.core.commands import FlushRecognition, StartRecognition, StartReply
 from openlive.core.events import Event, OutputProduced, RecogniserProgressed, ReplyFinished, Transcribed
@@ -233,25 +234,34 @@ class Gated:
         del conversation
 
 
+def start_work(
+    tasks: TaskGroup, session: str, engines: Engines, *, waits: Waits, recognitions: Waits
+) -> tuple[Work, Mailbox[Event]]:
+    """The engines' work of one session, and what its core gets of it."""
+    inbox = Mailbox[Event]()
+    work = Work(
+        engines,
+        Audio(),
+        inbox,
+        Outbox(BOUNDS.unsent),
+        waits=waits,
+        recognitions=recognitions,
+        metrics=Metrics(),
+        bounds=BOUNDS,
+        session=session,
+    )
+    work.begin(tasks)
+    return work, inbox
+
+
 def test_whoever_waits_is_told_when_somebody_before_it_is_heard() -> None:
     async def test() -> None:
         waits, served = Waits(), []
         async with anyio.create_task_group() as tasks:
             for name in ("first", "second"):
-                responder, inbox = Gated(), Mailbox[Event]()
+                responder = Gated()
                 engines = Engines(vad=ScriptedVAD(), stt=ScriptedSTT(), responder=responder)
-                work = Work(
-                    engines,
-                    Audio(),
-                    inbox,
-                    Outbox(BOUNDS.unsent),
-                    waits=waits,
-                    recognitions=Waits(),
-                    metrics=Metrics(),
-                    bounds=BOUNDS,
-                    session=name,
-                )
-                work.begin(tasks)
+                work, inbox = start_work(tasks, name, engines, waits=waits, recognitions=Waits())
                 work.do(StartReply(1, Request(name, (Message("user", (Text("hello"),)),), voice=Voice("Puck"))))
                 await asyncio.sleep(0)
                 served.append((responder, inbox))
@@ -269,55 +279,22 @@ def test_whoever_waits_is_told_when_somebody_before_it_is_heard() -> None:
     asyncio.run(test())
 
 
-class Slow:
-    """A recogniser that gives the final transcript once it may."""
-
-    def __init__(self) -> None:
-        self.go = asyncio.Event()
-
-    async def transcribe(
-        self,
-        audio: AsyncIterator[bytes],
-        languages: Sequence[str] = (),
-        phrases: Sequence[str] = (),
-        *,
-        words: bool = False,
-    ) -> AsyncIterator[Transcript]:
-        del languages, phrases, words
-        async for piece in audio:
-            if not piece:
-                await self.go.wait()
-                yield Transcript("well", 320, final=True)
-
-
 def test_whoever_waits_for_a_transcript_is_told_when_somebody_before_has_one() -> None:
     async def test() -> None:
-        recognitions = Waits()
-        sessions: list[tuple[Slow, Mailbox[Event]]] = []
+        stt = ScriptedSTT(faults={2: "hang"})
+        engines = Engines(vad=ScriptedVAD(), stt=stt, responder=Gated())
+        recognitions, inboxes = Waits(), []
         async with anyio.create_task_group() as tasks:
             for name in ("first", "second"):
-                stt, inbox = Slow(), Mailbox[Event]()
-                work = Work(
-                    Engines(vad=ScriptedVAD(), stt=stt, responder=Gated()),
-                    Audio(),
-                    inbox,
-                    Outbox(BOUNDS.unsent),
-                    waits=Waits(),
-                    recognitions=recognitions,
-                    metrics=Metrics(),
-                    bounds=BOUNDS,
-                    session=name,
-                )
-                work.begin(tasks)
+                work, inbox = start_work(tasks, name, engines, waits=Waits(), recognitions=recognitions)
                 work.do(StartRecognition(1, (), ()))
                 work.do(FlushRecognition(1))
-                sessions.append((stt, inbox))
-            (stt, its_inbox), (_, inbox) = sessions
-            stt.go.set()
-            assert await its_inbox.wait()
-            assert its_inbox.take() == Transcribed(1, Transcript("well", 320, final=True))
-            assert await inbox.wait()
-            assert inbox.take() == RecogniserProgressed(1)
+                inboxes.append(inbox)
+            first, second = inboxes
+            assert await first.wait()
+            assert first.take() == Transcribed(1, Transcript("", 0, final=True, language="en"))
+            assert await second.wait()
+            assert second.take() == RecogniserProgressed(1)
             tasks.cancel_scope.cancel()
 
     asyncio.run(test())

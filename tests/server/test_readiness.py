@@ -90,3 +90,22 @@ def test_an_answer_to_nobody_shows_how_long_one_takes() -> None:
         assert [request.messages[-1].text for request in llm.requests] == ["Hello, how are you?"]
 
     asyncio.run(test())
+
+
+def test_an_answer_to_nobody_keeps_nobody_out() -> None:
+    """It comes behind everybody's: where it takes long, somebody else is being served."""
+
+    async def prepare(_: object) -> None:
+        pass
+
+    async def test() -> None:
+        responder = Cascade(ScriptedLLM(faults={1: "hang"}), ScriptedTTS())
+        app = App(Config(), Engines(vad=ScriptedVAD(), stt=ScriptedSTT(), responder=responder, prepare=prepare))
+        warming = asyncio.create_task(app.prepare())
+        await asyncio.sleep(0.01)
+        assert not warming.done()
+        assert (app.waits.longest, app.waits.expected) == (0, 0)
+        warming.cancel()
+        await asyncio.wait([warming])
+
+    asyncio.run(test())

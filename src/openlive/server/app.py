@@ -110,15 +110,14 @@ class App:
         somebody is there already, their answers show it."""
         begun = time.monotonic()
         enter_hold(Hold())
-        wait = self.waits.begin("")
         try:
             await sound_once(self._engines.responder)
-            self.waits.produced(wait)
         except Exception as error:  # sessions will tell better what is wrong
             _LOG.warning("An answer to nobody failed: %s", type(error).__name__)
-        finally:
-            self.waits.end(wait)
-        _LOG.info("An answer takes %.1f s to its first sound here", time.monotonic() - begun)
+            return
+        took = time.monotonic() - begun
+        self.waits.note_single(took)
+        _LOG.info("An answer takes %.1f s to its first sound here", took)
 
     async def _status(self, request: Request) -> Response:
         """What is going on here, and what the operator should know of."""

@@ -108,7 +108,12 @@ class Waits:
         if self._contended:
             kept = 1 - 1 / MEMORY
             self._seconds, self._answers = kept * self._seconds + took, kept * self._answers + 1
-        elif took < self.pace:
+        else:
+            self.note_single(took)
+
+    def note_single(self, took: float) -> None:
+        """An answer that nobody else waited beside took so many seconds: they can be no slower."""
+        if took < self.pace:
             self._seconds, self._answers = took, 1.0
 
     def _pass(self, wait: Wait, *, told: bool = True) -> None:

@@ -269,8 +269,8 @@ class Work:
             async with closing_iterator(heard):
                 async for given in heard:
                     transcript = output_checks.check_transcript(given)
-                    if transcript.final and command.utterance in self._flushed:
-                        self._recognitions.produced(self._flushed[command.utterance])
+                    if transcript.final:
+                        self._end_recognition(command.utterance)
                     self._inbox.put(Transcribed(command.utterance, transcript))
                     await self._inbox.taken(self._inbox.items, PIECES)
         except BaseException as error:
@@ -364,7 +364,6 @@ class Work:
         except BaseException as error:
             self._failed("reply", turn, error)
         else:
-            self._waits.produced(wait)
             self._inbox.put_behind(ReplyFinished(turn))
         finally:
             self._waits.end(wait)
