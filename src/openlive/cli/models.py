@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from typing import Any
 
 import click
@@ -23,6 +24,7 @@ from openlive.models import (
     path,
     verify,
 )
+from openlive.models.progress import by_quarters
 
 
 @click.group()
@@ -74,43 +76,31 @@ def fetch(names: tuple[str, ...], default: bool) -> None:
 
 
 def _compute(name: str) -> None:
-    """What the prompts of the language model `name` begin with, where nothing was computed on this machine yet. A
-    server does it otherwise, beside its first sessions."""
-    from openlive.engines.api import EngineError, Resources
+    """What prompts begin with, where `name` is a language model and nothing was computed on this machine yet. A server
+    does it otherwise, beside its first sessions."""
+    from openlive.engines.api import Resources
     from openlive.engines.registry import load_engine
     from openlive.memory import usable_memory
 
-    folder, entry = computed(), catalogue().get(name)
-    is_there = entry is not None and entry.role == "llm" and path(name) is not None
-    if not is_there or folder is None or any(folder.iterdir()):
+    folder = computed()
+    if not entry_points(group="openlive.llm", name=name) or folder is None or any(folder.iterdir()):
         return
     click.echo(f"{name}: computing what its prompts begin with", err=True)
+    resources = Resources(ensure, os.cpu_count() or 1, usable_memory(), computed=folder)
 
     async def prepare() -> None:
         model: Any = await asyncio.to_thread(load_engine, "llm", name, resources)
         try:
-            await model.prepare(_tokens(name))
+            await model.prepare(
+                by_quarters(lambda done, total: click.echo(f"{name}: {done} of {total} tokens are computed", err=True))
+            )
         finally:
             await model.close()
 
-    resources = Resources(ensure, os.cpu_count() or 1, usable_memory(), computed=folder)
     try:
         asyncio.run(prepare())
-    except EngineError as error:
-        click.echo(f"{error} It will be computed by the first server.", err=True)
-
-
-def _tokens(name: str) -> Callable[[int, int], None]:
-    """A line for each quarter."""
-    step = 0
-
-    def show(done: int, total: int) -> None:
-        nonlocal step
-        if (quarter := 4 * done // max(1, total)) > step:
-            step = quarter
-            click.echo(f"{name}: {done} of {total} tokens are computed", err=True)
-
-    return show
+    except Exception as error:
+        click.echo(f"{name}: that cannot be computed now, the first server will try again: {error}", err=True)
 
 
 @models.command("verify")

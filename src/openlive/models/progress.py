@@ -1,4 +1,4 @@
-"""How a fetch tells its caller how far it is."""
+"""How long work tells its caller how far it is."""
 
 from __future__ import annotations
 
@@ -31,6 +31,19 @@ class Update:
 
 Progress = Callable[[Update], None]
 """Called on the thread that called `ensure`, at most some ten times a second; an exception in it ends the fetch."""
+
+
+def by_quarters(tell: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """(done, total) is told where work begins, and once in each further quarter of it."""
+    step = 0
+
+    def show(done: int, total: int) -> None:
+        nonlocal step
+        if (reached := 1 + 4 * done // max(1, total)) > step:
+            step = reached
+            tell(done, total)
+
+    return show
 
 
 class Meter:

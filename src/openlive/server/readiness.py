@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from openlive.models.progress import by_quarters
+
 Prepare = Callable[[Callable[[int, int], None]], Awaitable[None]]
 """A model's work ahead: it tells (tokens that are computed, of how many), in any thread."""
 WHAT = "What the prompts for functions and frames begin with"
-STEPS = 4
-"""Lines in the log on the way, one for each quarter."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -28,7 +28,10 @@ class Readiness:
             else ""
         )
         """Why the server is not ready, '' once it is."""
-        self._step = 0
+        self._computed = 0
+        self._log = by_quarters(
+            lambda *_: _LOG.info("%s Until then a first turn with functions may wait.", self.missing)
+        )
 
     async def prepare(self) -> None:
         """Once the port is open. What goes wrong costs sessions with functions their first turn's time, no more."""
@@ -36,21 +39,19 @@ class Readiness:
             return
         begun = time.monotonic()
         try:
-            await self._prepare(self._told)
+            await self._prepare(self._note)
         except Exception as error:
             _LOG.warning("%s could not be computed: %s", WHAT, type(error).__name__)
         else:
-            if self._step:
+            if self._computed:
                 _LOG.info("%s is there after %.0f s", WHAT, time.monotonic() - begun)
         finally:
             self.missing = ""
 
-    def _told(self, done: int, total: int) -> None:
+    def _note(self, done: int, total: int) -> None:
+        self._computed = done
         self.missing = f"{WHAT} is being computed: {done} of {total} tokens are there."
-        step = 1 + STEPS * done // max(1, total)
-        if step > self._step:
-            self._step = step
-            _LOG.info("%s Until then a first turn with functions may wait.", self.missing)
+        self._log(done, total)
 
     async def answer(self, _: Request) -> Response:
         """`GET /readyz`."""
