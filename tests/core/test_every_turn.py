@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, precondition, rule
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -27,6 +27,7 @@ from openlive.core.setup.limits import SessionLimits
 from openlive.core.turn_taking import TurnTaking
 from openlive.types import FunctionCall, Progress
 from tests.core.memory.test_resumption import reconnected
+from tests.core.mutants import Mutate, run_machine
 from tests.core.test_state_machine import BY_WORDS, OUTPUTS, PROFILE, RAN, SCRIPTS, SETUPS, AnyOrder, seconds
 from tests.core.world import Script, Word, World, kind, words
 
@@ -265,8 +266,6 @@ TestEveryTurn = EveryTurn.TestCase
 
 # --- it has to notice when a turn is lost: each mutant is one way in which one could be -------------------------------
 
-Mutate = Callable[[pytest.MonkeyPatch], None]
-
 
 def a_held_reply_that_was_done_is_not_ended(patch: pytest.MonkeyPatch) -> None:
     """Its engine was done before the turn was decided."""
@@ -383,16 +382,5 @@ MUTANTS: list[Mutate] = [
 @pytest.mark.parametrize("mutate", MUTANTS, ids=lambda mutate: mutate.__name__)
 def test_is_noticed(mutate: Mutate, monkeypatch: pytest.MonkeyPatch) -> None:
     mutate(monkeypatch)
-    quick = settings(
-        max_examples=6000,
-        stateful_step_count=25,
-        deadline=None,
-        phases=[Phase.generate],
-        database=None,
-        derandomize=True,
-        print_blob=False,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-    )
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(EveryTurn, settings=quick)
+        run_machine(EveryTurn, examples=6000)

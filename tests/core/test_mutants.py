@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from openlive.core import turn_taking
 from openlive.core.commands import CancelReply, Command
@@ -19,9 +17,8 @@ from openlive.core.memory.context import Context
 from openlive.core.replying.dialogue import Dialogue
 from openlive.core.replying.reply import Reply
 from openlive.core.session import Session
+from tests.core.mutants import Mutate, run_machine
 from tests.core.test_state_machine import AnyOrder
-
-Mutate = Callable[[pytest.MonkeyPatch], None]
 
 
 def never_stops_the_engine(patch: pytest.MonkeyPatch) -> None:
@@ -145,16 +142,5 @@ MUTANTS: list[Mutate] = [
 @pytest.mark.parametrize("mutate", MUTANTS, ids=lambda mutate: mutate.__name__)
 def test_is_killed(mutate: Mutate, monkeypatch: pytest.MonkeyPatch) -> None:
     mutate(monkeypatch)
-    quick = settings(
-        max_examples=800,
-        stateful_step_count=25,
-        deadline=None,
-        phases=[Phase.generate],
-        database=None,
-        derandomize=True,
-        print_blob=False,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-    )
     with pytest.raises((AssertionError, KeyError)):
-        run_state_machine_as_test(AnyOrder, settings=quick)
+        run_machine(AnyOrder, examples=800)
