@@ -14,21 +14,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from openlive.engines.api import Resources
 from openlive.engines.llm.llamacpp.engine import LlamaCppLLM
-from openlive.engines.registry import load_engine
-from openlive.engines.responder.cascade import prepare_request
-from openlive.memory import choose_llm, usable_memory
-from openlive.models import ensure
-from openlive.types import Message, Request, Sampling, Text
+from tests.bench.openings import Row, ask, choose_rows, load_model
 
-SET: Sequence[dict[str, Any]] = json.loads((Path(__file__).parent / "sets" / "requests.json").read_text("utf-8"))
+SET: Sequence[Row] = json.loads((Path(__file__).parent / "sets" / "requests.json").read_text("utf-8"))
 
 
 @click.command()
@@ -38,20 +32,16 @@ SET: Sequence[dict[str, Any]] = json.loads((Path(__file__).parent / "sets" / "re
 @click.option("--only", multiple=True, help="The beginning of an id, such as greet.")
 def main(runs: int, aside: bool, llm: str, only: Sequence[str]) -> None:
     """Compare the answers to the committed requests with and without what the model is told of itself."""
-    model: LlamaCppLLM = load_engine(
-        "llm", llm or choose_llm(usable_memory()).spec, Resources(ensure, 2, usable_memory())
-    )
-    rows = [row for row in SET if row["aside"] == aside and (not only or row["id"].startswith(tuple(only)))]
-    asyncio.run(measure(model, rows, runs))
+    asyncio.run(measure(load_model(llm), choose_rows(SET, only, aside=aside), runs))
 
 
-async def measure(model: LlamaCppLLM, rows: Sequence[dict[str, Any]], runs: int) -> None:
+async def measure(model: LlamaCppLLM, rows: Sequence[Row], runs: int) -> None:
     right: dict[str, int] = {"told": 0, "without a word": 0}
     lengths: dict[str, list[int]] = {"told": [], "without a word": []}
     for row in rows:
         for run in range(runs):
             for way, about in (("told", model.about), ("without a word", "")):
-                answer = await ask(model, row, run, about)
+                answer = await ask(model, row, run, about, most=200)
                 good = is_right(row, answer)
                 right[way] += good
                 lengths[way].append(len(answer))
@@ -64,20 +54,7 @@ async def measure(model: LlamaCppLLM, rows: Sequence[dict[str, Any]], runs: int)
     Console().print(table)
 
 
-async def ask(model: LlamaCppLLM, row: dict[str, Any], run: int, about: str) -> str:
-    """`run` is the seed: another one, another answer."""
-    request = Request(
-        f"{row['id']}-{run}-{bool(about)}",
-        (Message("user", (Text(row["say"]),)),),
-        sampling=Sampling(seed=run, max_tokens=200),
-    )
-    pieces = model.generate(prepare_request(request, about))
-    answer = "".join([piece.text async for piece in pieces if isinstance(piece, Text)])
-    model.forget(request.conversation)
-    return answer
-
-
-def is_right(row: dict[str, Any], answer: str) -> bool:
+def is_right(row: Row, answer: str) -> bool:
     wrong = row["not"] and re.search(row["not"], answer, re.IGNORECASE)
     return re.search(row["holds"], answer, re.IGNORECASE) is not None and not wrong
 

@@ -28,12 +28,6 @@ def test_every_command_and_target_that_a_document_names_exists(document: Path) -
     assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= targets()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_file_that_a_document_links_to_exists(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", document.read_text("utf-8"))
-    assert [link for link in links if not (document.parent / link).exists()] == []
-
-
 @pytest.mark.parametrize("name", VISIBLE)
 def test_every_command_is_documented(name: str) -> None:
     for document in DOCUMENTS[:2]:
