@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from openlive.engines.llm.functions import routing
 from openlive.engines.llm.functions.literals import convert_python_strings
+from openlive.engines.llm.functions.parsing import parse_calls
 from openlive.types import FunctionDeclaration
 
 ALTAIR = FunctionDeclaration(
@@ -31,7 +31,7 @@ VALUE = {"mark": "bar", "sort": None, "tip": True, "data": {"values": [{"month":
 
 
 def test_a_specification_in_a_string_arrives_as_json() -> None:
-    (call,) = routing.parse_calls(f"render_altair(json_graph={json.dumps(PYTHON)})]", [ALTAIR])
+    (call,) = parse_calls(f"render_altair(json_graph={json.dumps(PYTHON)})]", [ALTAIR])
     assert isinstance(call.args["json_graph"], str)
     assert json.loads(call.args["json_graph"]) == VALUE
 

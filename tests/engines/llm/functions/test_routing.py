@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openlive.engines.llm.functions import routing
+from openlive.engines.llm.functions.grounding import drop_ungrounded
+from openlive.engines.llm.functions.parsing import parse_calls
 from openlive.engines.llm.llamacpp.server import TokenProbability
 from openlive.engines.llm.prompt.conversation import MalformedCallError, render_call
 from openlive.types import FunctionCall, FunctionDeclaration, FunctionResponse, Heard, Message, Part, Text
@@ -178,8 +180,8 @@ class TestCurrencies:
     def test_a_code_counts_as_said(self) -> None:
         said = routing.argument_sources([self.PRICE], [message("user", "What is a pound worth?")])
         call = FunctionCall("", "price", {"from": "GBP"})
-        assert routing.drop_ungrounded([call], [self.PRICE], said) == [call]
-        assert not routing.drop_ungrounded([call], [self.PRICE], "What is that worth?")
+        assert drop_ungrounded([call], [self.PRICE], said) == [call]
+        assert not drop_ungrounded([call], [self.PRICE], "What is that worth?")
 
 
 TEXT = st.text().filter(lambda text: not text.lstrip().startswith(("{", "[")))
@@ -189,13 +191,13 @@ TEXT = st.text().filter(lambda text: not text.lstrip().startswith(("{", "[")))
 class TestReading:
     def test_several_calls(self) -> None:
         text = 'set_light(room="kitchen", on=False, brightness=30), send(from="a, b)", to=["x", "]"])]\n'
-        assert routing.parse_calls(text, BOTH) == [
+        assert parse_calls(text, BOTH) == [
             FunctionCall("", "set_light", {"room": "kitchen", "on": False, "brightness": 30}),
             FunctionCall("", "send", {"from": "a, b)", "to": ["x", "]"]}),
         ]
 
     def test_the_same_call_twice_is_one(self) -> None:
-        assert len(routing.parse_calls("send(), send()]", BOTH)) == 1
+        assert len(parse_calls("send(), send()]", BOTH)) == 1
 
     @pytest.mark.parametrize(
         "text",
@@ -203,17 +205,17 @@ class TestReading:
     )
     def test_what_is_none_is_malformed(self, text: str) -> None:
         with pytest.raises(MalformedCallError):
-            routing.parse_calls(text, BOTH)
+            parse_calls(text, BOTH)
 
     @given(TEXT, st.lists(TEXT, max_size=3))
     def test_what_was_written_is_read(self, sender: str, to: list[str]) -> None:
         call = FunctionCall("", "send", {"from": sender, "to": to})
-        assert routing.parse_calls(render_call(call) + "]", BOTH) == [call]
+        assert parse_calls(render_call(call) + "]", BOTH) == [call]
 
     def test_half_of_it_is_not_the_whole(self) -> None:
         with pytest.raises(MalformedCallError):
-            routing.parse_calls('send(to=["x"]', BOTH)
-        assert routing.parse_calls('send(to=["x"])]', BOTH)
+            parse_calls('send(to=["x"]', BOTH)
+        assert parse_calls('send(to=["x"])]', BOTH)
 
 
 def test_the_talk_is_told_what_can_be_done_but_not_how() -> None:
@@ -245,10 +247,10 @@ class TestWhatNobodySaid:
         ],
     )
     def test_numbers_and_labels(self, said: str, args: dict[str, Any], kept: dict[str, Any] | None) -> None:
-        calls = routing.drop_ungrounded([FunctionCall("", "timer", args)], [self.TIMER], said)
+        calls = drop_ungrounded([FunctionCall("", "timer", args)], [self.TIMER], said)
         assert calls == ([] if kept is None else [FunctionCall("", "timer", kept)])
 
     def test_names(self) -> None:
         calls = [FunctionCall("", "play", {"artist": name, "n": 2}) for name in ("Beethoven", "Shakira")]
-        kept = routing.drop_ungrounded(calls, [self.PLAY], "pon música de SHAKIRA")
+        kept = drop_ungrounded(calls, [self.PLAY], "pon música de SHAKIRA")
         assert [call.args for call in kept] == [{"artist": "Shakira"}], "of the first call nothing was said"

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from llguidance import LLMatcher
 
 from openlive.engines.llm.functions import routing, schemas
+from openlive.engines.llm.functions.grammar import build_grammar
+from openlive.engines.llm.functions.parsing import parse_calls
 from openlive.types import FunctionDeclaration
 
 
@@ -75,7 +77,7 @@ def test_what_no_grammar_can_be_made_of_costs_its_own_argument_alone(
         for k, v in schemas.ArgumentSchemas(whole).build_schema(whole["properties"]["x"]).items()
         if k != "x-guidance"
     } == kept
-    grammar = routing.build_grammar((FunctionDeclaration("light", "", whole),))
+    grammar = build_grammar((FunctionDeclaration("light", "", whole),))
     assert LLMatcher.validate_grammar(grammar) == ""
     assert "attic" in grammar
 
@@ -143,7 +145,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_a_schema_may_be_anything(parameters: Any) -> None:
     functions = (FunctionDeclaration("f", "", parameters),)
-    assert LLMatcher.validate_grammar(routing.build_grammar(functions)) == ""
+    assert LLMatcher.validate_grammar(build_grammar(functions)) == ""
     assert routing.build_prompt_start(functions, "")
     assert isinstance(schemas.find_argument_violation({}, parameters), str)
 
@@ -157,7 +159,7 @@ def of(count: int, **more: Any) -> dict[str, Any]:
 
 def length(*parameters: dict[str, Any]) -> int:
     functions = [FunctionDeclaration(f"f{i}", "", each) for i, each in enumerate(parameters)]
-    text = routing.build_grammar(functions)
+    text = build_grammar(functions)
     assert LLMatcher.validate_grammar(text) == ""
     return len(text)
 
@@ -180,7 +182,7 @@ def test_what_finds_no_room_is_held_by_less() -> None:
 
 
 def test_values_of_one_kind_share_their_rule() -> None:
-    assert routing.build_grammar([FunctionDeclaration("f", "", of(100))]).count("%json") == 2
+    assert build_grammar([FunctionDeclaration("f", "", of(100))]).count("%json") == 2
 
 
 def tries(monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any]) -> int:
@@ -191,7 +193,7 @@ def tries(monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any]) -> int:
         return True
 
     monkeypatch.setattr(schemas, "_is_valid_grammar", is_taken)
-    routing.build_grammar([FunctionDeclaration("f", "", parameters)])
+    build_grammar([FunctionDeclaration("f", "", parameters)])
     return len(tried)
 
 
@@ -214,6 +216,6 @@ def test_what_would_be_multiplied_is_left_out() -> None:
 
 def test_arguments_without_room_may_be_any() -> None:
     functions = [FunctionDeclaration("f", "", of(5000, required=["p0"]))]
-    assert "any" in routing.build_grammar(functions)
-    (call,) = routing.parse_calls('f(p0="x", p9="y")]', functions)
+    assert "any" in build_grammar(functions)
+    (call,) = parse_calls('f(p0="x", p9="y")]', functions)
     assert call.args == {"p0": "x", "p9": "y"}

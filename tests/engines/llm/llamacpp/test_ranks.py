@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from openlive.engines.llm.functions import routing
-from openlive.engines.llm.llamacpp import generation, tasks
+from openlive.engines.llm.functions.grammar import build_grammar
+from openlive.engines.llm.llamacpp import engine, generation, tasks
 from openlive.engines.llm.llamacpp.engine import SLOTS, LlamaCppLLM
 from openlive.engines.llm.llamacpp.generation import CompletionRun, LoopSignal
 from openlive.engines.llm.llamacpp.server import CompletionChunk
@@ -118,10 +118,9 @@ def test_the_event_loop_never_waits_for_tokens_or_grammars(
 ) -> None:
     def grammar(functions: Sequence[FunctionDeclaration]) -> str:
         runtime.askers.add(threading.get_ident())
-        return routing_grammar(functions)
+        return build_grammar(functions)
 
-    routing_grammar = routing.build_grammar
-    monkeypatch.setattr(routing, "build_grammar", grammar)
+    monkeypatch.setattr(engine, "build_grammar", grammar)
     monkeypatch.setattr(tasks, "CALLS", 3)
     runtime.askers.clear()  # by now the model is loaded, which happens in a thread
 

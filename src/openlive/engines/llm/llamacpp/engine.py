@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from openlive.engines.api import EngineError, Resources
 from openlive.engines.llm.functions import routing
+from openlive.engines.llm.functions.grammar import build_grammar
 from openlive.engines.llm.llamacpp import scene_prompt
 from openlive.engines.llm.llamacpp.generation import (
     DEFAULTS,
@@ -404,7 +405,7 @@ def _build_function_prompt(request: Request, unfinished: bool) -> list[PromptPie
 
 def _build_call_constraints(request: Request) -> tuple[str, str]:
     """The grammar of the calls, and what their arguments may come from."""
-    return routing.build_grammar(request.functions), routing.argument_sources(request.functions, request.messages)
+    return build_grammar(request.functions), routing.argument_sources(request.functions, request.messages)
 
 
 def _build_scene_prompt(request: Request, _: bool) -> list[PromptPiece]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from openlive.engines.llm.functions import routing
+from openlive.engines.llm.functions.grounding import drop_ungrounded
+from openlive.engines.llm.functions.parsing import parse_calls
 from openlive.engines.llm.llamacpp import scene_prompt
 from openlive.engines.llm.llamacpp.generation import Generation, Priority
 from openlive.engines.llm.llamacpp.server import LIKELY, CompletionChunk
@@ -25,7 +27,7 @@ THINKING = "Thinking briefly:"
 
 class CallGeneration(Generation):
     """The calls that follow `routing.build_prompt`, or nothing. `grammar` is that of the functions
-    (`routing.build_grammar`), `said` what arguments may come from (`routing.argument_sources`)."""
+    (`build_grammar`), `said` what arguments may come from (`routing.argument_sources`)."""
 
     def __init__(
         self,
@@ -53,12 +55,12 @@ class CallGeneration(Generation):
         if not self._is_last_chunk(chunk) and not chunk.text.rstrip().endswith("]"):
             return False
         try:
-            calls = routing.parse_calls("".join(piece for piece, _ in self.generated_pieces), self._functions)
+            calls = parse_calls("".join(piece for piece, _ in self.generated_pieces), self._functions)
         except MalformedCallError:
             if self._is_last_chunk(chunk):
                 raise
             return False  # a bracket inside
-        self._buffer.extend(routing.drop_ungrounded(calls, self._functions, self._argument_sources))
+        self._buffer.extend(drop_ungrounded(calls, self._functions, self._argument_sources))
         self.has_calls = bool(self._buffer)
         self.finished = True
         return True
